@@ -1,0 +1,1 @@
+"""The cloud APIs in front of the same jobs: translation, nothing else."""

@@ -1,0 +1,1 @@
+"""Server-rendered pages that call the same service functions as the API."""

@@ -1,0 +1,343 @@
+"""Who promises what. A reader of this page can write another engine, store or runtime."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sterna.core.change import Batch, Chunk, Format, Name, Part, Position
+from sterna.core.event import Event, Level
+from sterna.core.finding import Finding
+from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish
+from sterna.core.people import AccessKey, Domain, Instance, Project, Token, User
+from sterna.core.plan import Endpoint, Plan
+from sterna.core.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What an engine gets besides the plan: who it works for, where it may keep files, and its epoch."""
+
+    job_id: JobId
+    epoch: int
+    folder: Path
+    """A folder of the job's own on this machine. It may be gone after a move to another machine."""
+    spool_limit: int = 0
+    """How many bytes the folder may hold; 0: as much as the disk has."""
+
+
+class Teller(Protocol):
+    """Takes what an operator would want to be told; returns at once."""
+
+    def __call__(self, level: Level, code: str, message: str, **fields: str) -> None: ...
+
+
+class Log(Protocol):
+    """Reads what changes."""
+
+    async def anchor(self) -> Position:
+        """Set the mark in the source's log from which ``follow`` will go on. Comes before any copy.
+
+        Called again, it replaces the mark: what was copied since the old one must be copied again.
+        """
+        ...
+
+    async def resume(self, after: Position) -> None:
+        """Find out whether the source still keeps everything since ``after``.
+
+        Raises PositionGone if it does not, before anything was changed.
+        """
+        ...
+
+    def follow(self, after: Position) -> AsyncIterator[Batch]:
+        """Every change after the position, in order, for ever.
+
+        Yields a batch without changes about once a second while the source is quiet. A batch ends where a
+        source transaction ends. Raises PositionGone, Unreachable.
+        """
+        ...
+
+    async def confirm(self, upto: Position) -> None:
+        """The target keeps everything up to here: the source may forget it."""
+        ...
+
+    async def release(self) -> None:
+        """Take away what ``anchor`` left on the source. Twice is once."""
+        ...
+
+    async def lag(self, applied: Position) -> int:
+        """Bytes of the source's log after ``applied``; -1 if not known."""
+        ...
+
+
+class Source(Protocol):
+    """Reads what exists. Opened by ``Engine.source``; closing it leaves nothing running."""
+
+    @property
+    def log(self) -> Log | None:
+        """None: it stands still, like a backup file."""
+        ...
+
+    async def names(self) -> Sequence[Name]: ...
+
+    async def parts(self, name: Name) -> Sequence[Part]:
+        """Cut it into pieces that can be copied in parallel and each again. The same pieces every time."""
+        ...
+
+    def copy(self, part: Part, formats: Sequence[Format], after: Position | None = None) -> AsyncIterator[Chunk]:
+        """The part's contents as of the anchor, bounded in memory, going on after a chunk's position.
+
+        Raises StartAgain if it cannot go on from there.
+        """
+        ...
+
+    async def rows(self) -> int:
+        """How many rows or keys there are now, roughly; -1 if not known."""
+        ...
+
+
+class Sink(Protocol):
+    """Writes. Everything it returned from is kept by the target; writing twice equals writing once."""
+
+    @property
+    def formats(self) -> Sequence[Format]:
+        """The forms of chunk that it takes, best first."""
+        ...
+
+    async def claim(self) -> None:
+        """Take over the target for this epoch. Raises Fenced if a newer one has it."""
+        ...
+
+    async def position(self, lane: str) -> Position | None:
+        """What the target itself remembers of a lane: the position of record."""
+        ...
+
+    async def prepare(self) -> None:
+        """Make ready for a copy from the beginning. Raises KeyConflict, Unsupported."""
+        ...
+
+    async def load(self, part: Part, chunk: Chunk) -> None:
+        """Write a chunk and its position, together. Raises Fenced, TargetFull, Unreachable."""
+        ...
+
+    async def write(self, batch: Batch) -> None:
+        """Write a batch of changes and its position, together. Raises Fenced, ApplyFailed, TargetFull."""
+        ...
+
+    async def copied(self, anchor: Position) -> None:
+        """All parts are there; changes follow from ``anchor``. Remembered as the lane ``follow``."""
+        ...
+
+    async def finish(self) -> None:
+        """Nothing more will be written: make the data final and take away what is Sterna's own."""
+        ...
+
+    async def rows(self) -> int:
+        """How many rows or keys there are now, roughly; -1 if not known."""
+        ...
+
+
+class Check(Protocol):
+    """Looks at one thing before a start."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def run(self) -> Sequence[Finding]:
+        """What it found. Raises only where it could not look."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is not the same on both sides."""
+
+    name: str
+    """Where: database and key, or table and key, printable."""
+    kind: str
+    """``missing`` on the target, ``extra`` on the target, ``type``, ``value`` or ``expiry``."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison found."""
+
+    equal: bool
+    compared: int
+    differences: Sequence[Difference]
+    """At most as many as were asked for; ``different`` counts all."""
+    different: int
+    counts: Mapping[str, tuple[int, int]]
+    """Database or table: rows on the source, rows on the target."""
+    unsettled: int = 0
+    """Things that changed each time they were looked at."""
+    repaired: int = 0
+
+
+class Engine(Protocol):
+    """One kind of database. Knows no other."""
+
+    @property
+    def name(self) -> str: ...
+
+    def source(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Source]: ...
+
+    def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]: ...
+
+    def checks(self, plan: Plan) -> Sequence[Check]: ...
+
+    async def compare(
+        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+    ) -> Comparison:
+        """Compare what the plan selects, bounded in memory, while writes go on."""
+        ...
+
+    async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
+        """Connect and say what is there: ``version``, ``role``, ``rows`` …
+
+        Raises Unreachable, AccessDenied.
+        """
+        ...
+
+
+class JobStore(Protocol):
+    """Keeps jobs, their positions and their history. Each call is one transaction."""
+
+    async def add_job(self, job: Job) -> None: ...
+
+    async def job(self, id: JobId) -> Job:
+        """Raises NotFound. Deleted jobs are found too, with ``deleted`` set."""
+        ...
+
+    async def jobs(
+        self,
+        project_id: str | None = None,
+        *,
+        kinds: Sequence[str] = (),
+        name: str = "",
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> tuple[int, Sequence[Job]]:
+        """How many there are, and one page of them, newest first. ``name``: contained in the name."""
+        ...
+
+    async def describe(
+        self,
+        id: JobId,
+        *,
+        plan: Plan | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
+        """Change what the operator described; ``extra`` is merged. A new plan for an ended job is legal."""
+        ...
+
+    async def delete_job(self, id: JobId) -> None:
+        """Hide it. Raises IllegalMove while it runs."""
+        ...
+
+    async def ask(self, id: JobId, wish: Wish) -> None:
+        """Note a wish. Raises IllegalMove if it is not allowed now (``core.job.allowed``)."""
+        ...
+
+    async def answer(self, id: JobId, asked: int) -> None:
+        """The runner has seen the wish with this number."""
+        ...
+
+    async def begin(self, id: JobId) -> int:
+        """A run begins: RUNNING, wishes answered, no failure, and an epoch one higher, which is returned."""
+        ...
+
+    async def report(
+        self, id: JobId, phase: Phase, condition: Condition, failure: Failure | None = None, *, epoch: int
+    ) -> None:
+        """Where the job is now. Raises Fenced if a later run has begun."""
+        ...
+
+    async def position(self, id: JobId, lane: str) -> Position | None: ...
+
+    async def positions(self, id: JobId) -> Mapping[str, Position]: ...
+
+    async def advance(self, id: JobId, lane: str, position: Position, *, epoch: int) -> None:
+        """Remember a lane's position. Raises Fenced if a later run has begun."""
+        ...
+
+    async def forget(self, id: JobId, *, epoch: int) -> None:
+        """Forget all positions: the job starts from nothing."""
+        ...
+
+    async def progress(self, id: JobId) -> Progress: ...
+
+    async def set_progress(self, id: JobId, progress: Progress, *, epoch: int) -> None: ...
+
+    async def add_events(self, events: Sequence[Event]) -> None: ...
+
+    async def events(
+        self, id: JobId, *, level: Level | None = None, offset: int = 0, limit: int = 100, newest: bool = True
+    ) -> tuple[int, Sequence[Event]]: ...
+
+    async def set_findings(self, id: JobId, findings: Sequence[Finding]) -> None: ...
+
+    async def findings(self, id: JobId) -> Sequence[Finding]: ...
+
+
+class PeopleStore(Protocol):
+    """Keeps domains, projects, users, keys, tokens and registered instances. Each call is one transaction."""
+
+    async def add_domain(self, domain: Domain) -> None: ...
+    async def domains(self) -> Sequence[Domain]: ...
+    async def add_project(self, project: Project) -> None: ...
+    async def projects(self) -> Sequence[Project]: ...
+    async def remove_project(self, id: str) -> None:
+        """Raises NotFound, and IllegalMove while it holds jobs or instances."""
+        ...
+
+    async def add_user(self, user: User) -> None: ...
+    async def put_user(self, user: User) -> None:
+        """Replace a user's facts. Raises NotFound."""
+        ...
+
+    async def users(self) -> Sequence[User]: ...
+    async def remove_user(self, id: str) -> None:
+        """With all keys and tokens."""
+        ...
+
+    async def add_key(self, key: AccessKey) -> None: ...
+    async def key(self, access_key: str) -> AccessKey | None: ...
+    async def keys(self, user_id: str | None = None) -> Sequence[AccessKey]: ...
+    async def remove_key(self, access_key: str) -> None: ...
+    async def add_token(self, token: Token) -> None: ...
+    async def token(self, digest: str) -> Token | None: ...
+    async def revoke_token(self, digest: str) -> bool: ...
+    async def sweep_tokens(self, now_ms: int) -> int:
+        """Remove what has expired."""
+        ...
+
+    async def add_instance(self, instance: Instance) -> None: ...
+    async def instance(self, id: str) -> Instance:
+        """Raises NotFound."""
+        ...
+
+    async def instances(self, project_id: str | None = None) -> Sequence[Instance]: ...
+    async def remove_instance(self, id: str) -> None: ...
+
+
+class Store(JobStore, PeopleStore, Protocol):
+    """Everything Sterna remembers about itself."""
+
+    async def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """Which process runs which job."""
+
+    async def start(self) -> None:
+        """Begin looking for jobs that should run, and run each in a process of its own until ``stop``."""
+        ...
+
+    async def stop(self) -> None:
+        """End all processes; jobs that ran go on at the next ``start``."""
+        ...

@@ -1,0 +1,1 @@
+"""One folder for each kind of database. No engine knows another."""

@@ -1,0 +1,1 @@
+"""Redis and Valkey: PSYNC out, RESTORE and the raw command stream in."""

@@ -1,0 +1,1 @@
+"""What happens between a source and a sink. Knows core alone."""

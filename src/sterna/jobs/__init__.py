@@ -1,0 +1,1 @@
+"""The life of a job. Meets engines and the store as ports."""

@@ -1,0 +1,1 @@
+"""Settings, read once, in main: command line over STERNA_… environment over TOML file over defaults."""

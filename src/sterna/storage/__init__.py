@@ -1,0 +1,1 @@
+"""Object stores and local folders that hold backups."""
