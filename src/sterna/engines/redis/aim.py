@@ -10,8 +10,8 @@ from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.names import HOLD_MS
 from sterna.engines.redis.preparing import ForeignKeys, call
 
-PROBE = "sterna:probe"
 MOST_DATABASES = 1 << 16
+MOST_SOURCE_DATABASES = 4096
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Aim:
     hold_ms: int
     keep: Callable[[int, bytes], bool] | None
     """Which keys go along; None: all."""
+
+    @property
+    def databases(self) -> dict[int, int] | None:
+        """Every source database with its target; None where all keep their number."""
+        if self.mapping.identity:
+            return None
+        pairs = ((source, self.mapping.target_of(source)) for source in range(MOST_SOURCE_DATABASES))
+        return {source: target for source, target in pairs if target is not None}
 
     def of(self, source: int) -> int | None:
         """The target's database for one of the source. Raises Unsupported where the target has too few."""

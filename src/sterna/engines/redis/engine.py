@@ -7,13 +7,13 @@ from pathlib import Path
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import checks
-from sterna.engines.redis.connection import Connection, info
+from sterna.engines.redis.connection import READ_SIZE, Connection, info
 from sterna.engines.redis.dump import Dump
 from sterna.engines.redis.intake import Intake
 from sterna.engines.redis.mapping import Mapping as Databases
 from sterna.engines.redis.preparing import ForeignKeys, Preparing, call
 from sterna.engines.redis.sink import RedisSink
-from sterna.engines.redis.source import READ_SIZE, RedisSource
+from sterna.engines.redis.source import RedisSource
 from sterna.engines.redis.spool import Spool
 from sterna.engines.redis.wire.rdb import Big, End, Needs, Walker
 

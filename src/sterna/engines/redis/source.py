@@ -91,8 +91,7 @@ class RedisLog:
         self._spool.forget(min(offset, self._changed) if self._changed >= 0 else offset)
 
     async def release(self) -> None:
-        await self._intake.stop()
-        await self._close()
+        await self.close()
         self._dump.remove()
         self._spool.remove()
 
@@ -103,11 +102,16 @@ class RedisLog:
         try:
             facts = info(await call(self._asking, "INFO", "replication"))
         except BaseException:
-            await self._close()
+            await self._hang_up()
             raise
         return max(0, int(facts.get("master_repl_offset", "0")) - StreamPosition.parse(applied).offset)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """End the links to the source."""
+        await self._intake.stop()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         asking, self._asking = self._asking, None
         if asking:
             await asking.close()
@@ -143,6 +147,10 @@ class RedisSource:
         async with await Connection.open(self._plan.source) as source:
             there = await used(source, None)
         return sum(count for database, count in there.items() if self._mapping.target_of(database) is not None)
+
+    async def close(self) -> None:
+        """End the link to the source; the files stay."""
+        await self._log.close()
 
     async def _aim(self) -> Aim:
         return await aim(self._plan, self._mapping, self._foreign)
