@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -52,9 +52,9 @@ class Copier:
                 await landed(part, chunk)
 
 
-async def together(works: Sequence["asyncio._CoroutineLike[None]"]) -> None:
+async def together(works: Sequence[Coroutine[None, None, None]]) -> None:
     """Run all; the first error ends the others and is raised as it is."""
-    tasks = [asyncio.ensure_future(work) for work in works]
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         for task in asyncio.as_completed(tasks):
             await task

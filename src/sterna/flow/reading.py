@@ -3,9 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -40,20 +39,20 @@ class _Shelf(Generic[T]):
 
 
 async def ahead(
-    items: AsyncGenerator[T] | AsyncIterator[T],
+    items: AsyncIterator[T],
     size: Callable[[T], int],
     stop: asyncio.Event,
     *,
     most: int = 4 << 20,
-) -> AsyncGenerator[T]:
-    """The items in order, read at most about ``most`` bytes (by ``size``) ahead, until they end or ``stop`` is set.
+) -> AsyncGenerator[T, None]:
+    """The items in order, until they end or ``stop`` is set; read about ``most`` bytes (by ``size``) ahead.
 
     An error of ``items`` is raised once all items before it were taken. Close it (``contextlib.aclosing``):
     then ``items`` is closed as well.
     """
     shelf: _Shelf[T] = _Shelf(most)
-    reader = asyncio.ensure_future(shelf.fill(items, size))
-    stopper = asyncio.ensure_future(stop.wait())
+    reader = asyncio.create_task(shelf.fill(items, size))
+    stopper = asyncio.create_task(stop.wait())
     for task in (reader, stopper):
         task.add_done_callback(lambda _: shelf.changed.set())
     try:
@@ -61,7 +60,8 @@ async def ahead(
             if shelf.items:
                 yield shelf.take()
             elif reader.done():
-                return reader.result()
+                reader.result()
+                return
             else:
                 shelf.changed.clear()
                 await shelf.changed.wait()
@@ -71,10 +71,7 @@ async def ahead(
             await items.aclose()
 
 
-async def _end(*tasks: "asyncio.Future[object]") -> None:
+async def _end(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-__all__ = ["aclosing", "ahead"]
