@@ -15,7 +15,7 @@ class Unavailable(Exception):
 
 
 def cache() -> Path:
-    """Where fetched servers and prepared data are: ``$STERNA_CACHE``, else ``.cache/servers`` of the repository."""
+    """Where fetched things are kept: ``$STERNA_CACHE``, else ``.cache/servers`` of the repository."""
     folder = Path(os.environ.get("STERNA_CACHE") or REPOSITORY / ".cache" / "servers")
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
