@@ -3,6 +3,9 @@
 CHECKPOINT_PREFIX = b"sterna:checkpoint:"
 """Keys of Sterna's own on the target, in database 0: one for each running job, taken away at its end."""
 
+REPAIR_PREFIX = b"sterna:repair:"
+"""Keys of Sterna's own on the target while a large value is mended."""
+
 HOLD_MS = 1 << 52
 """Added to every expiry on the target while a job follows, in ms (about 142 000 years).
 
@@ -19,3 +22,8 @@ def checkpoint_key(job_id: str) -> bytes:
 def released(expiry_ms: int) -> int:
     """The true expiry of one that may be held."""
     return expiry_ms - HOLD_MS if expiry_ms >= HOLD_MS else expiry_ms
+
+
+def own(key: bytes) -> bool:
+    """Whether a key is Sterna's own, and no part of anybody's data."""
+    return key.startswith((CHECKPOINT_PREFIX, REPAIR_PREFIX))
