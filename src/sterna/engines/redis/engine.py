@@ -10,6 +10,7 @@ from sterna.core.event import Level
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import checks
+from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
 from sterna.engines.redis.dump import Dump
 from sterna.engines.redis.intake import Intake
@@ -39,8 +40,6 @@ class RedisEngine:
     async def compare(
         self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
     ) -> Comparison:
-        from sterna.engines.redis.compare import compare
-
         return await compare(plan, room=room, repair=repair, most=most)
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
