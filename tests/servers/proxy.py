@@ -167,14 +167,14 @@ class Proxy:
         if cut and cut.left <= len(piece):
             piece = piece[: cut.left]
             self._cuts.remove(cut)
+            self._moved[direction] += len(piece)
             writer.write(piece)
             await writer.drain()
-            self._moved[direction] += len(piece)
             raise _CutNow
         if cut:
             cut.left -= len(piece)
+        self._moved[direction] += len(piece)  # before the peer can know that it came
         writer.write(piece)
-        self._moved[direction] += len(piece)
         await writer.drain()
 
     def _reset_all(self) -> None:
