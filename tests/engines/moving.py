@@ -19,7 +19,9 @@ from sterna.jobs.tempo import Tempo
 from sterna.store.memory import MemoryStore
 from tests.servers.redis import Server
 
-QUICK = Tempo(look=0.05, beat=0.1, quiet=0.3, patience=5.0, count=0.5, first_wait=0.05, longest_wait=0.5, grace=2.0)
+QUICK = Tempo(
+    look=0.05, beat=0.1, quiet=0.3, patience=5.0, count=0.5, first_wait=0.05, longest_wait=0.5, grace=2.0
+)
 
 
 def endpoint(server: Server, port: int | None = None) -> Endpoint:
@@ -84,7 +86,9 @@ class Move:
                 raise AssertionError("the run ended with an error") from self.task.exception()
             if time.monotonic() > end or job.condition is Condition.FAILED:
                 seen = [f"{event.level} {event.code} {event.message}" for event in await self.events()]
-                raise AssertionError(f"{job.phase} {job.condition} {job.failure} {await self.progress()} {seen}")
+                raise AssertionError(
+                    f"{job.phase} {job.condition} {job.failure} {await self.progress()} {seen[:8]}"
+                )
             await asyncio.sleep(0.02)
 
     async def follows(self) -> None:
