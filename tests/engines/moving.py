@@ -57,6 +57,8 @@ class Move:
         """Ask it to run once more, after a pause, a failure or its end."""
         await self.desk.run(await self.now())
         self.go()
+        while (await self.now()).wished:
+            await asyncio.sleep(0.01)
 
     async def cut(self) -> None:
         """End the run without a word, as a crash would."""
@@ -120,7 +122,7 @@ class Move:
     async def fails(self, code: str, seconds: float = 30) -> str:
         """Wait until the job has failed with this code; returns the message and the hint."""
         assert self.task
-        await asyncio.wait_for(asyncio.shield(self.task), seconds)
+        await asyncio.wait({self.task}, timeout=seconds)
         job = await self.now()
         assert job.condition is Condition.FAILED, (job, [e.message for e in await self.events()])
         assert job.failure is not None

@@ -173,14 +173,16 @@ async def test_a_paused_job_keeps_all_and_goes_on(redis_server: StartServer, tmp
 async def test_a_key_whose_time_is_prolonged_late_is_not_lost(redis_server: StartServer, tmp_path: Path) -> None:
     source, target = redis_server(), redis_server()
     client = source.client()
+    over = time.time() + 5
     for n in range(500):
-        client.set(f"k{n}", n, px=1500)
+        client.set(f"k{n}", n, pxat=int(over * 1000))
     move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
     await move.follows()
     target.freeze()  # what follows arrives only when the target's clock is past the expiry
     for n in range(500):
-        client.persist(f"k{n}") if n % 2 else client.pexpire(f"k{n}", 100_000)
-    await asyncio.sleep(2.0)
+        assert client.persist(f"k{n}") if n % 2 else client.pexpire(f"k{n}", 100_000)
+    while time.time() < over + 0.5:
+        await asyncio.sleep(0.1)
     target.thaw()
     await move.finish()
     assert target.client().dbsize() == 500
