@@ -14,7 +14,8 @@ workers ?= 2
 .PHONY: demo test check bench lock clean
 .DELETE_ON_ERROR:
 
-demo: .venv/.native
+# The demonstration is content with less than the tests need.
+demo: $(if $(wildcard .venv/.installed),.venv/.native,.venv/.demo)
 	@$(bin)/sterna demo
 
 test: .venv/.native
@@ -53,6 +54,10 @@ clean:
 # The stamps: what is there already is not made again.
 .venv/.installed: requirements.lock pyproject.toml scripts/install scripts/find-python
 	@scripts/install requirements.lock
+	@touch $@
+
+.venv/.demo: requirements-demo.lock pyproject.toml scripts/install scripts/find-python
+	@scripts/install requirements-demo.lock
 	@touch $@
 
 .venv/.native: .venv/.installed scripts/build_native.py $(native)
