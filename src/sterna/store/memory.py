@@ -227,12 +227,12 @@ class MemoryPeople(MemoryJobs):
     async def add_user(self, user: User) -> None:
         self._fits(user)
         _free(user.id in self._users, "id", user.id)
-        self._users[user.id] = user
+        self._users[user.id] = rules.distinct(user)
 
     async def put_user(self, user: User) -> None:
         _find(self._users, user.id, "user")
         self._fits(user)
-        self._users[user.id] = user
+        self._users[user.id] = rules.distinct(user)
 
     async def users(self) -> Sequence[User]:
         return list(self._users.values())

@@ -6,6 +6,7 @@ from dataclasses import replace
 from sterna.core.errors import Fenced, IllegalMove
 from sterna.core.event import Event, Level
 from sterna.core.job import Condition, Failure, Job, Phase, Wish, allowed
+from sterna.core.people import User
 from sterna.core.plan import Plan
 
 MOST_EVENTS = 10_000
@@ -70,14 +71,24 @@ def delete(job: Job, now: int) -> Job:
 
 def fence(job: Job, epoch: int) -> None:
     """Raises Fenced if a later run than this one has begun."""
-    if epoch < job.epoch:
-        raise Fenced(f"Run {epoch} of job {job.id} was replaced by run {job.epoch}")
+    fence_epoch(job.id, job.epoch, epoch)
+
+
+def fence_epoch(id: str, newest: int, epoch: int) -> None:
+    """The same for who knows the job's epoch alone."""
+    if epoch < newest:
+        raise Fenced(f"Run {epoch} of job {id} was replaced by run {newest}")
 
 
 def without_passwords(plan: Plan | None) -> Plan | None:
     if plan is None:
         return None
     return replace(plan, source=replace(plan.source, password=""), target=replace(plan.target, password=""))
+
+
+def distinct(user: User) -> User:
+    """Each project once."""
+    return replace(user, project_ids=tuple(dict.fromkeys(user.project_ids)))
 
 
 def began(before: Job, after: Job) -> Event:
