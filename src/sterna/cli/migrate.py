@@ -84,7 +84,7 @@ def migrate(
         typer.Option(
             "--state",
             metavar="DIR",
-            help="Folder that remembers how far this is. Default: one a pair of servers, in the user's state folder.",
+            help="Folder that remembers how far this is. Default: one a pair of servers, in your state folder.",
         ),
     ] = None,
     restart: Annotated[
