@@ -131,7 +131,7 @@ class Sink(Protocol):
     async def write(self, batch: Batch) -> None:
         """Write a batch of changes and its position, together. Raises Fenced, ApplyFailed, TargetFull.
 
-        Fenced also where this run's checkpoint is gone. May be cancelled at any moment: all of it is kept, or none.
+        Fenced also where this run's checkpoint is gone. May be cancelled at any moment: all is kept, or none.
         """
         ...
 
