@@ -80,7 +80,7 @@ def plan_of(source: str, target: str, chosen: Chosen, manner: Manner, environ: M
         pace=Pace(limit, limit),
         conflict=manner.conflict,
         resume=manner.resume,
-        options={"replay_flush": "true"} if manner.replay_flush else {},
+        options={"replay_flush": "yes"} if manner.replay_flush else {},
     )
 
 
