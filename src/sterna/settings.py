@@ -65,7 +65,8 @@ def _text(value: object) -> str:
 
 def _path(value: object) -> Path | None:
     text = str(value) if isinstance(value, Path) else _text(value)
-    return Path(text).expanduser() if text else None
+    # Absolute: the processes of the jobs get the same settings, wherever they run.
+    return Path(text).expanduser().absolute() if text else None
 
 
 def _folder(value: object) -> Path:
@@ -73,6 +74,11 @@ def _folder(value: object) -> Path:
     if path is None:
         raise ValueError("this is a folder")
     return path
+
+
+def _store(value: object) -> str:
+    text = _text(value)
+    return text if not text or "://" in text else str(_folder(text))
 
 
 def _one_of(*words: str) -> Callable[[object], str]:
@@ -124,7 +130,7 @@ class Settings:
     store: str = field(
         default="",
         metadata=_told(
-            _text,
+            _store,
             "What keeps jobs and users: PostgreSQL URL or SQLite file. Default: sterna.db in the data folder.",
         ),
     )
@@ -176,6 +182,11 @@ class Settings:
     @property
     def key_path(self) -> Path:
         return self.key_file or self.data / "encryption.key"
+
+    def environment(self) -> dict[str, str]:
+        """The same settings as variables of the environment, for a child process. No variable: the default."""
+        pairs = {PREFIX + each.name.upper(): words_of(getattr(self, each.name)) for each in dataclasses.fields(self)}
+        return {name: text for name, text in pairs.items() if text}
 
     @property
     def address(self) -> tuple[str, int]:
@@ -293,8 +304,9 @@ def _read_file(path: Path, *, must_exist: bool) -> dict[str, tuple[object, str]]
 
 
 def _from_folder(setting: "dataclasses.Field[Any]", value: object, folder: Path) -> object:
-    is_path = setting.metadata["read"] in (_path, _folder)
-    return str(folder / Path(value).expanduser()) if is_path and isinstance(value, str) and value else value
+    if setting.metadata["read"] not in (_path, _folder, _store) or not isinstance(value, str):
+        return value
+    return value if not value or "://" in value else str(folder / Path(value).expanduser())
 
 
 def _pick(
