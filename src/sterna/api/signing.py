@@ -1,8 +1,9 @@
 """Proves that a request was signed with a secret key: the AK/SK signatures of the cloud's SDKs, on raw bytes.
 
 Two forms of ``SDK-HMAC-SHA256`` are known. ``Access=<AK>`` signs with the secret itself (the vendor's SDKs, the
-Terraform provider for Huawei Cloud); ``Credential=<AK>/<day>/<region>/<service>/sdk_request`` signs with a key derived
-from secret and scope (the Terraform provider for Open Telekom Cloud). Nothing here knows HTTP servers or stores.
+Terraform provider for Huawei Cloud); ``Credential=<AK>/<day>/<region>/<service>/sdk_request`` signs with a key
+derived from secret and scope (the Terraform provider for Open Telekom Cloud). Nothing here knows HTTP servers or
+stores.
 """
 
 import hashlib
