@@ -113,6 +113,15 @@ class _Record:
     frequency: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """A key that is left out while its value goes past: because it expired, or because nobody wants it."""
+
+    skip: Skip
+    record: _Record
+    expired: bool
+
+
 @dataclass(slots=True)
 class _Output:
     """What is given out together."""
@@ -192,10 +201,10 @@ class Walker:
         self._database = self._place.database
         self._target = self._mapped(self._database)
         self._scan: tuple[Skip, _Record, int] | None = None
-        self._discard: tuple[Skip, _Record] | None = None
+        self._passing: _Passing | None = None
         self._big: Big | None = None
         self._now = 0
-        self._footers = self._native_footers()
+        self._native_tables()
         self._ended = False
 
     @property
@@ -274,8 +283,8 @@ class Walker:
 
     def _step(self, out: _Output, most: int) -> Big | Needs | Functions | End | None:
         tape = self._tape
-        if self._discard:
-            self._go_on_passing(out)
+        if self._passing:
+            self._go_on_passing(self._passing, out)
             return None
         if self._scan:
             return self._go_on_scanning(out)
@@ -304,6 +313,7 @@ class Walker:
             most - out.size - len(choice),
             self._limit,
             self._footers,
+            self._layouts,
             self._target is not None,
             self._cutoff(),
             self._hold_ms,
@@ -335,45 +345,50 @@ class Walker:
         if kind is None:
             self._refuse(record)
         skip = Skip(kind.layout)
-        if not self._is_selected(record) or self._is_expired(record):
-            self._pass_by(skip, record, at, out)
+        selected = self._is_selected(record)
+        if not selected or self._is_expired(record):
+            self._pass_by(_Passing(skip, record, selected), at, out)
             return None
         if record.number == MODULE:
             self._refuse_module(record, at)
         self._scan = skip, record, tape.base + at
         return self._go_on_scanning(out)
 
-    def _pass_by(self, skip: Skip, record: _Record, at: int, out: _Output) -> None:
-        """Leave a key out. A large value is let go of as it comes; until it is over, the place stays before the
-        key.
+    def _pass_by(self, passing: _Passing, at: int, out: _Output) -> None:
+        """Leave a key out. A large value is let go of as it comes, and the place stays before the key till it
+        is over.
         """
         tape = self._tape
-        try:
-            end = skip.run(tape.data, at)
-        except ValueError as error:
-            raise self._damaged(record, error) from error
-        if skip.done:
+        end = self._passed(passing, at)
+        if passing.skip.done:
             tape.at = end
-            self._count(record, out)
+            self._count(passing, out)
             return
         start = tape.at
         self._settle()
         tape.at = end - start
-        self._discard = skip, record
+        self._passing = passing
         raise Short(1)
 
-    def _go_on_passing(self, out: _Output) -> None:
+    def _go_on_passing(self, passing: _Passing, out: _Output) -> None:
         tape = self._tape
-        assert self._discard
-        skip, record = self._discard
-        try:
-            tape.at = skip.run(tape.data, tape.at)
-        except ValueError as error:
-            raise self._damaged(record, error) from error
-        if not skip.done:
+        tape.at = self._passed(passing, tape.at)
+        if not passing.skip.done:
             raise Short(1)
-        self._discard = None
-        self._count(record, out)
+        self._passing = None
+        self._count(passing, out)
+
+    def _passed(self, passing: _Passing, at: int) -> int:
+        try:
+            return passing.skip.run(self._tape.data, at)
+        except ValueError as error:
+            raise self._damaged(passing.record, error) from error
+
+    def _count(self, passing: _Passing, out: _Output) -> None:
+        if passing.expired:
+            out.expired += 1
+        else:
+            out.left_out += 1
 
     def _damaged(self, record: _Record, error: ValueError) -> BadData:
         return BadData(f"RDB offset {record.value}: value of key {shown(record.key)}: {error}")
@@ -486,12 +501,6 @@ class Walker:
 
     def _is_selected(self, record: _Record) -> bool:
         return self._target is not None and (self._keep is None or self._keep(self._database, record.key))
-
-    def _count(self, record: _Record, out: _Output) -> None:
-        if self._is_selected(record):
-            out.expired += 1
-        else:
-            out.left_out += 1
 
     # Everything that is not a key
 
@@ -612,14 +621,14 @@ class Walker:
     def _read_magic(self) -> None:
         magic = self._tape.raw(9)
         self._version = version_of(magic)
-        self._footers = self._native_footers()
+        self._native_tables()
         self._place = replace(self._place, magic=magic.decode())
 
     def _settle(self) -> None:
         """Let go of what was read; from here another walker could go on, unless a value is being passed over."""
         tape = self._tape
         tape.drop()
-        if self._discard is None:
+        if self._passing is None:
             self._place = replace(self._place, offset=tape.base, database=self._database, crc=tape.crc)
 
     def _missing(self, short: Short, out: _Output) -> Needs:
@@ -634,14 +643,15 @@ class Walker:
         data = b"".join(out.parts)
         return Restored(data, out.commands, out.keys, out.expired, out.left_out, self._place, out.selected)
 
-    def _native_footers(self) -> bytes:
-        """For each number the footer's version, or 0 where the compiled loop must leave the value to Python."""
-        table = bytearray(256)
-        for number in range(_FIRST_OPCODE if self._version else 0):
-            kind = self._kind(number)
-            if kind and number != MODULE and readable(kind, self._target_version):
-                table[number] = kind.since
-        return bytes(table)
+    def _native_tables(self) -> None:
+        """For each number the layout and the footer's version; 0 where the compiled loop leaves the value to
+        Python.
+        """
+        known = [self._kind(number) for number in range(_FIRST_OPCODE)] if self._version else []
+        direct = [kind and kind.number != MODULE and readable(kind, self._target_version) for kind in known]
+        footers = [kind.since if kind and taken else 0 for kind, taken in zip(known, direct, strict=True)]
+        self._footers = bytes(footers).ljust(256, b"\0")
+        self._layouts = tuple(kind.layout if kind else b"" for kind in known)
 
 
 def module_name(id: int) -> str:

@@ -5,6 +5,7 @@ sixteen, ``4`` twenty-four, ``(`` … ``)`` a count and that many of what stands
 wrote, ``a`` the head of an array, closed by ``)`` too, and ``e`` an element of one.
 """
 
+from sterna.engines.redis.wire.native import native
 from sterna.engines.redis.wire.tape import MOST_LENGTH, Short, compressed_head, read_length
 
 _FIXED = {ord("8"): 8, ord("6"): 16, ord("4"): 24}
@@ -29,6 +30,10 @@ class Skip:
         What was passed need not be kept. After a ValueError nothing more is to be done with this object.
         """
         end = len(data)
+        if native:  # it stops where anything is missing or wrong, and below it is found out which
+            self._pc, self._owed, self._loops, at = native.skip(
+                self._layout, self._pc, self._owed, self._loops, data, at
+            )
         while True:
             step = min(self._owed, end - at)
             self._owed -= step
