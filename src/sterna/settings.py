@@ -185,7 +185,9 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """The same settings as variables of the environment, for a child process. No variable: the default."""
-        pairs = {PREFIX + each.name.upper(): words_of(getattr(self, each.name)) for each in dataclasses.fields(self)}
+        pairs = {
+            PREFIX + each.name.upper(): words_of(getattr(self, each.name)) for each in dataclasses.fields(self)
+        }
         return {name: text for name, text in pairs.items() if text}
 
     @property

@@ -34,9 +34,16 @@ def check(
     context: typer.Context,
     source: SourceUrl,
     target: TargetUrl,
-    mode: Annotated[Mode, typer.Option("--mode", help="What the migration would do.")] = Mode.INCREMENTAL,
+    mode: Annotated[
+        Mode, typer.Option("--mode", metavar="full|incremental", help="What the migration would do.")
+    ] = Mode.INCREMENTAL,
     on_conflict: Annotated[
-        Conflict, typer.Option("--on-conflict", help="What would happen to keys that the target already has.")
+        Conflict,
+        typer.Option(
+            "--on-conflict",
+            metavar="overwrite|skip|stop",
+            help="What would happen to keys that the target already has.",
+        ),
     ] = Conflict.OVERWRITE,
     source_db: SourceDatabase = None,
     target_db: TargetDatabase = None,

@@ -253,7 +253,10 @@ def log_of_job(
     context: typer.Context,
     id: Id,
     level: Annotated[
-        Level | None, typer.Option("--level", case_sensitive=False, help="Only events of this level.")
+        Level | None,
+        typer.Option(
+            "--level", metavar="DEBUG|INFO|WARN|ERROR", case_sensitive=False, help="Only events of this level."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many, the newest.")] = 100,
     data: Data = None,

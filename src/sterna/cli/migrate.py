@@ -43,6 +43,7 @@ def migrate(
         Mode | None,
         typer.Option(
             "--mode",
+            metavar="full|incremental",
             help="full: what is there. incremental: then changes too. Default: full; with --cutover incremental.",
         ),
     ] = None,
@@ -61,6 +62,7 @@ def migrate(
         Conflict,
         typer.Option(
             "--on-conflict",
+            metavar="overwrite|skip|stop",
             help="Keys that the target has already: overwrite, skip, or stop before anything is changed.",
         ),
     ] = Conflict.OVERWRITE,
@@ -72,6 +74,7 @@ def migrate(
         Resume,
         typer.Option(
             "--resume",
+            metavar="auto|manual",
             help="When the source no longer keeps the position: auto copies everything again, manual stops.",
         ),
     ] = Resume.AUTO,
