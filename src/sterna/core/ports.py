@@ -236,6 +236,10 @@ class JobStore(Protocol):
         """How many there are, and one page of them, newest first. ``name``: contained in the name."""
         ...
 
+    async def due(self) -> Sequence[JobId]:
+        """The jobs that need a run: those that are RUNNING, and those with a wish that is not answered."""
+        ...
+
     async def describe(
         self,
         id: JobId,
