@@ -55,7 +55,12 @@ def test_the_file_can_be_named_in_the_environment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("nonsense = 1", "nonsense"), ("listen = 80", "listen"), ("= 1", "cannot be read"), ("insecure = 3", "insecure")],
+    [
+        ("nonsense = 1", "nonsense"),
+        ("listen = 80", "listen"),
+        ("= 1", "cannot be read"),
+        ("insecure = 3", "insecure"),
+    ],
 )
 def test_a_file_with_a_mistake_is_refused_by_name(tmp_path: Path, text: str, word: str) -> None:
     (tmp_path / "sterna.toml").write_text(text)
@@ -89,7 +94,9 @@ def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
         load({}, {f"STERNA_{name}": value})
 
 
-@pytest.mark.parametrize(("text", "size"), [("1", 1), ("64K", 65536), ("1MiB", 1 << 20), ("20 GB", 20 << 30), ("0", 0)])
+@pytest.mark.parametrize(
+    ("text", "size"), [("1", 1), ("64K", 65536), ("1MiB", 1 << 20), ("20 GB", 20 << 30), ("0", 0)]
+)
 def test_sizes_have_units(text: str, size: int) -> None:
     assert load({"spool_limit": text}, {}).settings.spool_limit == size
 
@@ -132,6 +139,12 @@ def test_userinfo_disappears_from_texts(text: str) -> None:
 
 
 def test_a_child_process_gets_the_same_settings(tmp_path: Path) -> None:
-    given = {"data": tmp_path, "store": "postgresql://h/db", "insecure": True, "listen": "0.0.0.0:1", "body_limit": "2K"}
+    given = {
+        "data": tmp_path,
+        "store": "postgresql://h/db",
+        "insecure": True,
+        "listen": "0.0.0.0:1",
+        "body_limit": "2K",
+    }
     settings = load(given, {}).settings
     assert load({}, settings.environment()).settings == settings
