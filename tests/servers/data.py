@@ -33,17 +33,18 @@ class Entry:
     """When fields of a hash expire; None if none does."""
 
 
-def fill(client: redis.Redis, scale: float = 1) -> frozenset[str]:
+def fill(client: redis.Redis, scale: float = 1, *, target: redis.Redis | None = None) -> frozenset[str]:
     """Write keys of all types and encodings into databases 0, 1 and 9. The same data each time but for expiries.
 
     Databases that the server does not have are left out. ``scale`` multiplies how many small keys there are
-    (1: about 3,000) and the size of the big collections (1: 20,000 elements). Returns which of the newer
-    features the server took: ``functions``, ``field expiry``, ``databases``.
+    (1: about 3,000) and the size of the big collections (1: 20,000 elements). ``target``: leave out what that
+    server could not hold. Returns what the server took of ``functions``, ``field expiry`` and ``databases``.
     """
     took = set()
+    fitting = [feature for feature in _newer_features() if target is None or _knows(target, feature[0])]
     with Wire(client, 0) as wire:
         wire.ask_all(_everything(random.Random(5), scale))
-        took |= {name for name, words in _newer_features() if wire.accepts(words)}
+        took |= {name for name, words in fitting if wire.accepts(words)}
     for database in (1, 9):
         try:
             with Wire(client, database) as wire:
@@ -280,6 +281,12 @@ def _newer_features() -> list[tuple[str, list[Words]]]:
     ]
     load: list[Words] = [("FUNCTION", "LOAD", "REPLACE", _LIBRARY)]
     return [("functions", load), ("field expiry", [("HPEXPIREAT", "none", now, "FIELDS", 1, "x"), *small])]
+
+
+def _knows(client: redis.Redis, feature: str) -> bool:
+    probe: Words = ("FUNCTION", "STATS") if feature == "functions" else ("HPEXPIRETIME", "none", "FIELDS", 1, "x")
+    with Wire(client, 0) as wire:
+        return wire.accepts([probe])
 
 
 def _text(dice: random.Random, length: int) -> str:

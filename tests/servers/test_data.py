@@ -28,6 +28,13 @@ def test_a_native_replica_is_the_same(redis_server: StartServer, flavor: str) ->
     assert len(snapshot(target.client())) > 3000
 
 
+def test_what_the_target_could_not_hold_is_left_out(redis_server: StartServer) -> None:
+    source, old, new = redis_server("valkey91"), redis_server("redis62"), redis_server("redis70")
+    assert fill(source.client(), 0.01, target=old.client()) == {"databases"}
+    source.client().flushall()
+    assert fill(source.client(), 0.01, target=new.client()) == {"databases", "functions"}
+
+
 def change(client: redis.Redis, words: list[str]) -> None:
     later = str(int(time.time() * 1000) + 9_000_000)
     client.execute_command(*(later if word == "LATER" else word for word in words))  # type: ignore[no-untyped-call]
