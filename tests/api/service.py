@@ -1,6 +1,6 @@
-"""A whole service for tests: the APIs on a free loopback port, with a store in memory and an engine that does nothing.
+"""A whole service for tests: the APIs on a free loopback port, a store in memory, and an engine that does nothing.
 
-No runner works here. A test plays the runner itself, through ``Service.play``, and so decides what a job's facts are.
+No runner works here. A test plays the runner itself, through ``Service.play``, and so decides a job's facts.
 """
 
 import asyncio

@@ -11,16 +11,32 @@ from sterna.core.plan import Endpoint, Mode, Plan
 
 PLAN = Plan(Endpoint("redis", (("a", 1),)), Endpoint("redis", (("b", 2),)))
 DRAFT = Job(
-    JobId("1" * 32), ProjectId("2" * 32), "dcs-online", "name", "", PLAN, {}, Phase.DRAFT, Condition.IDLE, Wish.NONE,
-    0, 0, 0, None, 1, 1,
-)  # fmt: skip
+    id=JobId("1" * 32),
+    project_id=ProjectId("2" * 32),
+    kind="dcs-online",
+    name="name",
+    description="",
+    plan=PLAN,
+    extra={},
+    phase=Phase.DRAFT,
+    condition=Condition.IDLE,
+    wish=Wish.NONE,
+    asked=0,
+    answered=0,
+    epoch=0,
+    failure=None,
+    created_ms=1,
+    updated_ms=1,
+)
 
 
 def job(
     phase: Phase, condition: Condition, wish: Wish = Wish.RUN, *, new: bool = False, mode: Mode = Mode.INCREMENTAL
 ) -> Job:
     plan = replace(PLAN, mode=mode)
-    return replace(DRAFT, plan=plan, phase=phase, condition=condition, wish=wish, asked=1, answered=0 if new else 1)
+    return replace(
+        DRAFT, plan=plan, phase=phase, condition=condition, wish=wish, asked=1, answered=0 if new else 1
+    )
 
 
 def reachable() -> set[tuple[Phase, Condition, Wish, bool, Mode]]:
@@ -54,7 +70,10 @@ def expected(phase: Phase, condition: Condition, wish: Wish, new: bool, mode: Mo
     if new:
         return "TERMINATING" if ending else "FULLMIGRATING"
     if condition is Condition.RUNNING:
-        following = {Phase.FOLLOW: "INCRMIGEATING", Phase.CLOSE: "TERMINATING" if mode is Mode.INCREMENTAL else None}
+        following = {
+            Phase.FOLLOW: "INCRMIGEATING",
+            Phase.CLOSE: "TERMINATING" if mode is Mode.INCREMENTAL else None,
+        }
         return "TERMINATING" if ending else following.get(phase) or "FULLMIGRATING"
     cut_short = wish is Wish.STOP or (wish is Wish.FINISH and mode is Mode.INCREMENTAL)
     return {
