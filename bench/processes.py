@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tests.servers.redis import Server
 
@@ -52,9 +53,7 @@ def run(words: Sequence[str], timeout_s: float = 900) -> Usage:
         wall = time.perf_counter() - began
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode:
-            output.seek(0)
-            said = output.read()[-600:].decode(errors="replace").strip()
-            raise Failed(f"exit {child.returncode}: {said}")
+            raise Failed(f"exit {child.returncode}: {_last_words(output)}")
     return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
@@ -68,9 +67,7 @@ def in_background(words: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield child
         except Failed as failure:
-            output.seek(0)
-            said = output.read()[-600:].decode(errors="replace").strip()
-            raise Failed(f"{failure}: {said}") from failure
+            raise Failed(f"{failure}; it said last: {_last_words(output)}") from failure
         finally:
             end(child)
 
@@ -112,3 +109,9 @@ def _wait(pid: int, deadline: float) -> tuple[int, resource.struct_rusage]:
             return status, used
         time.sleep(0.002)
     raise Failed("not done in time")
+
+
+def _last_words(output: IO[bytes]) -> str:
+    output.seek(0)
+    lines = output.read().decode(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else "nothing"

@@ -129,7 +129,7 @@ def measure(rows: list[Row], contestant: str, backlog: int, probes: int, start: 
                 with pacing(source, rate):
                     row.add(**lateness(source, target, probes))
             arrives(source, target, who)
-            if not same(source, target):
+            if not same(source, target, under_way=True):
                 raise Failed("the two sides differ afterwards")
         print(f"{contestant}: {first.measured['rate'][-1]:,.0f} commands/s", file=sys.stderr, flush=True)
 
@@ -164,7 +164,8 @@ def main() -> int:
             try:
                 measure(rows, contestant, asked.backlog, asked.probes, run)
             except Failed as failure:
-                next(row for row in rows if row.contestant == contestant).failure = str(failure)
+                for row in rows:
+                    row.failure = row.failure or (str(failure) if row.contestant == contestant else "")
     publish("redis_follow_behind", machine, rows[:2], CATCHING_UP)
     publish("redis_follow_late", machine, rows[2:], LATENESS)
     return any(row.failure for row in rows)

@@ -46,7 +46,8 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     widths = [max(len(line[place]) for line in [head, *lines]) for place in range(len(head))]
     ruler = ["-" * width for width in widths]
     text = [_line(cells, widths) for cells in (head, ruler, *lines)]
-    return "\n".join(text + [f"\n{row.work}, {row.contestant}: {row.failure}" for row in rows if row.failure])
+    failures = dict.fromkeys(f"{row.contestant} failed: {row.failure}" for row in rows if row.failure)
+    return "\n".join([*text, *(f"\n{line}" for line in failures)])
 
 
 def publish(name: str, machine: Mapping[str, str], rows: Sequence[Row], columns: Sequence[Column]) -> None:
