@@ -19,7 +19,9 @@ from sterna.jobs.tempo import Tempo
 from sterna.store.memory import MemoryStore
 from tests.servers.redis import Server
 
-QUICK = Tempo(look=0.05, beat=0.1, quiet=0.3, patience=5.0, count=0.5, first_wait=0.05, longest_wait=0.5, grace=2.0)
+QUICK = Tempo(
+    look=0.05, beat=0.1, quiet=0.3, patience=5.0, count=0.5, first_wait=0.05, longest_wait=0.5, grace=2.0
+)
 
 
 def endpoint(server: Server, port: int | None = None) -> Endpoint:
@@ -55,6 +57,8 @@ class Move:
         """Ask it to run once more, after a pause, a failure or its end."""
         await self.desk.run(await self.now())
         self.go()
+        while (await self.now()).wished:
+            await asyncio.sleep(0.01)
 
     async def cut(self) -> None:
         """End the run without a word, as a crash would."""
@@ -84,7 +88,9 @@ class Move:
                 raise AssertionError("the run ended with an error") from self.task.exception()
             if time.monotonic() > end or job.condition is Condition.FAILED:
                 seen = [f"{event.level} {event.code} {event.message}" for event in await self.events()]
-                raise AssertionError(f"{job.phase} {job.condition} {job.failure} {await self.progress()} {seen}")
+                raise AssertionError(
+                    f"{job.phase} {job.condition} {job.failure} {await self.progress()} {seen[:8]}"
+                )
             await asyncio.sleep(0.02)
 
     async def follows(self) -> None:
@@ -116,7 +122,7 @@ class Move:
     async def fails(self, code: str, seconds: float = 30) -> str:
         """Wait until the job has failed with this code; returns the message and the hint."""
         assert self.task
-        await asyncio.wait_for(asyncio.shield(self.task), seconds)
+        await asyncio.wait({self.task}, timeout=seconds)
         job = await self.now()
         assert job.condition is Condition.FAILED, (job, [e.message for e in await self.events()])
         assert job.failure is not None

@@ -89,4 +89,26 @@ async def reached(stage: Stage, job: Job, phase: Phase, condition: Condition = C
         await asyncio.sleep(0.002)
 
 
-__all__ = ["ORDERS", "STOCK", "Condition", "Mode", "Phase", "Stage", "Wish", "fill", "reached", "until"]
+async def restarted(stage: Stage, job: Job, epoch: int) -> None:
+    """Wait until a later run than this one has begun."""
+    end = time.monotonic() + 20
+    while True:
+        if (await stage.now(job)).epoch > epoch:
+            return
+        assert time.monotonic() < end, "no later run has begun"
+        await asyncio.sleep(0.002)
+
+
+__all__ = [
+    "ORDERS",
+    "STOCK",
+    "Condition",
+    "Mode",
+    "Phase",
+    "Stage",
+    "Wish",
+    "fill",
+    "reached",
+    "restarted",
+    "until",
+]

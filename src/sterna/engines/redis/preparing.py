@@ -221,7 +221,9 @@ async def used(connection: Connection, mapping: Mapping | None) -> dict[int, int
 async def expiring(connection: Connection, mapping: Mapping) -> list[int]:
     """Databases that hold keys with an expiry (of those a mapping leads to)."""
     facts = info(await call(connection, "INFO", "keyspace"))
-    return [database for database in await used(connection, mapping) if ",expires=0," not in facts[f"db{database}"]]
+    return [
+        database for database in await used(connection, mapping) if ",expires=0," not in facts[f"db{database}"]
+    ]
 
 
 async def own_keys(connection: Connection) -> list[bytes]:

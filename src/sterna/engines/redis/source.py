@@ -95,7 +95,8 @@ class RedisLog:
             if self._intake.failure:
                 raise self._intake.failure
             try:
-                await asyncio.wait_for(self._spool.wait(fed), SIGN_OF_LIFE_S)
+                async with asyncio.timeout(SIGN_OF_LIFE_S):  # wait_for can swallow a cancellation
+                    await self._spool.wait(fed)
             except TimeoutError:
                 yield Batch([], at.text())
 

@@ -16,6 +16,8 @@ FIRST = 64
 """Elements in the first window, while their size is unknown."""
 MOST = 8192
 """Elements in any window."""
+PENDING = 100
+"""Pending entries in one reply: so few that the server's clock seldom moves on meanwhile."""
 TRIES = 3
 """A scan that brought other than as many elements as there are is made again so many times in all."""
 
@@ -36,8 +38,8 @@ async def digest(connection: Connection, key: bytes, kind: str, field_expiries: 
             count += 1 if kind != "string" else len(element[0])
             whole.update(element[0] if kind == "string" else packed(_plain(kind, element)))
     if kind == "stream":
-        async for element in stream_state(connection, key):
-            whole.update(packed(element))
+        async for what, *facts in stream_state(connection, key):
+            whole.update(packed((what, *(facts[:-1] if what == b"pending" else facts))))
     return whole.digest() + count.to_bytes(8, "big")
 
 
@@ -149,7 +151,7 @@ async def stream_state(connection: Connection, key: bytes) -> AsyncIterator[Elem
     """What a stream holds besides entries: its last id, groups, consumers, and what was delivered to whom.
 
     ``last`` id; ``group`` name, last delivered id; ``consumer`` group, name; ``pending`` group, id, consumer,
-    deliveries. Idle times are left out: they are not the same at any two moments.
+    deliveries, when it was delivered last (epoch ms).
     """
     try:
         about = _fields(await connection.call("XINFO", "STREAM", key))
@@ -164,10 +166,30 @@ async def stream_state(connection: Connection, key: bytes) -> AsyncIterator[Elem
         for consumer in sorted(consumers):
             yield (b"consumer", name, consumer)
         start = b"-"
-        while pending := await connection.call("XPENDING", key, name, start, "+", 1000):
-            for entry, consumer, _, deliveries in pending:
-                yield (b"pending", name, entry, consumer, b"%d" % deliveries)
+        while True:
+            now, pending = await _pending(connection, key, name, start)
+            if not pending:
+                break
+            for entry, consumer, idle, deliveries in pending:
+                yield (b"pending", name, entry, consumer, b"%d" % deliveries, b"%d" % (now - idle))
             start = _after(pending[-1][0])
+
+
+async def _pending(connection: Connection, key: bytes, group: bytes, start: bytes) -> tuple[int, Reply]:
+    """Pending entries, and the server's clock in ms when it counted how long they are idle."""
+    for _ in range(TRIES * 3):
+        before, pending, after = await connection.pipeline(
+            [("TIME",), ("XPENDING", key, group, start, "+", PENDING), ("TIME",)]
+        )
+        if isinstance(pending, ReplyError):
+            raise pending
+        if _ms(before) == _ms(after):
+            break
+    return _ms(after), pending
+
+
+def _ms(time: Reply) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000
 
 
 async def write(connection: Connection, key: bytes, kind: str, window: Sequence[Element]) -> None:
@@ -207,10 +229,9 @@ async def write_stream_state(source: Connection, target: Connection, key: bytes,
                     [("XGROUP", "CREATECONSUMER", onto, *facts)]
                 )  # 6.2 and later; else on XCLAIM
             case _:
-                group, entry, consumer, deliveries = facts
-                await target.call(
-                    "XCLAIM", onto, group, consumer, 0, entry, "RETRYCOUNT", deliveries, "FORCE", "JUSTID"
-                )
+                group, entry, consumer, deliveries, delivered = facts
+                how = ("TIME", delivered, "RETRYCOUNT", deliveries, "FORCE", "JUSTID")
+                await target.call("XCLAIM", onto, group, consumer, 0, entry, *how)
 
 
 def _next(count: int, window: Sequence[Element]) -> int:
