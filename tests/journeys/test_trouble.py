@@ -243,7 +243,7 @@ async def test_a_stop_that_comes_while_the_job_fails_is_kept(stage: Stage) -> No
         await stage.store.ask(id, Wish.STOP)
         await right(id, phase, condition, *rest, epoch=epoch)  # type: ignore[arg-type]
 
-    stage.store.report = report  # type: ignore[method-assign]
+    stage.store.report = report  # type: ignore[method-assign, assignment]
     stage.source.replace("elsewhere")
     await run
     stage.store.report = right  # type: ignore[method-assign]

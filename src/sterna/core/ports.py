@@ -265,7 +265,11 @@ class JobStore(Protocol):
         ...
 
     async def begin(self, id: JobId) -> int:
-        """A run begins: RUNNING, wishes answered, no failure, and an epoch one higher, which is returned."""
+        """A run begins: RUNNING, wishes answered, no failure, and an epoch one higher, which is returned.
+
+        An ended job begins in PREPARE with its positions forgotten, any other goes on where it was. The run must
+        still carry out a last wish of PAUSE, STOP or FINISH: it came after the RUN, or before a crash.
+        """
         ...
 
     async def report(

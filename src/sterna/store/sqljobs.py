@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+<<<<<<< HEAD
 from sqlalchemy import Connection, Select, Table, delete, func, insert, or_, select, update
+=======
+from sqlalchemy import Connection, Select, Table, delete, func, insert, literal, select, update
+>>>>>>> store
 
 from sterna.core.change import Position
 from sterna.core.errors import Invalid, NotFound
@@ -240,7 +244,7 @@ def _listing(project_id: str | None, kinds: Sequence[str], name: str) -> Select[
         found = found.where(jobs.c.kind.in_(kinds))
     if name:
         # "Contains", telling case apart and without wildcards, in words that both databases have.
-        found = found.where(func.replace(jobs.c.name, name, "") != jobs.c.name)
+        found = found.where(func.replace(jobs.c.name, literal(name, tables.Words), "") != jobs.c.name)
     return found
 
 
