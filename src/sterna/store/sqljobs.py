@@ -4,11 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-<<<<<<< HEAD
-from sqlalchemy import Connection, Select, Table, delete, func, insert, or_, select, update
-=======
-from sqlalchemy import Connection, Select, Table, delete, func, insert, literal, select, update
->>>>>>> store
+from sqlalchemy import Connection, Select, Table, delete, func, insert, literal, or_, select, update
 
 from sterna.core.change import Position
 from sterna.core.errors import Invalid, NotFound
