@@ -217,9 +217,9 @@ def start(
 ) -> Server:
     """Start a server; the caller must ``close`` it.
 
-    ``options`` are the server's own (``"--maxmemory", "64mb"``) and win over the settings made here. With
-    ``user``, only that user can log in, with ``password``. ``tls``: the port speaks TLS and nothing else.
-    ``folder``: an existing one to work in, which is kept; else a temporary one.
+    ``options`` are the server's own, word by word (``"--replicaof", "127.0.0.1", "6379"``), and win over the
+    settings made here. With ``user``, only that user can log in, with ``password``. ``tls``: the port speaks
+    TLS and nothing else. ``folder``: an existing one to work in, which is kept; else a temporary one.
     Raises Unavailable, NotStarted.
     """
     if tls and not FLAVORS[flavor].tls:

@@ -15,6 +15,14 @@ Reply = Any  # a reply is bytes, int, None, a nested list of these, or a ReplyEr
 
 READ_SIZE = 1 << 20
 
+_pack: Any = hiredis.pack_command  # its stub is narrower than what it takes
+
+
+def pack(*words: Argument) -> bytes:
+    """One command in the server's protocol."""
+    packed: bytes = _pack(words)
+    return packed
+
 
 class ReplyError(Exception):
     """The server answered with an error. The first word is its kind: ``WRONGTYPE``, ``NOAUTH`` …"""
@@ -109,7 +117,7 @@ class Connection:
 
     async def call(self, *words: Argument) -> Reply:
         """Send one command and return its reply. Raises ReplyError, Unreachable, AccessDenied, ServerBusy."""
-        self.send(hiredis.pack_command(words))
+        self.send(pack(*words))
         (reply,) = await self.replies(1)
         if isinstance(reply, ReplyError):
             raise trouble(reply, self.where) or reply
@@ -119,7 +127,7 @@ class Connection:
         """Send many commands at once and return their replies; errors are among them as values."""
         if not commands:
             return []
-        self.send(b"".join(hiredis.pack_command(tuple(words)) for words in commands))
+        self.send(b"".join(pack(*words) for words in commands))
         return await self.replies(len(commands))
 
     def send(self, data: bytes) -> None:

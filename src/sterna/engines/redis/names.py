@@ -1,5 +1,10 @@
 """Words and numbers that several modules of the Redis engine share."""
 
+from sterna.core.change import Format
+
+RESP = Format("redis-resp")
+"""Chunks of commands in the server's protocol, ready to be sent."""
+
 CHECKPOINT_PREFIX = b"sterna:checkpoint:"
 """Keys of Sterna's own on the target, in database 0: one for each running job, taken away at its end."""
 
@@ -22,6 +27,13 @@ def checkpoint_key(job_id: str) -> bytes:
 def released(expiry_ms: int) -> int:
     """The true expiry of one that may be held."""
     return expiry_ms - HOLD_MS if expiry_ms >= HOLD_MS else expiry_ms
+
+
+def printable(key: bytes, most: int = 80) -> str:
+    """A key for people: text where it is text, escapes where it is not, not longer than ``most`` bytes."""
+    text = key[:most].decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown + ("…" if len(key) > most else "")
 
 
 def own(key: bytes) -> bool:

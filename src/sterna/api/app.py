@@ -1,0 +1,133 @@
+"""Puts the APIs together: one application in front of a store and a desk."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from sterna import __version__
+from sterna.api import docs, metrics
+from sterna.api.dcs import codes
+from sterna.api.dcs.routes import old_routes
+from sterna.api.dcs.routes import routes as dcs_routes
+from sterna.api.door import REQUEST_ID, Door
+from sterna.api.errors import Told, answer, broken, is_iam, unknown_path, wrong_method
+from sterna.api.front import Front, FrontDep
+from sterna.api.iam.routes import open_routes
+from sterna.api.iam.routes import routes as iam_routes
+from sterna.api.language import chosen
+from sterna.api.settings import ApiSettings
+from sterna.core.errors import Refused
+from sterna.core.ports import Store
+from sterna.jobs.desk import Desk
+
+_ABOUT = (
+    "Moves live databases behind the HTTP APIs of DCS data migration and IAM. Requests carry X-Auth-Token, or an "
+    "AK/SK signature (SDK-HMAC-SHA256)."
+)
+
+
+def create_app(store: Store, desk: Desk, settings: ApiSettings | None = None) -> FastAPI:
+    """The application, to be served at the root of its host. It starts and closes nothing: who calls does."""
+    settings = settings or ApiSettings()
+    app = FastAPI(
+        title="Sterna",
+        version=__version__,
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.front = Front(store, desk, settings)
+    app.add_middleware(Door, body_limit=settings.body_limit)
+    _handle_errors(app)
+    _own_routes(app)
+    for router in (open_routes, iam_routes, dcs_routes, old_routes):
+        app.include_router(router)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _own_routes(app: FastAPI) -> None:
+    @app.get("/healthz", name="Health", tags=["Service"])
+    async def health(front: FrontDep) -> dict[str, str]:
+        """Whether the service can reach its store."""
+        await front.store.jobs(limit=1)
+        return {"status": "ok"}
+
+    @app.get("/metrics", name="Metrics", tags=["Service"], response_class=Response)
+    async def figures(front: FrontDep) -> Response:
+        """Figures for Prometheus."""
+        return Response(await metrics.exposition(front.store), media_type="text/plain; version=0.0.4")
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(docs.page(app.openapi()))
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(Told)
+    async def told(request: Request, error: Told) -> JSONResponse:
+        return _answer(request, error)
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        return _answer(request, codes.of_refusal(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def unfit(request: Request, error: RequestValidationError) -> JSONResponse:
+        return _answer(request, _of_fields(request, error))
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
+        return _answer(request, _of_status(request, error))
+
+
+def _of_fields(request: Request, error: RequestValidationError) -> Told:
+    problems = error.errors()
+    if not is_iam(request.scope["path"]):
+        return codes.of_fields(problems)
+    steps = [str(step) for step in problems[0]["loc"][1:] if not isinstance(step, int)]
+    return Told("IAM.400", ".".join(steps) or "the body")
+
+
+def _of_status(request: Request, error: HTTPException) -> Told:
+    path = request.scope["path"]
+    match error.status_code:
+        case 404:
+            return unknown_path(path)
+        case 405:
+            return wrong_method(path, (error.headers or {}).get("Allow", ""))
+        case _:
+            return broken(path)
+
+
+def _answer(request: Request, told: Told) -> JSONResponse:
+    return answer(told, chosen(request.headers.get("x-language")), request.scope[REQUEST_ID])
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description, without the framework's own errors, which are never sent."""
+    if not app.openapi_schema:
+        document = FastAPI.openapi(app)
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)
+        for name in ("HTTPValidationError", "ValidationError"):
+            document["components"]["schemas"].pop(name, None)
+        document["components"]["securitySchemes"] = _SCHEMES
+    return app.openapi_schema or {}
+
+
+_SCHEMES = {
+    "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+    "signature": {"type": "apiKey", "in": "header", "name": "Authorization"},
+}

@@ -1,0 +1,1 @@
+"""DCS v2: data migration of Redis, as the vendor's SDKs and Terraform providers ask it."""

@@ -1,0 +1,198 @@
+"""What clients send to DCS: the documented request bodies, with the fields that clients were seen to add.
+
+A null counts as left out, unknown fields are passed over, and numbers are taken where clients send them for text.
+Which error code a field's refusal has is in ``codes``.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{3,63}")
+_ID = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NETWORK_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_HOST = re.compile(r"(?!.{254})[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
+_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\]")
+
+MOST_ADDRESSES = 256
+MOST_IDS = 50
+LARGEST_DATABASE = 255
+
+
+def is_id(text: str) -> bool:
+    """Whether this can be an id of a task or instance: 32 hexadecimal digits, or a UUID."""
+    return bool(_ID.fullmatch(text))
+
+
+def parse_addresses(text: str) -> tuple[tuple[str, int], ...]:
+    """``host:port[,host:port…]`` as pairs. Raises ValueError. An IPv6 address stands in brackets."""
+    pieces = [piece.strip() for piece in text.split(",")]
+    if len(pieces) > MOST_ADDRESSES:
+        raise ValueError("too many addresses")
+    return tuple(dict.fromkeys(_address(piece) for piece in pieces))
+
+
+def _address(piece: str) -> tuple[str, int]:
+    host, colon, port = piece.rpartition(":")
+    bracketed = _IPV6.fullmatch(host)
+    well_formed = bracketed or _HOST.fullmatch(host)
+    if not (colon and well_formed and port.isascii() and port.isdigit() and len(port) <= 5):
+        raise ValueError("not host:port")
+    if not 1 <= int(port) <= 65535:
+        raise ValueError("no such port")
+    return (bracketed[1] if bracketed else host, int(port))
+
+
+def _number_as_text(value: object) -> object:
+    """Clients send some numbers where text is documented."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _matching(pattern: re.Pattern[str]) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError("malformed")
+        return text
+
+    return AfterValidator(check)
+
+
+def _printable(text: str) -> str:
+    if any(ord(letter) < 32 and letter not in "\t\r\n" for letter in text):
+        raise ValueError("control characters")
+    return text
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL character")
+    return text
+
+
+def _addresses(text: str) -> str:
+    parse_addresses(text)
+    return text
+
+
+def _within(lowest: int, highest: int) -> AfterValidator:
+    def check(text: str) -> str:
+        if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+            raise ValueError("out of range")
+        return str(int(text))
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, BeforeValidator(_number_as_text)]
+TaskName = Annotated[Text, _matching(_NAME)]
+Description = Annotated[Text, Field(max_length=1024), AfterValidator(_printable)]
+NetworkId = Annotated[Text, _matching(_NETWORK_ID)]
+ItemId = Annotated[Text, _matching(_ID)]
+Addresses = Annotated[Text, Field(max_length=16384), AfterValidator(_addresses)]
+Password = Annotated[Text, Field(max_length=512), AfterValidator(_without_nul)]
+Bandwidth = Annotated[Text, Field(max_length=5), _within(1, 10240)]
+Database = Annotated[Text, Field(max_length=3), _within(0, LARGEST_DATABASE)]
+
+Method = Literal["full_amount_migration", "incremental_migration"]
+ResumeMode = Literal["auto", "manual"]
+
+
+class Body(BaseModel):
+    """A request body. Nulls are as good as nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+
+class CreateOnline(Body):
+    """Creates a task that waits to be configured."""
+
+    name: TaskName = Field(examples=["dcs-migration-thrc"], description="4 to 64 letters, digits, - and _")
+    description: Description = Field("", examples=["moves the session store"])
+    vpc_id: NetworkId = Field(examples=["5e37b3be-950a-48e1-b498-65b63d336481"])
+    subnet_id: NetworkId = Field(examples=["40f15ed6-7f85-49d5-ba0e-65b940d4812c"])
+    security_group_id: NetworkId = Field(examples=["9df96622-24b7-4813-84b8-ab74552a21d7"])
+
+
+class Side(Body):
+    """One Redis: a registered instance by its id, or any by address."""
+
+    id: ItemId | None = Field(None, description="A registered instance; its address and password are used.")
+    addrs: Addresses | None = Field(None, examples=["192.168.1.1:6379,192.168.0.0:6379"])
+    password: Password | None = Field(None, description="Wins over the registered one. Never returned.")
+    db: Database | None = Field(None, description="One database only, 0 to 255.", examples=["0"])
+    name: Annotated[Text, Field(max_length=256), AfterValidator(_printable)] | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "Side":
+        if not self.id and not self.addrs:
+            raise ValueError("id or addrs")
+        return self
+
+
+class ConfigureOnline(Body):
+    """Says from where to where, and starts the task."""
+
+    migration_method: Method
+    resume_mode: ResumeMode = Field(description="auto: reconnect for ever, copying anew if it must; manual: stop.")
+    bandwidth_limit_mb: Bandwidth | None = Field(
+        None, description="MB/s of the incremental part, 1 to 10240.", examples=["123"]
+    )
+    source_instance: Side
+    target_instance: Side
+
+
+class UpdateTask(Body):
+    """Changes how a task goes on after a lost connection."""
+
+    resume_mode: ResumeMode = "auto"
+
+
+class BackupFile(Body):
+    file_name: Text
+    size: Text | None = None
+    update_at: Text | None = None
+
+
+class BackupFiles(Body):
+    file_source: Text | None = None
+    bucket_name: Text | None = None
+    files: list[BackupFile] | None = None
+    backup_id: Text | None = None
+
+
+class CreateTask(Body):
+    """The older call: creates, configures and starts in one."""
+
+    task_name: TaskName = Field(examples=["migration1"])
+    description: Description = ""
+    migration_type: Literal["backupfile_import", "online_migration"]
+    migration_method: Method
+    network_type: Literal["vpc", "vpn"] = "vpc"
+    resume_mode: ResumeMode = "auto"
+    bandwidth_limit_mb: Bandwidth | None = None
+    backup_files: BackupFiles | None = None
+    source_instance: Side | None = None
+    target_instance: Side
+
+
+class TaskIds(Body):
+    """Tasks to stop or to restart."""
+
+    migration_tasks: list[ItemId] = Field(min_length=1, max_length=MOST_IDS)
+
+
+class DeleteTasks(Body):
+    """Tasks to delete. Ids that are not known are passed over."""
+
+    task_id_list: list[ItemId] = Field(min_length=1, max_length=MOST_IDS)
+
+
+class Exchange(Body):
+    """Which addresses to swap."""
+
+    exchanged_ip: list[Text] = Field(default_factory=list, max_length=MOST_IDS)
+    is_exchange_domain: bool = False

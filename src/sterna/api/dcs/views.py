@@ -1,0 +1,186 @@
+"""From a job to what clients see of it. Nothing here is stored, and no password passes through."""
+
+import ipaddress
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sterna import __version__
+from sterna.api.dcs import answers
+from sterna.api.dcs.plans import MEGABYTE, METHODS
+from sterna.api.dcs.states import MIGRATING, Status, status
+from sterna.core.event import Event
+from sterna.core.job import Job, Phase
+from sterna.core.people import Instance
+from sterna.core.plan import Endpoint, Plan
+from sterna.core.progress import Progress
+
+_METHOD_OF = {mode: method for method, mode in METHODS.items()}
+
+
+def task(job: Job, worker: str) -> answers.Task:
+    """A task in full. ``worker``: the address from which databases are reached."""
+    return answers.Task(
+        task_id=job.id,
+        task_name=job.name,
+        description=job.description or None,
+        status=status(job),
+        migration_method=_method(job),
+        ecs_tenant_private_ip=worker,
+        network_type=_extra(job, "network_type") or "vpc",
+        source_instance=_side(job.plan.source, _source_database(job.plan)) if job.plan else None,
+        target_instance=_side(job.plan.target, _target_database(job.plan)) if job.plan else None,
+        created_at=iso(job.created_ms),
+        updated_at=iso(job.ended_ms or job.updated_ms),
+        released_at=_released(job),
+        version=__version__,
+        resume_mode=_resume_mode(job),
+        tenant_vpc_id=_extra(job, "vpc_id"),
+        tenant_subnet_id=_extra(job, "subnet_id"),
+        tenant_security_group_id=_extra(job, "security_group_id"),
+        bandwidth_limit_mb=_bandwidth(job),
+    )
+
+
+def listed(job: Job, worker: str) -> answers.ListedTask:
+    """A task as a row of the list."""
+    source, target = (job.plan.source, job.plan.target) if job.plan else (None, None)
+    return answers.ListedTask(
+        task_id=job.id,
+        task_name=job.name,
+        status=status(job),
+        migration_method=_method(job),
+        ecs_tenant_private_ip=worker,
+        data_source=addresses(source.addresses) if source else None,
+        source_instance_name=source.name if source else "",
+        source_instance_id=source.instance_id if source else "",
+        target_instance_addrs=addresses(target.addresses) if target else None,
+        target_instance_name=target.name if target else "",
+        target_instance_id=target.instance_id if target else "",
+        created_at=iso(job.created_ms),
+        description=job.description or None,
+        source_instance_status=_instance_status(source) or "",
+        target_instance_status=_instance_status(target) or "",
+        error_message=_failure(job),
+        released_at=_released(job),
+        version=__version__,
+        resume_mode=_resume_mode(job),
+    )
+
+
+def stats(job: Job, progress: Progress) -> answers.Stats:
+    """A task's figures. What is not known yet is 0."""
+    following = job.phase is Phase.FOLLOW
+    source = next((it for it in (progress.source_rows, progress.rows_total) if it >= 0), 0)
+    target = next((it for it in (progress.target_rows, progress.rows) if it >= 0), 0)
+    return answers.Stats(
+        full_migration_progress=str(progress.percent if status(job) is not Status.SUCCESS else 100),
+        offset=str(max(0, progress.lag_bytes)),
+        source_dbsize=str(source),
+        target_dbsize=str(target),
+        target_input_kbps=str(round(max(0.0, progress.bytes_per_s) / 1024)),
+        target_ops=str(round(max(0.0, progress.changes_per_s if following else progress.rows_per_s))),
+        is_migrating=status(job) in MIGRATING,
+    )
+
+
+def log_row(event: Event) -> answers.LogRow:
+    """A line of a task's history."""
+    return answers.LogRow(
+        created_at=iso(event.at_ms),
+        log_level=event.level,
+        message=event.message,
+        log_code=event.code,
+        keyword=list(event.fields.values()),
+    )
+
+
+def instance(it: Instance) -> answers.Instance:
+    """A registered Redis."""
+    hosts = list(dict.fromkeys(host for host, _ in it.addresses))
+    return answers.Instance(
+        instance_id=it.id,
+        name=it.name,
+        ip=",".join(hosts),
+        port=it.addresses[0][1] if it.addresses else 0,
+        domain_name=next((host for host in hosts if not _is_ip(host)), None),
+        backend_addrs=addresses(it.addresses),
+        access_user=it.user or None,
+        no_password_access="false" if it.password else "true",
+        enable_ssl=bool(it.tls),
+        created_at=iso(it.created_ms),
+        features=answers.Features(support_ssl=bool(it.tls), support_acl=bool(it.user)),
+        cache_mode="cluster" if len(it.addresses) > 1 else "single",
+    )
+
+
+def iso(ms: int) -> str:
+    """Epoch milliseconds as ``2026-11-21T06:12:55.508Z``."""
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def addresses(pairs: Iterable[tuple[str, int]]) -> str:
+    """``host:port,host:port``, IPv6 in brackets."""
+    return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in pairs)
+
+
+def _side(endpoint: Endpoint, database: str | None) -> answers.InstancePart:
+    host, port = endpoint.addresses[0]
+    return answers.InstancePart(
+        id=endpoint.instance_id or None,
+        name=endpoint.name or None,
+        addrs=addresses(endpoint.addresses),
+        ip=host,
+        port=str(port),
+        task_status=_instance_status(endpoint),
+        db=database,
+    )
+
+
+def _instance_status(endpoint: Endpoint | None) -> str | None:
+    """Known for registered instances alone."""
+    return "RUNNING" if endpoint and endpoint.instance_id else None
+
+
+def _source_database(plan: Plan) -> str | None:
+    return plan.selection.only[0] if plan.selection.only else None
+
+
+def _target_database(plan: Plan) -> str | None:
+    return plan.selection.renames[0].new if plan.selection.renames else None
+
+
+def _method(job: Job) -> str | None:
+    return _METHOD_OF[job.plan.mode] if job.plan else None
+
+
+def _resume_mode(job: Job) -> str | None:
+    return job.plan.resume.value if job.plan else _extra(job, "resume_mode")
+
+
+def _bandwidth(job: Job) -> str | None:
+    limit = job.plan.pace.follow_bytes_per_s // MEGABYTE if job.plan else 0
+    return str(limit) if limit else None
+
+
+def _released(job: Job) -> str | None:
+    """When the worker was let go: as soon as the task had ended. In the documented form, to the minute."""
+    return f"{datetime.fromtimestamp(job.ended_ms / 1000, UTC):%Y%m%d%H%M}" if job.ended_ms else None
+
+
+def _failure(job: Job) -> str | None:
+    if not job.failure or status(job) is not Status.FAILED:
+        return None
+    return f"{job.failure.code} {job.failure.message} {job.failure.hint}".strip()
+
+
+def _extra(job: Job, name: str) -> str | None:
+    value = job.extra.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""What clients are told, in English and Chinese: one line for each code that is ever sent.
+
+The DCS codes and English texts are those of the vendor's table of error codes; ``{0}`` stands for a field's name.
+"""
+
+from dataclasses import dataclass
+
+ENGLISH = "en-us"
+CHINESE = "zh-cn"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """The status that a code is sent with, and its text in both languages."""
+
+    status: int
+    english: str
+    chinese: str
+
+    def text(self, language: str, values: tuple[str, ...]) -> str:
+        """The text with its places filled."""
+        return (self.chinese if language == CHINESE else self.english).format(*values)
+
+
+def chosen(header: str | None) -> str:
+    """The language that an X-Language header asks for; English for anything that is not known."""
+    return CHINESE if header and header.strip().lower().replace("_", "-") == CHINESE else ENGLISH
+
+
+GATEWAY = {
+    "APIGW.0101": Message(
+        404,
+        "The API does not exist or has not been published in the environment",
+        "API不存在或尚未在该环境发布",
+    ),
+    "APIGW.0201": Message(413, "Request entity too large", "请求体过大"),
+    "APIGW.0301": Message(401, "Incorrect IAM authentication information: {0}", "IAM认证信息错误：{0}"),
+    "APIGW.0500": Message(500, "Internal error", "内部错误"),
+}
+
+IAM = {
+    "IAM.400": Message(400, "Invalid value of {0}.", "{0}的值无效。"),
+    "IAM.400.json": Message(400, "The request body is not valid JSON.", "请求体不是合法的JSON。"),
+    "IAM.400.empty": Message(400, "The request body is empty.", "请求体为空。"),
+    "IAM.400.subject": Message(400, "X-Subject-Token is missing.", "缺少X-Subject-Token。"),
+    "IAM.401": Message(
+        401,
+        "The request you have made requires authentication: {0}.",
+        "该请求需要认证：{0}。",
+    ),
+    "IAM.401.password": Message(401, "The username or password is wrong.", "用户名或密码错误。"),
+    "IAM.401.method": Message(401, "Attempted to authenticate with an unsupported method.", "不支持的认证方式。"),
+    "IAM.401.scope": Message(
+        401,
+        "The scope does not exist or the user has no access to it.",
+        "请求的范围不存在或用户无权访问。",
+    ),
+    "IAM.403": Message(403, "You are not authorized to perform this action.", "您无权执行该操作。"),
+    "IAM.404": Message(404, "Could not find {0}.", "找不到{0}。"),
+    "IAM.405": Message(405, "This request method is not allowed.", "不支持该请求方法。"),
+    "IAM.500": Message(500, "An unexpected error occurred.", "发生未知错误。"),
+}
+
+DCS = {
+    "DCS.1004": Message(401, "Project ID does not match the token.", "项目ID与token不匹配。"),
+    "DCS.3022": Message(404, "This DCS instance does not exist.", "DCS实例不存在。"),
+    "DCS.4001": Message(404, "The requested URL does not exist.", "请求的URL不存在。"),
+    "DCS.4002": Message(400, "Invalid project ID format.", "项目ID格式无效。"),
+    "DCS.4002.literal": Message(
+        400,
+        "Invalid project ID format. The URL holds the text {{project_id}}: give the client a project ID.",
+        "项目ID格式无效。URL中含有字面值{{project_id}}：请为客户端设置项目ID。",
+    ),
+    "DCS.4004": Message(400, "Empty request body.", "请求消息体为空。"),
+    "DCS.4005": Message(
+        400,
+        "The message body contains invalid characters or is not in JSON format.",
+        "请求消息体包含非法字符或不是JSON格式。",
+    ),
+    "DCS.4006": Message(400, "The selected cache engine type is not supported.", "不支持该缓存引擎类型。"),
+    "DCS.4010": Message(
+        400,
+        "Invalid DCS instance name. The name must be 4 to 64 characters in length. Only letters "
+        "(case-insensitive), digits, underscores (_) ,and hyphens (-) are allowed. ({0})",
+        "名称无效。名称长度为4到64个字符，以字母开头，只能包含字母、数字、下划线（_）和中划线（-）。（{0}）",
+    ),
+    "DCS.4011": Message(
+        400, "DCS instance description cannot exceed 1024 characters.", "描述不能超过1024个字符。"
+    ),
+    "DCS.4013": Message(400, "Invalid vpc_id in the request.", "请求中的vpc_id无效。"),
+    "DCS.4014": Message(400, "Invalid security_group_id in the request.", "请求中的security_group_id无效。"),
+    "DCS.4016": Message(400, "Invalid subnet_id in the request.", "请求中的subnet_id无效。"),
+    "DCS.4017": Message(400, "This DCS instance job task is still running.", "该任务仍在运行。"),
+    "DCS.4027": Message(400, "This operation is not supported on this node.", "该节点不支持此操作。"),
+    "DCS.4061": Message(400, "Invalid instance ID format.", "实例ID格式无效。"),
+    "DCS.4062": Message(400, "Invalid {0} parameter in the request.", "请求中的参数{0}无效。"),
+    "DCS.4063": Message(400, "Invalid {0} parameter in the request.", "请求中的参数{0}无效。"),
+    "DCS.4070": Message(400, "Invalid task ID format.", "任务ID格式无效。"),
+    "DCS.4095": Message(
+        400,
+        "The system does not support the backup and restoration function.",
+        "系统不支持备份恢复功能。",
+    ),
+    "DCS.4100": Message(
+        400,
+        "The number of instance IDs in an instances array cannot exceed 50.",
+        "数组中的ID数量不能超过50个。",
+    ),
+    "DCS.4133": Message(400, "Instance job is not found.", "任务不存在。"),
+    "DCS.4845": Message(
+        400, "The password parameter is missing or its value is invalid.", "password参数缺失或其值无效。"
+    ),
+    "DCS.4855": Message(400, "invalid migration task id in the request.", "请求中的迁移任务ID无效。"),
+    "DCS.4957": Message(
+        400,
+        "This operation is not allowed when the task is in the current state.",
+        "任务当前状态不允许执行该操作。",
+    ),
+    "DCS.5000": Message(500, "Internal service error.", "内部服务错误。"),
+    "DCS.5001": Message(405, "This request method is not allowed.", "不支持该请求方法。"),
+}
+
+MESSAGES = GATEWAY | IAM | DCS

@@ -1,0 +1,21 @@
+"""What the operator may choose about the APIs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Settings of the APIs alone; the defaults suit a service on one machine."""
+
+    public_url: str = ""
+    """Scheme and host that clients are told to use, e.g. ``https://sterna.example``; empty: the Host they used."""
+    clock_window_s: int = 900
+    """How far a signature's date may be from this machine's clock."""
+    body_limit: int = 1024 * 1024
+    """The largest request body, in bytes."""
+    token_hours: int = 24
+    """How long a token is valid."""
+    stop_wait_s: float = 60.0
+    """How long a synchronous stop waits for the task to end."""
+    worker_address: str = ""
+    """From where databases are reached, shown so that it can be whitelisted; empty: where the request came to."""

@@ -1,0 +1,51 @@
+"""The stores that the contract tests run against: in memory, SQLite, PostgreSQL."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sterna.core.people import new_id
+from sterna.core.ports import Store
+from sterna.store.memory import MemoryStore
+from sterna.store.sql import open_store
+from tests.contract.stores import KEY
+from tests.servers.postgres import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with postgres() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """An empty schema of its own on the session's server: there faster, and gone faster, than a database."""
+    name = f"sterna_{new_id()}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(name)))
+    return f"{postgres_server}?options=-csearch_path%3D{name}"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return str(tmp_path / "sterna.db")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+def url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.server)])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """An empty store."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    opened = await open_store(request.getfixturevalue(f"{request.param}_url"), KEY)
+    yield opened
+    await opened.close()
