@@ -52,6 +52,10 @@ class Chunk:
     """Bytes read from the source for it."""
     position: Position
     """Where the part goes on after this chunk."""
+    count: int = 0
+    """Where ``data`` is commands: how many there are that get an answer."""
+    skipped: int = 0
+    """Rows read and left out of ``data``: expired, or not wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Log(Protocol):
         ...
 
     async def release(self) -> None:
-        """Take away what ``anchor`` left on the source. Twice is once."""
+        """Take away what ``anchor`` left on the source. Twice is once. May be called on a new connection."""
         ...
 
     async def lag(self, applied: Position) -> int:
@@ -106,7 +106,10 @@ class Sink(Protocol):
         ...
 
     async def claim(self) -> None:
-        """Take over the target for this epoch. Raises Fenced if a newer one has it."""
+        """Take over the target for this epoch. Raises Fenced if a newer one has it.
+
+        Positions that the target holds for the job stay.
+        """
         ...
 
     async def position(self, lane: str) -> Position | None:
@@ -114,7 +117,11 @@ class Sink(Protocol):
         ...
 
     async def prepare(self) -> None:
-        """Make ready for a copy from the beginning. Raises KeyConflict, Unsupported."""
+        """Make ready for a copy from the beginning. Raises KeyConflict, Unsupported.
+
+        Forgets the positions of all lanes. What an earlier copy of this job left and the source may have deleted
+        since has to go, or be told of: nothing in the log will delete it.
+        """
         ...
 
     async def load(self, part: Part, chunk: Chunk) -> None:
@@ -122,7 +129,10 @@ class Sink(Protocol):
         ...
 
     async def write(self, batch: Batch) -> None:
-        """Write a batch of changes and its position, together. Raises Fenced, ApplyFailed, TargetFull."""
+        """Write a batch of changes and its position, together. Raises Fenced, ApplyFailed, TargetFull.
+
+        Fenced also where this run's checkpoint is gone. May be cancelled at any moment: all is kept, or none.
+        """
         ...
 
     async def copied(self, anchor: Position) -> None:
@@ -130,7 +140,10 @@ class Sink(Protocol):
         ...
 
     async def finish(self) -> None:
-        """Nothing more will be written: make the data final and take away what is Sterna's own."""
+        """Nothing more will be written: make the data final and take away what is Sterna's own. Twice is once.
+
+        May be called on a new connection, right after ``claim``.
+        """
         ...
 
     async def rows(self) -> int:

@@ -1,1 +1,1 @@
-"""A database in memory that keeps all promises: for tests, and for trying things out."""
+"""A database in memory that keeps every promise of the ports: the smallest engine, which tests are built on."""

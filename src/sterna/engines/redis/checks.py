@@ -1,0 +1,65 @@
+"""The checks before a start: each looks at one thing, says what it saw, and what to type where it is not right.
+
+All of them share one survey of both servers; each judgement is a function of what was seen.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sterna.core.finding import Finding, Severity
+from sterna.core.plan import Plan
+from sterna.core.ports import Check
+from sterna.engines.redis import checks_pair, checks_source, checks_target
+from sterna.engines.redis.mapping import Mapping
+from sterna.engines.redis.survey import Survey
+from sterna.engines.redis.verdict import Scene, Verdict, alarm
+
+Judge = Callable[[Scene], Verdict]
+
+
+@dataclass(frozen=True)
+class RedisCheck:
+    """One check: judges what the survey saw."""
+
+    name: str
+    """Stable, e.g. ``redis.source.psync``."""
+    survey: Survey
+    plan: Plan
+    mapping: Mapping
+    judge: Judge
+    sides: tuple[str, ...]
+    """Which servers must have been seen for it to be judged."""
+
+    async def run(self) -> Sequence[Finding]:
+        """Its one finding. Never raises for what is wrong with a server."""
+        source, target = await self.survey.look()
+        scene = Scene(self.plan, self.mapping, source, target)
+        for side, facts in (("source", source), ("target", target)):
+            if side in self.sides and facts.trouble:
+                return [
+                    _finding(
+                        self.name,
+                        alarm(f"Not looked at: the {side} was not seen", f"Mend what redis.{side}.* says first"),
+                    )
+                ]
+        return [_finding(self.name, self.judge(scene))]
+
+
+def checks(plan: Plan) -> Sequence[Check]:
+    """All checks of a migration. Raises Invalid where the plan's selection makes no sense."""
+    mapping = Mapping.of(plan.selection)
+    survey = Survey(plan, lambda source: max(mapping.sources_in(source.keys or {0: 0}), default=0))
+    found: list[Check] = []
+    for side, judges in (
+        ("source", checks_source.JUDGES),
+        ("target", checks_target.JUDGES),
+        ("pair", checks_pair.JUDGES),
+    ):
+        for name, (judge, sides) in judges.items():
+            found.append(RedisCheck(f"redis.{side}.{name}", survey, plan, mapping, judge, sides))
+    return found
+
+
+def _finding(name: str, verdict: Verdict) -> Finding:
+    remedy = "" if verdict.severity is Severity.PASSED else verdict.remedy
+    return Finding(name, verdict.severity, verdict.evidence, remedy)

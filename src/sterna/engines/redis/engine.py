@@ -1,0 +1,127 @@
+"""Redis and Valkey, as the rest of Sterna sees them."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from sterna.core.errors import BadData
+from sterna.core.event import Level
+from sterna.core.plan import Endpoint, Mode, Plan
+from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
+from sterna.engines.redis.checks import checks
+from sterna.engines.redis.compare import compare
+from sterna.engines.redis.connection import READ_SIZE, Connection, info
+from sterna.engines.redis.dump import Dump
+from sterna.engines.redis.intake import Intake
+from sterna.engines.redis.mapping import Mapping as Databases
+from sterna.engines.redis.names import checkpoint_key
+from sterna.engines.redis.preparing import ForeignKeys, Preparing, call
+from sterna.engines.redis.sink import RedisSink
+from sterna.engines.redis.source import RedisSource
+from sterna.engines.redis.spool import Spool
+from sterna.engines.redis.wire.rdb import Big, End, Needs, Walker
+
+
+class RedisEngine:
+    """Meets ``core.ports.Engine``."""
+
+    name = "redis"
+
+    def source(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Source]:
+        return _source(plan, room, tell)
+
+    def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
+        return _sink(plan, room, tell)
+
+    def checks(self, plan: Plan) -> Sequence[Check]:
+        return checks(plan)
+
+    async def compare(
+        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+    ) -> Comparison:
+        return await compare(plan, room=room, repair=repair, most=most)
+
+    async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
+        async with await Connection.open(endpoint) as connection:
+            facts = info(await call(connection, "INFO"))
+        known = {
+            "version": facts.get("valkey_version") or facts.get("redis_version", ""),
+            "product": "valkey" if "valkey_version" in facts else "redis",
+            "role": facts.get("role", ""),
+            "mode": facts.get("redis_mode") or facts.get("server_mode", ""),
+            "memory": facts.get("used_memory", ""),
+        }
+        return {name: value for name, value in known.items() if value}
+
+
+@asynccontextmanager
+async def _source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
+    room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    spool = _spool(room, tell)
+    dump = Dump(room.folder)
+    intake = Intake(plan.source, dump, spool, tell, follow=plan.mode is Mode.INCREMENTAL)
+    key, foreign = checkpoint_key(room.job_id), ForeignKeys(room.folder)
+    source = RedisSource(plan, Databases.of(plan.selection), intake, spool, dump, foreign, key, tell)
+    try:
+        yield source
+    finally:
+        await source.close()
+        spool.close()
+        dump.close()
+
+
+def _spool(room: Room, tell: Teller) -> Spool:
+    """The spool as it was left; one that is damaged is thrown away, and the source asked for the stream again."""
+    folder = room.folder / "spool"
+    try:
+        return Spool.open(folder, limit_bytes=room.spool_limit)
+    except BadData as error:
+        message = f"{error.message}. It is thrown away, and the stream is fetched from the source again"
+        tell(Level.WARN, "redis.spool.damaged", message)
+        shutil.rmtree(folder)
+        return Spool.open(folder, limit_bytes=room.spool_limit)
+
+
+@asynccontextmanager
+async def _sink(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Sink]:
+    room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mapping = Databases.of(plan.selection)
+    preparing = Preparing(plan, mapping, room.folder, _dumped(room.folder, mapping), tell)
+    async with await Connection.open(plan.target) as connection:
+        yield RedisSink(connection, room, preparing, tell)
+
+
+def _dumped(folder: Path, mapping: Databases) -> Callable[[], Iterator[tuple[int, bytes]]]:
+    """All keys of the data set that was received, with the target's database of each."""
+
+    def keys() -> Iterator[tuple[int, bytes]]:
+        dump = Dump(folder)
+        seen: list[tuple[int, bytes]] = []
+
+        def note(database: int, key: bytes) -> bool:
+            target = mapping.target_of(database)
+            if target is not None:
+                seen.append((target, key))
+            return False
+
+        walker = Walker(target_version=0, limit=1 << 62, keep=note, hold_ms=1)
+        offset = 0
+        try:
+            while True:
+                result = walker.walk(READ_SIZE)
+                yield from seen
+                seen.clear()
+                match result:
+                    case Needs():
+                        data = dump.read(offset, READ_SIZE)
+                        offset += len(data)
+                        walker.feed(data) if data else walker.close()
+                    case End():
+                        return
+                    case Big():
+                        raise AssertionError("nothing is kept, so nothing is too big")
+        finally:
+            dump.close()
+
+    return keys

@@ -1,0 +1,259 @@
+"""What happens on the target around a copy: looking for conflicts before it, tidying after it, the end."""
+
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+
+from sterna.core.errors import KeyConflict, NeedsOperator, Trouble, Unsupported
+from sterna.core.event import Level
+from sterna.core.plan import Conflict, Mode, Plan
+from sterna.core.ports import Teller
+from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
+from sterna.engines.redis.mapping import Mapping
+from sterna.engines.redis.names import CHECKPOINT_PREFIX, HOLD_MS, printable, released
+
+PAGE = 1000
+"""Keys a page of SCAN asks for."""
+MOST_FOREIGN = 1_000_000
+"""How many keys of others the policy ``skip`` can remember; they are held in memory while the job runs."""
+
+Transact = Callable[[int, Sequence[Sequence[Argument]]], Awaitable[None]]
+
+
+class Preparing:
+    """Looks with connections of its own; all it writes goes through the sink's fenced transactions."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        mapping: Mapping,
+        folder: Path,
+        dumped: Callable[[], Iterable[tuple[int, bytes]]],
+        tell: Teller,
+    ) -> None:
+        self._plan = plan
+        self._mapping = mapping
+        self._foreign = ForeignKeys(folder)
+        self._folder = folder
+        self._dumped = dumped
+        self._tell = tell
+
+    async def look(self) -> bool:
+        """Before the first copy: whether the target is empty. Raises KeyConflict if the policy says so."""
+        async with await Connection.open(self._plan.target) as target:
+            databases = await used(target, self._mapping)
+            empty = not any(databases.values())
+            match self._plan.conflict:
+                case Conflict.STOP if not empty:
+                    await self._refuse_shared(target, databases)
+                case Conflict.SKIP:
+                    self._foreign.save([pair async for pair in self._keys(target, databases)])
+                case _:
+                    pass
+        return empty
+
+    async def _refuse_shared(self, target: Connection, databases: Iterable[int]) -> None:
+        async with await Connection.open(self._plan.source) as source:
+            there = list(await used(source, None))
+            for database in databases:
+                for origin in (db for db in there if self._mapping.target_of(db) == database):
+                    async for page in pages(target, database):
+                        await call(source, "SELECT", origin)
+                        found = await many(source, [("EXISTS", key) for key in page])
+                        if shared := [key for key, there in zip(page, found, strict=True) if there]:
+                            sample = ", ".join(printable(key) for key in shared[:5])
+                            raise KeyConflict(
+                                f"The target has keys of the source, in database {database}: {sample}"
+                            )
+
+    async def _keys(self, target: Connection, databases: Iterable[int]) -> AsyncIterator[tuple[int, bytes]]:
+        count = 0
+        for database in databases:
+            async for page in pages(target, database):
+                for key in page:
+                    yield database, key
+                count += len(page)
+                if count > MOST_FOREIGN:
+                    raise Unsupported(
+                        f"The target holds over {MOST_FOREIGN} keys: too many for the policy skip",
+                        hint="Choose the policy overwrite, or an emptier target.",
+                    )
+
+    async def sweep(self, all_ours: bool, transact: Transact) -> None:
+        """After a repeated copy: take away what an earlier one wrote and this data set does not have."""
+        index = KeyIndex(self._folder / "keys.db")
+        try:
+            index.add(self._dumped())
+            async with await Connection.open(self._plan.target) as target:
+                stale = 0
+                for database in await used(target, self._mapping):
+                    async for page in pages(target, database):
+                        old = [key for key in page if self._mapping.keep(key) and not index.has(database, key)]
+                        stale += len(old)
+                        if all_ours and old:
+                            await transact(database, [("DEL", key) for key in old])
+        finally:
+            index.close()
+        if stale and all_ours:
+            message = f"Removed {stale} keys that an earlier copy wrote and the source has no more"
+            self._tell(Level.INFO, "redis.swept", message, keys=str(stale))
+        elif stale:
+            message = (
+                f"The target has {stale} keys that the source does not have. It was not empty at the start, "
+                "so they are left: compare to see them"
+            )
+            self._tell(Level.WARN, "redis.left", message, keys=str(stale))
+
+    async def release(self, transact: Transact) -> None:
+        """Set all held expiries to the true ones. Keys whose time is over go at once."""
+        if self._plan.mode is Mode.FULL:
+            return  # nothing was held
+        async with await Connection.open(self._plan.target) as target:
+            for database in await expiring(target, self._mapping):
+                async for page in pages(target, database):
+                    held = [
+                        (key, released(at))
+                        for key, at in zip(page, await expiries(target, page), strict=True)
+                        if at >= HOLD_MS
+                    ]
+                    if held:
+                        await transact(database, [("PEXPIREAT", key, at) for key, at in held])
+
+    async def rows(self) -> int:
+        """Keys on the target in the databases of the plan."""
+        async with await Connection.open(self._plan.target) as target:
+            return sum((await used(target, self._mapping)).values())
+
+
+class ForeignKeys:
+    """The keys that the target held before the first copy, kept in the job's folder for the policy ``skip``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "foreign-keys"
+
+    def save(self, keys: Iterable[tuple[int, bytes]]) -> None:
+        partial = self._file.with_suffix(".tmp")
+        with partial.open("wb") as file:
+            for database, key in keys:
+                file.write(database.to_bytes(4, "big") + len(key).to_bytes(4, "big") + key)
+        partial.replace(self._file)
+
+    def load(self) -> frozenset[tuple[int, bytes]]:
+        """Raises NeedsOperator where the list is gone: without it keys of others would be overwritten."""
+        try:
+            data = self._file.read_bytes()
+        except FileNotFoundError:
+            raise NeedsOperator(
+                "The list of keys that the target held before is gone with the job's folder",
+                hint="Run the job anew from the start, on the machine where it stays.",
+            ) from None
+        keys, at = set(), 0
+        while at < len(data):
+            size = int.from_bytes(data[at + 4 : at + 8], "big")
+            keys.add((int.from_bytes(data[at : at + 4], "big"), data[at + 8 : at + 8 + size]))
+            at += 8 + size
+        return frozenset(keys)
+
+
+class KeyIndex:
+    """A set of keys on disk, by digest: bounded in memory whatever their number."""
+
+    def __init__(self, file: Path) -> None:
+        file.unlink(missing_ok=True)
+        self._file = file
+        self._base = sqlite3.connect(file)
+        self._base.execute("PRAGMA journal_mode=OFF")
+        self._base.execute("PRAGMA synchronous=OFF")
+        self._base.execute("CREATE TABLE keys (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def add(self, keys: Iterable[tuple[int, bytes]]) -> None:
+        rows = ((_digest(database, key),) for database, key in keys)
+        self._base.executemany("INSERT OR IGNORE INTO keys VALUES (?)", rows)
+
+    def has(self, database: int, key: bytes) -> bool:
+        query = "SELECT 1 FROM keys WHERE digest = ?"
+        return self._base.execute(query, (_digest(database, key),)).fetchone() is not None
+
+    def close(self) -> None:
+        self._base.close()
+        self._file.unlink(missing_ok=True)
+
+
+def _digest(database: int, key: bytes) -> bytes:
+    return hashlib.blake2b(b"%d:%b" % (database, key), digest_size=16).digest()
+
+
+async def call(connection: Connection, *words: Argument) -> Reply:
+    """As ``Connection.call``, with every error as Trouble."""
+    try:
+        return await connection.call(*words)
+    except ReplyError as error:
+        raise Trouble(f"{connection.where}: {words[0]!s}: {error}") from None
+
+
+async def many(connection: Connection, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
+    """A pipeline in which no command may fail."""
+    replies = await connection.pipeline(commands)
+    for words, reply in zip(commands, replies, strict=True):
+        if isinstance(reply, ReplyError):
+            raise trouble(reply, connection.where) or NeedsOperator(f"{connection.where}: {words[0]!s}: {reply}")
+    return replies
+
+
+async def used(connection: Connection, mapping: Mapping | None) -> dict[int, int]:
+    """Databases that hold keys (of those a mapping leads to), and how many. Sterna's own key does not count."""
+    facts = info(await call(connection, "INFO", "keyspace"))
+    found = {
+        int(name[2:]): int(value.partition("keys=")[2].partition(",")[0])
+        for name, value in facts.items()
+        if name.startswith("db") and name[2:].isdigit()
+    }
+    if mapping is not None and not mapping.identity:
+        targets = {mapping.target_of(database) for database in range(4096)}
+        found = {database: count for database, count in found.items() if database in targets}
+    if found.get(0):
+        await call(connection, "SELECT", 0)
+        found[0] -= len(await own_keys(connection))
+    return found
+
+
+async def expiring(connection: Connection, mapping: Mapping) -> list[int]:
+    """Databases that hold keys with an expiry (of those a mapping leads to)."""
+    facts = info(await call(connection, "INFO", "keyspace"))
+    return [database for database in await used(connection, mapping) if ",expires=0," not in facts[f"db{database}"]]
+
+
+async def own_keys(connection: Connection) -> list[bytes]:
+    """Checkpoint keys in the selected database: looked for by name only where there are few keys."""
+    if await call(connection, "DBSIZE") > PAGE:
+        return []
+    keys: list[bytes] = []
+    cursor = b"0"
+    while True:
+        cursor, page = await call(connection, "SCAN", cursor, "MATCH", CHECKPOINT_PREFIX + b"*", "COUNT", PAGE)
+        keys += page
+        if cursor == b"0":
+            return keys
+
+
+async def pages(connection: Connection, database: int, count: int = PAGE) -> AsyncIterator[list[bytes]]:
+    """All keys of a database but Sterna's own, page by page. A key may come twice."""
+    cursor = b"0"
+    while True:
+        _, (cursor, page) = await many(connection, [("SELECT", database), ("SCAN", cursor, "COUNT", count)])
+        if keys := [key for key in page if not key.startswith(CHECKPOINT_PREFIX)]:
+            yield keys
+        if cursor == b"0":
+            return
+
+
+async def expiries(connection: Connection, keys: Sequence[bytes]) -> list[int]:
+    """Absolute expiry of each key in ms; negative for none. Keys are of the selected database."""
+    replies = await connection.pipeline([("PEXPIRETIME", key) for key in keys])
+    if not isinstance(replies[0], ReplyError):
+        return replies
+    words: list[Sequence[Argument]] = [("MULTI",), ("TIME",), *(("PTTL", key) for key in keys), ("EXEC",)]
+    (seconds, micros), *left = (await many(connection, words))[-1]  # before Redis 7 there is only the time left
+    now = int(seconds) * 1000 + int(micros) // 1000
+    return [now + ttl if ttl >= 0 else ttl for ttl in left]

@@ -1,0 +1,187 @@
+"""Writes to a Redis or Valkey target: every batch and its position in one MULTI/EXEC, fenced by epoch.
+
+The connection always holds a WATCH on the checkpoint key, set and checked right after the last EXEC. Whoever else
+takes the target over changes that key, so the next EXEC of ours does nothing: there is no moment in which two runs
+can both write.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import hiredis
+
+from sterna.core.change import Batch, Chunk, Command, Format, Part, Position
+from sterna.core.errors import ApplyFailed, BadData, Fenced, Trouble, Unreachable, Unsupported
+from sterna.core.ports import Room, Teller
+from sterna.engines.redis.checkpoint import Checkpoint
+from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, pack, trouble
+from sterna.engines.redis.names import RESP, checkpoint_key, printable
+from sterna.engines.redis.preparing import Preparing
+
+_MULTI = pack("MULTI")
+_EXEC = pack("EXEC")
+_SELECT_0 = pack("SELECT", 0)
+QUIET_SAVE_S = 1.0
+"""How often a position without changes is saved on the target."""
+
+
+class RedisSink:
+    """Meets ``core.ports.Sink``. One task at a time."""
+
+    formats: Sequence[Format] = (RESP,)
+
+    def __init__(self, connection: Connection, room: Room, preparing: Preparing, tell: Teller) -> None:
+        self._connection = connection
+        self._room = room
+        self._preparing = preparing
+        self._tell = tell
+        self._key = checkpoint_key(room.job_id)
+        self._state = Checkpoint(epoch=room.epoch)
+        self._saved_at = 0.0
+        self._broken: Trouble | None = None
+        self._watch = pack("WATCH", self._key) + pack("GET", self._key)
+
+    async def claim(self) -> None:
+        """Take over the target for this epoch."""
+        while True:
+            _, found = await self._pipeline([("WATCH", self._key), ("GET", self._key)])
+            old = Checkpoint.decode(found, self._key) if found is not None else Checkpoint(epoch=0)
+            if old.epoch > self._room.epoch:
+                raise Fenced(f"Run {old.epoch} of this job has the target; this is run {self._room.epoch}")
+            mine = replace(old, epoch=self._room.epoch)
+            words = [
+                ("MULTI",),
+                ("SET", self._key, mine.encode()),
+                ("EXEC",),
+                ("WATCH", self._key),
+                ("GET", self._key),
+            ]
+            *_, done, _, now = await self._pipeline(words)
+            if done is not None and now == mine.encode():
+                self._state = mine
+                return
+
+    async def position(self, lane: str) -> Position | None:
+        return self._state.lanes.get(lane)
+
+    async def prepare(self) -> None:
+        """Make ready for a copy from the beginning: look for conflicts once, and forget where the last one was."""
+        old = self._state
+        was_empty = old.was_empty if old.copies else await self._preparing.look()
+        await self._transact(b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty))
+
+    async def load(self, part: Part, chunk: Chunk) -> None:
+        assert isinstance(chunk.data, bytes), "only commands were offered"
+        await self._transact(chunk.data, chunk.count, self._state.at(f"copy:{part.id}", chunk.position))
+
+    async def write(self, batch: Batch) -> None:
+        data, count = b"", 0
+        for change in batch.changes:
+            assert isinstance(change, Command), "only commands were offered"
+            data, count = data + change.data if data else change.data, count + change.count
+        now = time.monotonic()
+        moved = batch.position != self._state.lanes.get("follow")
+        if data or (moved and now - self._saved_at >= QUIET_SAVE_S):
+            self._saved_at = now
+            await self._transact(data, count, self._state.at("follow", batch.position))
+
+    async def copied(self, anchor: Position) -> None:
+        """Take away what an earlier copy left and this one does not have; then changes follow."""
+        if self._state.copies > 1:
+            await self._preparing.sweep(self._state.was_empty, self._transact_commands)
+        await self._transact(b"", 0, self._state.at("follow", anchor))
+
+    async def finish(self) -> None:
+        """Give all keys their true expiry, and take the checkpoint away."""
+        await self._preparing.release(self._transact_commands)
+        _, found = await self._pipeline([("WATCH", self._key), ("GET", self._key)])
+        if found is None:
+            return
+        if Checkpoint.decode(found, self._key).epoch != self._room.epoch:
+            raise Fenced
+        *_, done = await self._pipeline([("MULTI",), ("DEL", self._key), ("EXEC",)])
+        if done is None:
+            raise Fenced
+
+    async def rows(self) -> int:
+        return await self._preparing.rows()
+
+    async def _transact_commands(self, database: int, commands: Sequence[Sequence[Argument]]) -> None:
+        """Run commands in one database, if this run still has the target."""
+        data = pack("SELECT", database) + b"".join(pack(*words) for words in commands)
+        await self._transact(data, len(commands) + 1, self._state)
+
+    async def _transact(self, data: bytes, count: int, state: Checkpoint) -> None:
+        """Send commands and the new checkpoint; returns once the target has carried out all of it or none."""
+        if self._broken:
+            raise self._broken
+        saved = state.encode()
+        ending = _SELECT_0 + pack("SET", self._key, saved) + _EXEC + self._watch
+        try:
+            self._connection.send(b"".join((_MULTI, data, ending)))
+            queued = await self._connection.replies(count + 3)
+            done, watch, found = await self._connection.replies(3)
+        except Unreachable as error:
+            self._broken = error  # whether it was carried out is unknown: only a new connection can tell
+            raise
+        self._refuse(queued, data)
+        if isinstance(done, ReplyError):
+            raise trouble(done, self._connection.where) or ApplyFailed(f"{self._connection.where}: {done}")
+        if done is None or isinstance(watch, ReplyError) or found != saved:
+            self._broken = Fenced()
+            raise self._broken
+        self._state = state
+        self._check(done, data)
+
+    def _refuse(self, queued: Sequence[Reply], data: bytes) -> None:
+        """An error before EXEC: the target has carried out nothing."""
+        for index, reply in enumerate(queued):
+            if isinstance(reply, ReplyError):
+                what = _described(data, index - 1)
+                if known := trouble(reply, f"{self._connection.where}, {what}"):
+                    self._broken = known
+                else:
+                    self._broken = Unsupported(
+                        f"{self._connection.where} refuses {what}: {reply}",
+                        hint="The target does not know what the source sends: use a target of the same version.",
+                    )
+                raise self._broken
+
+    def _check(self, done: Sequence[Reply], data: bytes) -> None:
+        """An error within EXEC: everything else was carried out, and the position is beyond it."""
+        wrong = [(index, reply) for index, reply in enumerate(done) if isinstance(reply, ReplyError)]
+        if not wrong:
+            return
+        index, reply = wrong[0]
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        what = f"{self._connection.where}: {_described(data, index)}: {reply}{more}"
+        if "Bad data format" in str(reply) or "DUMP payload" in str(reply):
+            self._broken = BadData(
+                what, hint="The target cannot read this value: use a target of a newer version."
+            )
+        else:
+            self._broken = ApplyFailed(what)
+        raise self._broken
+
+    async def _pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
+        replies = await self._connection.pipeline(commands)
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                raise trouble(reply, self._connection.where) or ApplyFailed(f"{self._connection.where}: {reply}")
+        return replies
+
+
+def _described(data: bytes, index: int) -> str:
+    """The name and the key of one of the commands, for a message: never a value."""
+    if index < 0:
+        return "the transaction"
+    parser = hiredis.Reader()
+    parser.feed(data)
+    words: Reply = False
+    for _ in range(index + 1):
+        words = parser.gets()
+        if words is False:
+            return "the checkpoint"
+    name = words[0].decode("latin-1").upper()
+    return f"{name} {printable(words[1])}" if len(words) > 1 and name not in ("EVAL", "AUTH") else name

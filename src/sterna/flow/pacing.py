@@ -1,0 +1,40 @@
+"""Limits how fast bytes go: a bucket that fills at the allowed rate, and may be drawn on before it is full."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+_LOOK = 0.2
+"""Seconds between two looks at whether the rate has changed or a stop was asked for."""
+
+
+@dataclass
+class Limit:
+    """At most ``rate`` bytes a second over any longer time; 0: no limit. ``rate`` may be changed at any time.
+
+    Something larger than a second's worth is let through at once and paid for by what comes after it.
+    """
+
+    rate: int = 0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _debt: float = field(default=0.0, init=False)
+    _at: float | None = field(default=None, init=False)
+
+    async def take(self, size: int, stop: asyncio.Event | None = None) -> None:
+        """Wait until earlier bytes are paid for, then take ``size`` more. Returns early once ``stop`` is set."""
+        while (wait := self._wait()) > 0 and not (stop and stop.is_set()):
+            await self.sleep(min(wait, _LOOK))
+        if self.rate > 0:
+            self._debt += size
+
+    def _wait(self) -> float:
+        """Seconds until the debt is paid at the present rate."""
+        now = self.clock()
+        passed, self._at = now - (now if self._at is None else self._at), now
+        if self.rate <= 0:
+            self._debt = 0.0
+            return 0.0
+        self._debt = max(0.0, self._debt - passed * self.rate)
+        return self._debt / self.rate

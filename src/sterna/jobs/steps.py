@@ -1,0 +1,335 @@
+"""The steps of a migration: together they read as the operation. What a step may touch is in its fields.
+
+Each may run twice: after a crash the runner goes on at the phase in the store, with its first step.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from sterna.core.change import Batch, Chunk, Command, Part, Position
+from sterna.core.errors import ChecksFailed, PositionGone, Retryable, StartAgain, Trouble
+from sterna.core.event import Level
+from sterna.core.finding import Finding, Severity
+from sterna.core.job import Phase
+from sterna.core.ports import Check, Log, Sink, Source
+from sterna.flow.copying import Copier
+from sterna.flow.pacing import Limit
+from sterna.flow.pump import pump
+from sterna.jobs.ledger import Ledger
+from sterna.jobs.tempo import Backoff
+
+FOLLOW = "follow"
+ANCHOR = "anchor"
+QUIET = "quiet"
+"""Lane: how far the log was read without finding anything to write, and after which position."""
+KEPT = "kept"
+"""Lane: set once the target was seen to keep positions itself."""
+
+
+class Step(Protocol):
+    """One step. ``run`` may run twice; ``undo`` takes away what it left on the servers, and twice is once."""
+
+    phase: ClassVar[Phase]
+
+    async def run(self, ledger: Ledger) -> None: ...
+
+    async def undo(self) -> None: ...
+
+
+class _LeavesNothing:
+    async def undo(self) -> None:
+        """There is nothing to take away."""
+
+
+@dataclass(frozen=True)
+class Precheck(_LeavesNothing):
+    """Runs all checks and stores what they found. Raises ChecksFailed, naming what must be mended."""
+
+    checks: Sequence[Check]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    phase: ClassVar[Phase] = Phase.PREPARE
+
+    async def run(self, ledger: Ledger) -> None:
+        found = [finding for check in self.checks for finding in await self._look(check, ledger)]
+        await ledger.note_findings(found)
+        failed = [finding for finding in found if finding.severity is Severity.FAILED]
+        if failed:
+            named = "; ".join(f"{finding.check}: {finding.evidence}" for finding in failed)
+            hint = " ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy))
+            raise ChecksFailed(f"{ChecksFailed().message} {named}", hint=hint)
+
+    async def _look(self, check: Check, ledger: Ledger) -> Sequence[Finding]:
+        """What it found; that it cannot look, after some tries, is a finding too."""
+        backoff = Backoff(ledger.tempo)
+        for left in range(ledger.tempo.check_tries - 1, -1, -1):
+            try:
+                return await check.run()
+            except Retryable as trouble:
+                if not left:
+                    return [_blind(check, trouble)]
+                await self.sleep(backoff.next())
+            except Trouble as trouble:
+                return [_blind(check, trouble)]
+        return []
+
+
+def _blind(check: Check, trouble: Trouble) -> Finding:
+    return Finding(check.name, Severity.FAILED, trouble.message, trouble.hint)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Sets the mark in the source's log, before anything is copied."""
+
+    log: Log | None
+    phase: ClassVar[Phase] = Phase.PREPARE
+
+    async def run(self, ledger: Ledger) -> None:
+        await ledger.begin_copy()
+        await ledger.put(ANCHOR, await self.log.anchor() if self.log else Position(""))
+
+    async def undo(self) -> None:
+        if self.log:
+            await self.log.release()
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Makes the target ready for a copy from the beginning."""
+
+    sink: Sink
+    phase: ClassVar[Phase] = Phase.PREPARE
+
+    async def run(self, ledger: Ledger) -> None:
+        await self.sink.prepare()
+
+    async def undo(self) -> None:
+        await self.sink.finish()
+
+
+@dataclass(frozen=True)
+class Copy(_LeavesNothing):
+    """Copies everything that is there, then tells the target that changes follow from the anchor."""
+
+    source: Source
+    sink: Sink
+    limit: Limit
+    phase: ClassVar[Phase] = Phase.COPY
+
+    async def run(self, ledger: Ledger) -> None:
+        parts = [part for name in await self.source.names() for part in await self.source.parts(name)]
+        await self._totals(parts, ledger)
+
+        async def after(part: Part) -> Position | None:
+            return await place(self.sink, ledger, _lane(part))
+
+        async def landed(part: Part, chunk: Chunk) -> None:
+            ledger.meter.chunk(chunk)
+            self.limit.rate = ledger.pace.copy_bytes_per_s
+            if await ledger.advance(_lane(part), chunk.position):
+                await note_kept(self.sink, ledger, _lane(part))
+
+        copier = Copier(self.source, self.sink, self.limit, ledger.stop, ledger.tempo.at_once)
+        await copier.copy(parts, after, landed)
+        if not ledger.stop.is_set():
+            await self._complete(ledger)
+
+    async def _totals(self, parts: Sequence[Part], ledger: Ledger) -> None:
+        rows, size = sum(part.rows for part in parts), sum(part.size for part in parts)
+        rows = rows or await self.source.rows()
+        ledger.meter.note(rows_total=rows, bytes_total=size or -1, source_rows=rows)
+
+    async def _complete(self, ledger: Ledger) -> None:
+        await ledger.flush()
+        anchor = await ledger.position(ANCHOR)
+        if anchor is None:
+            raise StartAgain("The mark that the copy began with is not known")
+        await self.sink.copied(anchor)
+        await note_kept(self.sink, ledger, FOLLOW)
+        await ledger.put(FOLLOW, anchor)
+        ledger.meter.note(target_rows=await self.sink.rows())
+
+
+def _lane(part: Part) -> str:
+    return f"copy:{part.id}"
+
+
+@dataclass(frozen=True)
+class Follow(_LeavesNothing):
+    """Applies every change until a stop, or until nothing is left and a cutover was asked for."""
+
+    source: Source
+    log: Log
+    sink: Sink
+    limit: Limit
+    resumes: bool
+    """The log was not read in this session: the source must be asked whether it still keeps everything."""
+    phase: ClassVar[Phase] = Phase.FOLLOW
+
+    async def run(self, ledger: Ledger) -> None:
+        kept = await place(self.sink, ledger, FOLLOW)
+        if kept is None:
+            raise StartAgain("Nobody knows how far the changes were applied")
+        after = await _beyond_quiet(ledger, kept)
+        if self.resumes:
+            await self.log.resume(after)
+        landed = _Landing(self, ledger, kept, _Cutover(self.log, ledger))
+        await pump(self.log.follow(after), self.sink, landed, stop=ledger.stop, limit=self.limit)
+
+
+@dataclass
+class _Landing:
+    """Remembers each batch once the target keeps it; then the source may forget it."""
+
+    step: Follow
+    ledger: Ledger
+    written: Position
+    """What the target has as its own position."""
+    cutover: "_Cutover"
+    _measured: float = float("-inf")
+    _counted: float = float("-inf")
+
+    async def __call__(self, batch: Batch) -> bool:
+        ledger = self.ledger
+        if batch.changes:
+            self.written = batch.position
+            ledger.meter.batch(batch, sum(c.count if isinstance(c, Command) else 1 for c in batch.changes))
+        else:
+            ledger.hold(QUIET, _quiet(self.written, batch.position))
+        ledger.hold(FOLLOW, batch.position)
+        if ledger.due(FOLLOW):
+            await ledger.write_lanes()
+            await self._remembered(batch)
+        self.step.limit.rate = ledger.pace.follow_bytes_per_s
+        return ledger.finishing.is_set() and await self.cutover.due(batch)
+
+    async def _remembered(self, batch: Batch) -> None:
+        """About once a beat: the source may forget, and everyone learns how far behind the target is."""
+        await self.step.log.confirm(batch.position)
+        self.ledger.meter.lag(batch, await self.step.log.lag(batch.position))
+        if self.ledger.clock() - self._counted >= self.ledger.tempo.count:
+            self._counted = self.ledger.clock()
+            rows = await self.step.source.rows(), await self.step.sink.rows()
+            self.ledger.meter.note(source_rows=rows[0], target_rows=rows[1])
+
+
+@dataclass
+class _Cutover:
+    """Decides when a job that is to be cut over has everything."""
+
+    log: Log
+    ledger: Ledger
+    _asked: float | None = None
+    _quiet: float | None = None
+
+    async def due(self, batch: Batch) -> bool:
+        """True: nothing is left to apply and nothing came for a while; or, after much patience, the former."""
+        now = self.ledger.clock()
+        self._asked = now if self._asked is None else self._asked
+        if batch.changes:
+            self._quiet = None
+        impatient = now - self._asked >= self.ledger.tempo.patience
+        if batch.changes and not impatient:
+            return False
+        lag = await self.log.lag(batch.position)
+        if lag > 0 or (lag < 0 and batch.changes):
+            self._quiet = None
+            return False
+        self._quiet = now if self._quiet is None else self._quiet
+        if now - self._quiet >= self.ledger.tempo.quiet:
+            return True
+        if impatient:
+            self.ledger.tell(Level.WARN, "cutover.busy", "Cut over while the source is still being written")
+        return impatient
+
+
+@dataclass(frozen=True)
+class Finish(_LeavesNothing):
+    """Takes away what the job left on both servers, and makes the data on the target final.
+
+    It opens each side by itself: after a cutover the old source may be gone, and that holds up nothing.
+    """
+
+    source: Callable[[], AbstractAsyncContextManager[Source]]
+    sink: Callable[[], AbstractAsyncContextManager[Sink]]
+    target: str
+    """The target as people call it."""
+    given_up: bool
+    """The job was stopped: the target is cleaned if it can be. Otherwise its errors are the job's errors."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    phase: ClassVar[Phase] = Phase.CLOSE
+
+    async def run(self, ledger: Ledger) -> None:
+        await self._try(self._release, ledger, "the mark on the source")
+        if self.given_up:
+            await self._try(self._finish, ledger, f"the checkpoint of job {ledger.job.id} on {self.target}")
+        else:
+            await self._finish()
+
+    async def _release(self) -> None:
+        async with self.source() as source:
+            await Anchor(source.log).undo()
+
+    async def _finish(self) -> None:
+        async with self.sink() as sink:
+            await sink.claim()
+            await Prepare(sink).undo()
+
+    async def _try(self, work: Callable[[], Awaitable[None]], ledger: Ledger, what: str) -> None:
+        """Some tries; then say what is left behind."""
+        backoff, why = Backoff(ledger.tempo), ""
+        for _ in range(ledger.tempo.clean_tries):
+            try:
+                async with asyncio.timeout(ledger.tempo.clean_limit):
+                    await work()
+                return
+            except TimeoutError:
+                why = "no answer"
+            except Retryable as trouble:
+                why = trouble.message
+            except Trouble as trouble:
+                why = trouble.message
+                break
+            await self.sleep(backoff.next())
+        ledger.tell(Level.WARN, "clean.left", f"Could not take away {what}: {why}", left=what)
+
+
+async def place(sink: Sink, ledger: Ledger, lane: str) -> Position | None:
+    """How far a lane is: the target's word before ours.
+
+    Raises PositionGone if the target kept positions and no longer does: it has lost the data as well.
+    """
+    kept = await sink.position(lane)
+    if kept is not None:
+        return kept
+    noted = await ledger.position(lane)
+    if noted is not None and await ledger.position(KEPT) is not None:
+        raise PositionGone(
+            "The target no longer holds the job's checkpoint: it was emptied or restored",
+            hint="Start the job again: it copies everything anew.",
+        )
+    return noted
+
+
+async def note_kept(sink: Sink, ledger: Ledger, lane: str) -> None:
+    """Remember that this target keeps positions itself, if it does."""
+    if await ledger.position(KEPT) is None and await sink.position(lane) is not None:
+        await ledger.put(KEPT, Position(lane))
+
+
+def _quiet(written: Position, reached: Position) -> Position:
+    return Position(json.dumps([written, reached]))
+
+
+async def _beyond_quiet(ledger: Ledger, kept: Position) -> Position:
+    """Where to go on: not before what was read since ``kept`` and held nothing for the target.
+
+    A target is written only when there is a change for it; the source may have forgotten what lies between.
+    """
+    noted = await ledger.position(QUIET)
+    written, reached = json.loads(noted) if noted else (kept, kept)
+    return Position(reached) if written == kept else kept

@@ -1,0 +1,119 @@
+"""A plan as JSON and back. Passwords go apart, to be sealed; what an older row lacks gets its default."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sterna.core.plan import (
+    Conflict,
+    Endpoint,
+    Mode,
+    Pace,
+    Plan,
+    Rename,
+    Resume,
+    RowFilter,
+    Selection,
+    Tls,
+)
+
+Object = dict[str, Any]
+
+
+def plan_to_json(plan: Plan) -> Object:
+    """Everything but the passwords."""
+    return {
+        "source": _endpoint_to_json(plan.source),
+        "target": _endpoint_to_json(plan.target),
+        "mode": plan.mode.value,
+        "selection": _selection_to_json(plan.selection),
+        "pace": {
+            "copy_bytes_per_s": plan.pace.copy_bytes_per_s,
+            "follow_bytes_per_s": plan.pace.follow_bytes_per_s,
+        },
+        "conflict": plan.conflict.value,
+        "resume": plan.resume.value,
+        "options": dict(plan.options),
+    }
+
+
+def plan_from_json(data: Object, passwords: Mapping[str, str]) -> Plan:
+    """``passwords`` as ``passwords_of`` gave them; none: a plan without passwords."""
+    pace = data.get("pace", {})
+    return Plan(
+        source=_endpoint_from_json(data["source"], passwords.get("source", "")),
+        target=_endpoint_from_json(data["target"], passwords.get("target", "")),
+        mode=Mode(data.get("mode", Mode.INCREMENTAL)),
+        selection=_selection_from_json(data.get("selection", {})),
+        pace=Pace(pace.get("copy_bytes_per_s", 0), pace.get("follow_bytes_per_s", 0)),
+        conflict=Conflict(data.get("conflict", Conflict.OVERWRITE)),
+        resume=Resume(data.get("resume", Resume.AUTO)),
+        options=data.get("options", {}),
+    )
+
+
+def passwords_of(plan: Plan) -> dict[str, str]:
+    """The passwords of a plan by side; an empty one is left out."""
+    both = {"source": plan.source.password, "target": plan.target.password}
+    return {side: password for side, password in both.items() if password}
+
+
+def _endpoint_to_json(endpoint: Endpoint) -> Object:
+    return {
+        "engine": endpoint.engine,
+        "addresses": [list(address) for address in endpoint.addresses],
+        "user": endpoint.user,
+        "tls": _tls_to_json(endpoint.tls),
+        "instance_id": endpoint.instance_id,
+        "name": endpoint.name,
+    }
+
+
+def _endpoint_from_json(data: Object, password: str) -> Endpoint:
+    return Endpoint(
+        engine=data["engine"],
+        addresses=tuple((host, port) for host, port in data.get("addresses", [])),
+        user=data.get("user", ""),
+        password=password,
+        tls=_tls_from_json(data.get("tls")),
+        instance_id=data.get("instance_id", ""),
+        name=data.get("name", ""),
+    )
+
+
+def _tls_to_json(tls: Tls | None) -> Object | None:
+    if tls is None:
+        return None
+    return {
+        "verify": tls.verify,
+        "ca_file": tls.ca_file,
+        "cert_file": tls.cert_file,
+        "key_file": tls.key_file,
+    }
+
+
+def _tls_from_json(data: Object | None) -> Tls | None:
+    if data is None:
+        return None
+    return Tls(
+        verify=data.get("verify", True),
+        ca_file=data.get("ca_file", ""),
+        cert_file=data.get("cert_file", ""),
+        key_file=data.get("key_file", ""),
+    )
+
+
+def _selection_to_json(selection: Selection) -> Object:
+    return {
+        "only": list(selection.only),
+        "renames": [[rename.old, rename.new] for rename in selection.renames],
+        "rows": {"include": list(selection.rows.include), "exclude": list(selection.rows.exclude)},
+    }
+
+
+def _selection_from_json(data: Object) -> Selection:
+    rows = data.get("rows", {})
+    return Selection(
+        only=tuple(data.get("only", [])),
+        renames=tuple(Rename(old, new) for old, new in data.get("renames", [])),
+        rows=RowFilter(tuple(rows.get("include", [])), tuple(rows.get("exclude", []))),
+    )
