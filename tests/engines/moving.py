@@ -19,7 +19,9 @@ from sterna.jobs.tempo import Tempo
 from sterna.store.memory import MemoryStore
 from tests.servers.redis import Server
 
-QUICK = Tempo(look=0.05, beat=0.1, quiet=0.3, patience=5.0, count=0.5, first_wait=0.05, longest_wait=0.5, grace=2.0)
+QUICK = Tempo(
+    look=0.05, beat=0.1, quiet=0.3, patience=5.0, count=0.5, first_wait=0.05, longest_wait=0.5, grace=2.0
+)
 
 
 def endpoint(server: Server, port: int | None = None) -> Endpoint:

@@ -275,7 +275,9 @@ async def test_a_source_that_starts_a_new_history(
         assert "no longer keeps" in await move.fails("STERNA.2002")
         assert target.client().get("stays") == b"1"
         return
-    await move.until(lambda job, figures: figures.rows == 2 and job.phase is Phase.FOLLOW and figures.lag_bytes == 0)
+    await move.until(
+        lambda job, figures: figures.rows == 2 and job.phase is Phase.FOLLOW and figures.lag_bytes == 0
+    )
     await move.finish()
     assert sorted(target.client().keys()) == [b"new", b"stays"]
     await move.is_equal()
