@@ -88,7 +88,7 @@ def facts(server: Server) -> dict[tuple[int, bytes], tuple[Any, ...]]:
                 canonical(dump),
                 client.type(key),
                 _look(client, key),
-                client.pttl(key) // 60_000,
+                _expiry(client, key),
             )
     return found
 
