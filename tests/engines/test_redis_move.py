@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis import Redis
 
 from sterna.core.job import Phase
 from sterna.core.plan import Conflict, Mode, Rename, Resume, RowFilter, Selection
@@ -48,7 +47,7 @@ def writing(server: Server, pause: float = 0.0005) -> Iterator["Writer"]:
 class Writer(threading.Thread):
     """Commands that show it if they are applied twice or not at all."""
 
-    def __init__(self, client: "Redis[Any] | Any", pause: float) -> None:
+    def __init__(self, client: Any, pause: float) -> None:
         super().__init__(daemon=True)
         self._client = client
         self._pause = pause
@@ -92,7 +91,7 @@ def same(source: Server, target: Server) -> None:
 
 
 def assert_counts(target: Server, writer: Writer) -> None:
-    client = target.client()
+    client: Any = target.client()
     assert int(client.get("w:counter")) == writer.rounds
     assert client.llen("w:journal") == writer.rounds
     assert client.xlen("w:events") == writer.rounds
@@ -193,7 +192,7 @@ async def test_expiries_are_true_to_the_millisecond_after_the_end(
     redis_server: StartServer, tmp_path: Path
 ) -> None:
     source, target = redis_server(), redis_server()
-    client = source.client()
+    client: Any = source.client()
     for n in range(100):
         client.set(f"k{n}", n, px=60_000 + n)
     move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
@@ -205,7 +204,7 @@ async def test_expiries_are_true_to_the_millisecond_after_the_end(
     assert held(target) == 200 + target.client().exists("gone")
     await asyncio.sleep(0.2)
     await move.stop()
-    there = target.client()
+    there: Any = target.client()
     for key in client.scan_iter():
         assert there.execute_command("PEXPIRETIME", key) == client.execute_command("PEXPIRETIME", key)
     assert there.dbsize() == 200

@@ -21,6 +21,9 @@ log = structlog.get_logger("sterna.api")
 RAW = "sterna.raw"
 REQUEST_ID = "sterna.request_id"
 
+DRAINED = 16
+"""How many times the limit is still read of a body that is too large."""
+
 
 class TooLarge(Exception):
     """The body is larger than allowed."""
@@ -109,17 +112,24 @@ def _raw(scope: Scope, body: bytes) -> RawRequest:
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises TooLarge as soon as that is known."""
-    declared = _header(scope, b"content-length")
-    if declared and declared.isdigit() and int(declared[:20]) > limit:
+    """The whole body. Raises TooLarge for more than ``limit`` bytes.
+
+    A little too much is read to its end and thrown away, since a client that is still sending would not see the
+    answer; of far too much nothing more is read.
+    """
+    declared = _header(scope, b"content-length") or ""
+    if declared.isdigit() and int(declared[:20]) > limit * DRAINED:
         raise TooLarge
-    body = bytearray()
+    body, size = bytearray(), 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Gone
-        body += message.get("body", b"")
-        if len(body) > limit:
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= limit:
+            body += piece
+        if size > limit * DRAINED or (size > limit and not message.get("more_body", False)):
             raise TooLarge
         if not message.get("more_body", False):
             return bytes(body)

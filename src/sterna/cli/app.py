@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sterna.cli import checks, init, instances, jobs, migrate, people, service
+from sterna.cli import checks, demonstration, init, instances, jobs, migrate, people, service
 from sterna.cli.context import Tools
 from sterna.cli.exits import MEANING, ExitCode, exit_code_of
 from sterna.cli.logs import clean_text
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.command()(migrate.migrate)
 app.command()(checks.check)
 app.command()(checks.compare)
+app.command()(demonstration.demo)
 app.command()(init.init)
 app.command()(service.serve)
 app.add_typer(jobs.jobs, name="job")

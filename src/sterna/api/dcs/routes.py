@@ -212,7 +212,9 @@ async def delete_many(front: FrontDep, project_id: str, body: bodies.DeleteTasks
 @routes.get("/jobs/{job_id}", name="ShowJobInfo")
 async def show_job(front: FrontDep, project_id: str, job_id: str) -> answers.JobInfo:
     """How the creation of an online migration task went. It is done when it is answered."""
-    job = await _task(front, project_id, _mirrored(job_id))
+    if not bodies.is_id(job_id):
+        raise Told("DCS.4070")
+    job = await _task(front, project_id, _mirrored(job_id.replace("-", "")))
     done = str(job.created_ms)
     return answers.JobInfo(
         job_id=job_id, job_type="createMigrationTask", status="SUCCESS", begin_time=done, end_time=done
