@@ -620,7 +620,167 @@ static PyObject *scan(PyObject *module, PyObject *arguments)
     return result;
 }
 
+/* ---- counting answers (replies.py) ---- */
+
+#define MOST_DEPTH 16
+
+typedef struct {
+    long long left[MOST_DEPTH]; /* elements to come, outermost first */
+    int depth;
+    long long complete, within, skip, failed, most;
+} Counter;
+
+/* One thing is complete: an element, and with it perhaps arrays, and with them an answer. */
+static void completed(Counter *counter)
+{
+    while (counter->depth) {
+        if (counter->depth == 1)
+            counter->within++;
+        if (--counter->left[counter->depth - 1])
+            return;
+        counter->depth--;
+    }
+    counter->complete++;
+    counter->within = 0;
+}
+
+/* Note an error, or, with text NULL, a null. */
+static int note(Counter *counter, PyObject *events, const char *text, Py_ssize_t length)
+{
+    PyObject *event;
+    int state;
+    if (text)
+        counter->failed++;
+    if (PyList_GET_SIZE(events) >= counter->most)
+        return 0;
+    event = Py_BuildValue("(LLy#)", counter->complete, counter->depth ? counter->within : -1, text, length);
+    state = event ? PyList_Append(events, event) : -1;
+    Py_XDECREF(event);
+    return state;
+}
+
+/* The number in a line, which may be -1. Returns -1 if it is none. */
+static int line_number(const char *at, const char *end, long long *value)
+{
+    if (end - at == 2 && at[0] == '-' && at[1] == '1') {
+        *value = -1;
+        return 0;
+    }
+    if (at == end || end - at > 10)
+        return -1;
+    for (*value = 0; at < end; at++) {
+        if (*at < '0' || *at > '9')
+            return -1;
+        *value = *value * 10 + (*at - '0');
+    }
+    return 0;
+}
+
+/* One line without its end, from its type on. Returns 0; -1 for an exception; 1 if it is no answer. */
+static int answer(Counter *counter, PyObject *errors, PyObject *nulls, const char *line, const char *end)
+{
+    long long value;
+    switch (*line) {
+    case '-':
+        if (counter->depth < 2 && note(counter, errors, line + 1, end - line - 1))
+            return -1;
+        completed(counter);
+        return 0;
+    case '+':
+    case ':':
+        completed(counter);
+        return 0;
+    case '$':
+    case '*':
+        if (line_number(line + 1, end, &value))
+            return 1;
+        if (value < 0 || (*line == '*' && !value)) {
+            if (value < 0 && !counter->depth && note(counter, nulls, NULL, 0))
+                return -1;
+            completed(counter);
+        } else if (*line == '$')
+            counter->skip = value + 2;
+        else if (counter->depth == MOST_DEPTH)
+            return 1;
+        else
+            counter->left[counter->depth++] = value;
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+PyDoc_STRVAR(count_doc, "count(data, left, complete, within, skip, most_errors, most_nulls)\n"
+                        "-> (used, left, complete, within, skip, failed, errors, nulls)\n\n"
+                        "Count the answers in some bytes; what is not used must come again, with more.");
+
+static PyObject *count(PyObject *module, PyObject *arguments)
+{
+    Py_buffer buffer;
+    PyObject *left, *errors = NULL, *nulls = NULL, *result = NULL;
+    Counter counter = {0};
+    long long most_errors, most_nulls;
+    const char *at, *stop;
+    Py_ssize_t index;
+    int state = 0;
+    (void)module;
+    if (!PyArg_ParseTuple(arguments, "y*O!LLLLL", &buffer, &PyTuple_Type, &left, &counter.complete, &counter.within,
+                          &counter.skip, &most_errors, &most_nulls))
+        return NULL;
+    counter.depth = (int)Py_MIN(PyTuple_GET_SIZE(left), MOST_DEPTH);
+    for (index = 0; index < counter.depth; index++) {
+        counter.left[index] = PyLong_AsLongLong(PyTuple_GET_ITEM(left, index));
+        if (counter.left[index] < 1 && !PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "count was called with values that cannot be");
+    }
+    if (PyErr_Occurred() || !(errors = PyList_New(0)) || !(nulls = PyList_New(0)))
+        goto done;
+    at = buffer.buf;
+    stop = at + buffer.len;
+    while (at < stop && !state) {
+        const char *end;
+        if (counter.skip > 0) {
+            long long here = Py_MIN(counter.skip, (long long)(stop - at));
+            at += here;
+            if (!(counter.skip -= here))
+                completed(&counter);
+            continue;
+        }
+        if (!(end = memchr(at, '\r', stop - at)) || end + 1 >= stop)
+            break;
+        if (end[1] != '\n' || end == at) {
+            state = 1;
+            break;
+        }
+        /* `most` counts for each list alone. */
+        counter.most = *at == '-' ? most_errors : most_nulls;
+        state = answer(&counter, errors, nulls, at, end);
+        at = end + 2;
+    }
+    if (state > 0)
+        PyErr_Format(PyExc_ValueError, "no answer after %lld answers", counter.complete);
+    if (!state) {
+        PyObject *now = PyTuple_New(counter.depth);
+        for (index = 0; now && index < counter.depth; index++) {
+            PyObject *number = PyLong_FromLongLong(counter.left[index]);
+            if (!number)
+                Py_CLEAR(now);
+            else
+                PyTuple_SET_ITEM(now, index, number);
+        }
+        if (now)
+            result = Py_BuildValue("(nNLLLLOO)", (Py_ssize_t)(at - (const char *)buffer.buf), now, counter.complete,
+                                   counter.within, counter.skip, counter.failed, errors, nulls);
+    }
+done:
+    Py_XDECREF(errors);
+    Py_XDECREF(nulls);
+    PyBuffer_Release(&buffer);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"count", count, METH_VARARGS, count_doc},
     {"scan", scan, METH_VARARGS, scan_doc},
     {NULL, NULL, 0, NULL},
 };
