@@ -1,6 +1,155 @@
-"""Puts the rooms together: the only module that knows them all."""
+"""Puts the rooms together: the only module that knows them all.
+
+What a command does not need is not even imported: the help appears at once, a worker loads no web server.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from sterna.cli.app import run
+from sterna.cli.context import Tools
+from sterna.core.errors import NeedsOperator
+from sterna.core.job import JobId
+from sterna.core.ports import Engine, Store
+from sterna.settings import Settings
+
+if TYPE_CHECKING:
+    import uvicorn
+
+log = structlog.get_logger(__name__)
 
 
 def cli() -> None:
     """The ``sterna`` command."""
-    raise SystemExit("not built yet")
+    arguments = tuple(sys.argv[1:])
+    raise SystemExit(int(run(arguments, Tools(engines, open_store, serve, work, dict(os.environ), arguments))))
+
+
+def engines() -> Mapping[str, Engine]:
+    """Every kind of database that can be moved, by its name."""
+    from sterna.engines.redis.engine import RedisEngine
+
+    return {"redis": RedisEngine()}
+
+
+async def open_store(url_or_path: str, key_file: Path) -> Store:
+    """The store in a database, with the key in a file, which is made if it is missing."""
+    from sterna.store.secrets import load_or_make_key
+    from sterna.store.sql import open_store
+
+    return await open_store(url_or_path, load_or_make_key(key_file))
+
+
+async def serve(settings: Settings) -> None:
+    """The service, until SIGTERM or SIGINT: first no new requests, then the jobs leave, then the store closes."""
+    from sterna.runtime.local import LocalRuntime
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with listening(settings) as listener:
+        store = await open_store(settings.store_url, settings.key_path)
+        try:
+            os.environ.update(settings.environment())  # what the processes of the jobs begin with
+            runtime = LocalRuntime(store, worker_command, settings.data)
+            await runtime.start()
+            try:
+                await _answer_requests(settings, store, listener, stop)
+            finally:
+                await runtime.stop()
+        finally:
+            await store.close()
+    log.info("stopped")
+
+
+async def work(settings: Settings, job_id: JobId) -> int:
+    """One job as a child process of the service, until it rests or the service is gone."""
+    from sterna.jobs.runner import Runner
+    from sterna.runtime import worker
+
+    store = await open_store(settings.store_url, settings.key_path)
+    try:
+        folder = settings.data / "jobs" / job_id
+        await worker.work(Runner(store, engines(), job_id, folder, settings.spool_limit))
+    finally:
+        await store.close()
+    return 0
+
+
+def worker_command(job_id: JobId) -> Sequence[str]:
+    """What starts the process of a job. Its settings are in the environment, its secrets in the store."""
+    return [sys.executable, "-m", "sterna", "worker", job_id]
+
+
+def listening(settings: Settings) -> socket.socket:
+    """The socket that the service listens on. Raises NeedsOperator if it cannot be had."""
+    host, port = settings.address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise NeedsOperator(
+            f"Cannot listen on {settings.listen}: {error.strerror or error}",
+            hint="Another service may be there already; choose another port with --listen.",
+        ) from error
+
+
+async def _answer_requests(settings: Settings, store: Store, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Serve HTTP on the socket until told to stop."""
+    server = _server(settings, store)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    stopping = asyncio.create_task(stop.wait())
+    host, port = listener.getsockname()[:2]
+    log.info("listening", address=f"{host}:{port}", tls=bool(settings.tls_cert), data=str(settings.data))
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    log.info("stopping")
+    server.should_exit = True
+    await serving
+
+
+def _server(settings: Settings, store: Store) -> "uvicorn.Server":
+    import uvicorn
+
+    from sterna.api.app import create_app
+    from sterna.api.settings import ApiSettings
+    from sterna.jobs.desk import Desk
+
+    class Server(uvicorn.Server):
+        """Signals are the service's own: there is more to end than the HTTP server."""
+
+        def capture_signals(self) -> "contextlib.AbstractContextManager[None]":  # type: ignore[override]
+            return contextlib.nullcontext()
+
+    api = ApiSettings(
+        public_url=settings.public_url,
+        clock_window_s=settings.clock_window,
+        body_limit=settings.body_limit,
+        token_hours=settings.token_hours,
+    )
+    config = uvicorn.Config(
+        create_app(store, Desk(store, engines()), api),
+        http="h11",  # hands on the path and the query exactly as they were sent: signatures cover their bytes
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_graceful_shutdown=settings.stop_wait,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one too
+        raise NeedsOperator(f"The TLS files cannot be used: {error.strerror or error}") from error
+    return Server(config)

@@ -286,7 +286,7 @@ def test_a_synchronous_stop_answers_once_the_task_has_stopped(service: Service, 
 
 
 async def _stop_when_asked(service: Service, id: JobId) -> None:
-    while (await service.store.job(id)).wish is not Wish.STOP:  # noqa: ASYNC110 - the store tells nobody
+    while (await service.store.job(id)).wish is not Wish.STOP:
         await asyncio.sleep(0.01)
     epoch = await service.store.begin(id)
     await service.store.report(id, *ENDED, epoch=epoch)

@@ -22,28 +22,30 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
-    """A database of its own on the session's server."""
+    """An empty schema of its own on the session's server: there faster, and gone faster, than a database."""
     name = f"sterna_{new_id()}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
-    return postgres_server.rsplit("/", 1)[0] + "/" + name
+        connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(name)))
+    return f"{postgres_server}?options=-csearch_path%3D{name}"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return str(tmp_path / "sterna.db")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.server)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest) -> str:
     """The address of an empty database."""
-    if request.param == "sqlite":
-        return str(tmp_path / "sterna.db")
-    return str(request.getfixturevalue("postgres_url"))
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.server)])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """An empty store."""
     if request.param == "memory":
         yield MemoryStore()
         return
-    address = tmp_path / "sterna.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    opened = await open_store(address, KEY)
+    opened = await open_store(request.getfixturevalue(f"{request.param}_url"), KEY)
     yield opened
     await opened.close()

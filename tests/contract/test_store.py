@@ -144,6 +144,14 @@ async def test_a_name_is_found_by_any_part_of_it_telling_case_apart(
     assert {job.name for job in listed} == found
 
 
+async def test_a_job_is_due_while_it_runs_or_a_wish_is_open(store: Store) -> None:
+    await added(store, condition=Condition.DONE, wish=Wish.RUN, asked=1, answered=1)
+    running = await added(store, condition=Condition.RUNNING, wish=Wish.RUN, asked=1, answered=1)
+    wished = await added(store, condition=Condition.PAUSED, wish=Wish.STOP, asked=2, answered=1)
+    await added(store, condition=Condition.PAUSED, wish=Wish.STOP, asked=2, answered=1, deleted=True)
+    assert list(await store.due()) == [running.id, wished.id]
+
+
 async def test_describing_changes_only_what_is_given_and_merges_extra(store: Store) -> None:
     job = await added(store, description="old", extra={"a": 1, "b": 2})
     plan = replace(PLAN, source=replace(PLAN.source, password="new"))

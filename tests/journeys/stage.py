@@ -1,4 +1,4 @@
-"""A stage for journeys with the memory engine: two databases, a store, a job, and times short enough to wait for."""
+"""A stage for journeys with the memory engine: two databases, a store, a job, and times short enough for tests."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 from sterna.core.change import Name, Put
 from sterna.core.job import Condition, Job, JobId, Phase, Wish
 from sterna.core.plan import Mode, Plan
-from sterna.core.ports import JobStore
+from sterna.core.ports import Engine, JobStore
 from sterna.engines.memory.database import Database
 from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.engines.memory.source import Habits
@@ -35,12 +35,16 @@ class Stage:
     source: Database = field(default_factory=lambda: Database("s"))
     target: Database = field(default_factory=lambda: Database("t"))
     store: MemoryStore = field(default_factory=MemoryStore)
-    plan: Plan = Plan(endpoint("source"), endpoint("target"))
+    plan: Plan = field(default_factory=lambda: Plan(endpoint("source"), endpoint("target")))
     tempo: Tempo = QUICK
     habits: Habits = HASTE
+    adding: bool = True
+    """Whether its clients make changes that must be applied exactly once."""
+
+    engines: dict[str, Engine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.engines = {"memory": MemoryEngine({"source": self.source, "target": self.target}, self.habits)}
+        self.engines |= {"memory": MemoryEngine({"source": self.source, "target": self.target}, self.habits)}
         self.desk = Desk(self.store, self.engines)
 
     async def job(self, **plan: object) -> Job:
@@ -85,4 +89,26 @@ async def reached(stage: Stage, job: Job, phase: Phase, condition: Condition = C
         await asyncio.sleep(0.002)
 
 
-__all__ = ["ORDERS", "STOCK", "Condition", "Mode", "Phase", "Stage", "Wish", "fill", "reached", "until"]
+async def restarted(stage: Stage, job: Job, epoch: int) -> None:
+    """Wait until a later run than this one has begun."""
+    end = time.monotonic() + 20
+    while True:
+        if (await stage.now(job)).epoch > epoch:
+            return
+        assert time.monotonic() < end, "no later run has begun"
+        await asyncio.sleep(0.002)
+
+
+__all__ = [
+    "ORDERS",
+    "STOCK",
+    "Condition",
+    "Mode",
+    "Phase",
+    "Stage",
+    "Wish",
+    "fill",
+    "reached",
+    "restarted",
+    "until",
+]

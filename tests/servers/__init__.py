@@ -1,0 +1,1 @@
+"""Real servers as child processes, for tests and measurements: fetched once, free ports, always cleaned up."""

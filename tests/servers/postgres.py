@@ -124,7 +124,7 @@ def _running(binaries: Path, folder: Path, options: Mapping[str, Any]) -> Iterat
         _wait(binaries, folder, server, port)
         yield port
     finally:
-        server.send_signal(signal.SIGINT)  # a fast shutdown, which does not wait for clients
+        server.send_signal(signal.SIGQUIT)  # an immediate shutdown: nothing of it is kept
         try:
             server.wait(20)
         except subprocess.TimeoutExpired:

@@ -131,7 +131,7 @@ class Sink(Protocol):
     async def write(self, batch: Batch) -> None:
         """Write a batch of changes and its position, together. Raises Fenced, ApplyFailed, TargetFull.
 
-        Fenced also where this run's checkpoint is gone. May be cancelled at any moment: all of it is kept, or none.
+        Fenced also where this run's checkpoint is gone. May be cancelled at any moment: all is kept, or none.
         """
         ...
 
@@ -236,6 +236,10 @@ class JobStore(Protocol):
         """How many there are, and one page of them, newest first. ``name``: contained in the name."""
         ...
 
+    async def due(self) -> Sequence[JobId]:
+        """The jobs that need a run: those that are RUNNING, and those with a wish that is not answered."""
+        ...
+
     async def describe(
         self,
         id: JobId,
@@ -261,7 +265,11 @@ class JobStore(Protocol):
         ...
 
     async def begin(self, id: JobId) -> int:
-        """A run begins: RUNNING, wishes answered, no failure, and an epoch one higher, which is returned."""
+        """A run begins: RUNNING, wishes answered, no failure, and an epoch one higher, which is returned.
+
+        An ended job begins in PREPARE with its positions forgotten, any other goes on where it was. The run must
+        still carry out a last wish of PAUSE, STOP or FINISH: it came after the RUN, or before a crash.
+        """
         ...
 
     async def report(

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 _LOOK = 0.2
 """Seconds between two looks at whether the rate has changed or a stop was asked for."""
 
+_NOTHING = 0.001
+"""Seconds that are not worth a sleep, and which rounding may leave over."""
+
 
 @dataclass
 class Limit:
@@ -24,7 +27,7 @@ class Limit:
 
     async def take(self, size: int, stop: asyncio.Event | None = None) -> None:
         """Wait until earlier bytes are paid for, then take ``size`` more. Returns early once ``stop`` is set."""
-        while (wait := self._wait()) > 0 and not (stop and stop.is_set()):
+        while (wait := self._wait()) > _NOTHING and not (stop and stop.is_set()):
             await self.sleep(min(wait, _LOOK))
         if self.rate > 0:
             self._debt += size

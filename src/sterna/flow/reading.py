@@ -72,6 +72,9 @@ async def ahead(
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
+    """Cancel until they have ended: code in between (``wait_for`` before Python 3.12) can swallow a cancellation."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=1)
     await asyncio.gather(*tasks, return_exceptions=True)

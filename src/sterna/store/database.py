@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -170,10 +171,10 @@ def _explained(error: DBAPIError) -> Exception:
         return _unusable(error)
     if state[:2] == "28" or state in ("3D000", "42501"):
         return _unusable(error)
-    if error.connection_invalidated or state[:2] in ("08", "53", "57"):
-        return Unreachable("The store's database cannot be reached")
-    if not lite and not state and type(error.orig).__name__ == "OperationalError":
-        return Unreachable("The store's database cannot be reached")
+    lost = error.connection_invalidated or state[:2] in ("08", "53", "57")
+    # A connection that was never made has no SQLSTATE, whatever the server said: its words are all there is.
+    if lost or (isinstance(error.orig, psycopg.OperationalError) and not state):
+        return Unreachable(f"The store's database cannot be reached: {error.orig}")
     return error
 
 

@@ -61,6 +61,9 @@ class MemoryJobs:
         found.sort(key=lambda job: -job.created_ms)
         return len(found), [_own(job) for job in _page(found, offset, limit)]
 
+    async def due(self) -> Sequence[JobId]:
+        return [job.id for job in self._jobs.values() if rules.due(job)]
+
     async def describe(
         self,
         id: JobId,

@@ -62,6 +62,11 @@ def report(job: Job, phase: Phase, condition: Condition, failure: Failure | None
     return replace(job, phase=phase, condition=condition, failure=failure, ended_ms=ended, updated_ms=now)
 
 
+def due(job: Job) -> bool:
+    """Whether it needs a run."""
+    return not job.deleted and (job.condition is Condition.RUNNING or job.wished)
+
+
 def delete(job: Job, now: int) -> Job:
     """Hidden, and its passwords gone. Raises IllegalMove while it runs or is about to."""
     if job.condition is Condition.RUNNING or (job.wished and job.wish is Wish.RUN):

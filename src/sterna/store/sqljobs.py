@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, literal, or_, select, update
 
 from sterna.core.change import Position
 from sterna.core.errors import Invalid, NotFound
@@ -46,6 +46,9 @@ class SqlJobs:
     ) -> tuple[int, Sequence[Job]]:
         found = _listing(project_id, kinds, name)
         return await self._database.read(self._jobs, found, offset, limit)
+
+    async def due(self) -> Sequence[JobId]:
+        return await self._database.read(self._due)
 
     async def describe(
         self,
@@ -129,6 +132,11 @@ class SqlJobs:
         newest_first = found.order_by(jobs.c.created_ms.desc(), jobs.c.number.desc())
         rows = transaction.execute(_page(newest_first, offset, limit))
         return _total(transaction, found), [values.job_of(row, self._vault) for row in rows]
+
+    def _due(self, transaction: Connection) -> Sequence[JobId]:
+        needed = or_(jobs.c.condition == Condition.RUNNING.value, jobs.c.asked > jobs.c.answered)
+        found = select(jobs.c.id).where(jobs.c.deleted.is_(False), needed).order_by(jobs.c.number)
+        return [JobId(id) for id in transaction.scalars(found)]
 
     def _describe(
         self,
@@ -232,7 +240,7 @@ def _listing(project_id: str | None, kinds: Sequence[str], name: str) -> Select[
         found = found.where(jobs.c.kind.in_(kinds))
     if name:
         # "Contains", telling case apart and without wildcards, in words that both databases have.
-        found = found.where(func.replace(jobs.c.name, name, "") != jobs.c.name)
+        found = found.where(func.replace(jobs.c.name, literal(name, tables.Words), "") != jobs.c.name)
     return found
 
 

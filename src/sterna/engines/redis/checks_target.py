@@ -97,8 +97,9 @@ def databases(scene: Scene) -> Verdict:
     plan = scene.mapping.sources_in(scene.source.keys)
     if scene.target.out_of_range is not None:
         highest = scene.target.out_of_range
+        there = (scene.target.config or {}).get("databases", "fewer")
         return failed(
-            f"Database {highest} is needed, the target has {(scene.target.config or {}).get('databases', 'fewer')}",
+            f"Database {highest} is needed, the target has {there}",
             f"Set databases {highest + 1} in the target's configuration file and restart it, or map to lower ones",
         )
     merged = {target: sources for target, sources in plan.items() if len(sources) > 1}

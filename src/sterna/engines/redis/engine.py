@@ -1,16 +1,21 @@
 """Redis and Valkey, as the rest of Sterna sees them."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from sterna.core.errors import BadData
+from sterna.core.event import Level
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import checks
+from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
 from sterna.engines.redis.dump import Dump
 from sterna.engines.redis.intake import Intake
 from sterna.engines.redis.mapping import Mapping as Databases
+from sterna.engines.redis.names import checkpoint_key
 from sterna.engines.redis.preparing import ForeignKeys, Preparing, call
 from sterna.engines.redis.sink import RedisSink
 from sterna.engines.redis.source import RedisSource
@@ -35,8 +40,6 @@ class RedisEngine:
     async def compare(
         self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
     ) -> Comparison:
-        from sterna.engines.redis.compare import compare
-
         return await compare(plan, room=room, repair=repair, most=most)
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
@@ -55,16 +58,29 @@ class RedisEngine:
 @asynccontextmanager
 async def _source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
     room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    spool = Spool.open(room.folder / "spool", limit_bytes=room.spool_limit)
+    spool = _spool(room, tell)
     dump = Dump(room.folder)
     intake = Intake(plan.source, dump, spool, tell, follow=plan.mode is Mode.INCREMENTAL)
-    source = RedisSource(plan, Databases.of(plan.selection), intake, spool, dump, ForeignKeys(room.folder))
+    key, foreign = checkpoint_key(room.job_id), ForeignKeys(room.folder)
+    source = RedisSource(plan, Databases.of(plan.selection), intake, spool, dump, foreign, key, tell)
     try:
         yield source
     finally:
         await source.close()
         spool.close()
         dump.close()
+
+
+def _spool(room: Room, tell: Teller) -> Spool:
+    """The spool as it was left; one that is damaged is thrown away, and the source asked for the stream again."""
+    folder = room.folder / "spool"
+    try:
+        return Spool.open(folder, limit_bytes=room.spool_limit)
+    except BadData as error:
+        message = f"{error.message}. It is thrown away, and the stream is fetched from the source again"
+        tell(Level.WARN, "redis.spool.damaged", message)
+        shutil.rmtree(folder)
+        return Spool.open(folder, limit_bytes=room.spool_limit)
 
 
 @asynccontextmanager

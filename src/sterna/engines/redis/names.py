@@ -8,6 +8,9 @@ RESP = Format("redis-resp")
 CHECKPOINT_PREFIX = b"sterna:checkpoint:"
 """Keys of Sterna's own on the target, in database 0: one for each running job, taken away at its end."""
 
+REPAIR_PREFIX = b"sterna:repair:"
+"""Keys of Sterna's own on the target while a large value is mended."""
+
 HOLD_MS = 1 << 52
 """Added to every expiry on the target while a job follows, in ms (about 142 000 years).
 
@@ -31,3 +34,8 @@ def printable(key: bytes, most: int = 80) -> str:
     text = key[:most].decode("utf-8", "backslashreplace")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown + ("…" if len(key) > most else "")
+
+
+def own(key: bytes) -> bool:
+    """Whether a key is Sterna's own, and no part of anybody's data."""
+    return key.startswith((CHECKPOINT_PREFIX, REPAIR_PREFIX))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sterna.core.errors import KeyConflict, NeedsOperator, Trouble, Unsupported
 from sterna.core.event import Level
-from sterna.core.plan import Conflict, Plan
+from sterna.core.plan import Conflict, Mode, Plan
 from sterna.core.ports import Teller
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
 from sterna.engines.redis.mapping import Mapping
@@ -107,8 +107,10 @@ class Preparing:
 
     async def release(self, transact: Transact) -> None:
         """Set all held expiries to the true ones. Keys whose time is over go at once."""
+        if self._plan.mode is Mode.FULL:
+            return  # nothing was held
         async with await Connection.open(self._plan.target) as target:
-            for database in await used(target, self._mapping):
+            for database in await expiring(target, self._mapping):
                 async for page in pages(target, database):
                     held = [
                         (key, released(at))
@@ -214,6 +216,14 @@ async def used(connection: Connection, mapping: Mapping | None) -> dict[int, int
         await call(connection, "SELECT", 0)
         found[0] -= len(await own_keys(connection))
     return found
+
+
+async def expiring(connection: Connection, mapping: Mapping) -> list[int]:
+    """Databases that hold keys with an expiry (of those a mapping leads to)."""
+    facts = info(await call(connection, "INFO", "keyspace"))
+    return [
+        database for database in await used(connection, mapping) if ",expires=0," not in facts[f"db{database}"]
+    ]
 
 
 async def own_keys(connection: Connection) -> list[bytes]:

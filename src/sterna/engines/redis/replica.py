@@ -39,8 +39,10 @@ async def open_replica(endpoint: Endpoint) -> Connection:
     connection = await Connection.open(endpoint)
     try:
         await connection.call("PING")
-        for words in (("capa", "eof", "capa", "psync2"),):
-            await _introduce(connection, *words)
+        await _introduce(connection, "capa", "eof", "capa", "psync2")
+        # Valkey 9 sends an older replica an older format, which has no place for the expiries of hash fields.
+        if version := info(await connection.call("INFO", "server")).get("valkey_version"):
+            await _introduce(connection, "version", version)
     except ReplyError as error:
         await connection.close()
         raise trouble(error, connection.where) or AccessDenied(f"{connection.where}: {error}") from None

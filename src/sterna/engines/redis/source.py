@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from sterna.core.change import Batch, Chunk, Command, Format, Name, Part, Position
-from sterna.core.errors import PositionGone, StartAgain, Trouble
+from sterna.core.errors import PositionGone, Retryable, StartAgain, Trouble
+from sterna.core.event import Level
 from sterna.core.plan import Mode, Plan, Resume
-from sterna.core.ports import Log
+from sterna.core.ports import Log, Teller
 from sterna.engines.redis.aim import Aim, aim
 from sterna.engines.redis.connection import READ_SIZE, Connection, info, pack
 from sterna.engines.redis.dump import Dump
@@ -18,7 +19,7 @@ from sterna.engines.redis.preparing import ForeignKeys, call, used
 from sterna.engines.redis.spool import Spool
 from sterna.engines.redis.wire.place import Place
 from sterna.engines.redis.wire.rdb import Big, End, Functions, Needs, Restored, Walker
-from sterna.engines.redis.wire.stream import Rules, Transformer
+from sterna.engines.redis.wire.stream import Piece, Rules, Transformer
 
 KEYSPACE = Name(("redis",))
 DATA_SET = "dump"
@@ -33,7 +34,18 @@ VALUE_LIMIT = 16 << 20
 class RedisLog:
     """Meets ``core.ports.Log``: the source's replication stream."""
 
-    def __init__(self, plan: Plan, intake: Intake, spool: Spool, dump: Dump, aim: Callable[[], Awaitable[Aim]]):
+    def __init__(
+        self,
+        plan: Plan,
+        intake: Intake,
+        spool: Spool,
+        dump: Dump,
+        aim: Callable[[], Awaitable[Aim]],
+        key: bytes,
+        tell: Teller,
+    ) -> None:
+        self._key = key
+        self._tell = tell
         self._plan = plan
         self._intake = intake
         self._spool = spool
@@ -67,9 +79,11 @@ class RedisLog:
         fed = at.offset
         while True:
             piece = transformer.take(BATCH_BYTES, BATCH_COMMANDS)
+            for note in piece.notes:
+                self._tell(Level.WARN, "redis.stream", note)
             if piece.consumed:
                 at = StreamPosition(self._spool.replid, at.offset + piece.consumed, piece.database)
-                changes = [Command(piece.data, piece.count)] if piece.count else []
+                changes = [self._command(piece)] if piece.count else []
                 if changes:
                     self._changed = at.offset
                 yield Batch(changes, at.text(), piece.read_at_ms, piece.consumed)
@@ -81,9 +95,19 @@ class RedisLog:
             if self._intake.failure:
                 raise self._intake.failure
             try:
-                await asyncio.wait_for(self._spool.wait(fed), SIGN_OF_LIFE_S)
+                async with asyncio.timeout(SIGN_OF_LIFE_S):  # wait_for can swallow a cancellation
+                    await self._spool.wait(fed)
             except TimeoutError:
                 yield Batch([], at.text())
+
+    def _command(self, piece: Piece) -> Command:
+        """The piece's commands; a SWAPDB takes our checkpoint along, so the one that was moved is taken away."""
+        place = 0
+        for one, other in piece.swaps:
+            place = other if place == one else one if place == other else place
+        if not place:
+            return Command(piece.data, piece.count)
+        return Command(piece.data + pack("SELECT", place) + pack("DEL", self._key), piece.count + 2)
 
     async def confirm(self, upto: Position) -> None:
         """The spool may forget it, but keeps what the target's own position may still need."""
@@ -96,11 +120,14 @@ class RedisLog:
         self._spool.remove()
 
     async def lag(self, applied: Position) -> int:
-        """Bytes of the source's stream that are not applied, by asking the source itself."""
-        if self._asking is None:
-            self._asking = await Connection.open(self._plan.source)
+        """Bytes of the source's stream that are not applied, by asking the source; -1 while it does not answer."""
         try:
+            if self._asking is None:
+                self._asking = await Connection.open(self._plan.source)
             facts = info(await call(self._asking, "INFO", "replication"))
+        except Retryable:
+            await self._hang_up()
+            return -1
         except BaseException:
             await self._hang_up()
             raise
@@ -121,14 +148,22 @@ class RedisSource:
     """Meets ``core.ports.Source``."""
 
     def __init__(
-        self, plan: Plan, mapping: Mapping, intake: Intake, spool: Spool, dump: Dump, foreign: ForeignKeys
+        self,
+        plan: Plan,
+        mapping: Mapping,
+        intake: Intake,
+        spool: Spool,
+        dump: Dump,
+        foreign: ForeignKeys,
+        checkpoint: bytes,
+        tell: Teller,
     ) -> None:
         self._plan = plan
         self._mapping = mapping
         self._dump = dump
         self._intake = intake
         self._foreign = foreign
-        self._log = RedisLog(plan, intake, spool, dump, self._aim)
+        self._log = RedisLog(plan, intake, spool, dump, self._aim, checkpoint, tell)
 
     @property
     def log(self) -> Log:
@@ -144,8 +179,12 @@ class RedisSource:
         return [Part(DATA_SET, name, rows=max(0, facts.keys) if facts else 0, size=max(0, size))]
 
     async def rows(self) -> int:
-        async with await Connection.open(self._plan.source) as source:
-            there = await used(source, None)
+        """Keys on the source that are selected; -1 while it does not answer."""
+        try:
+            async with await Connection.open(self._plan.source) as source:
+                there = await used(source, None)
+        except Retryable:
+            return -1
         return sum(count for database, count in there.items() if self._mapping.target_of(database) is not None)
 
     async def close(self) -> None:

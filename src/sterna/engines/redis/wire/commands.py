@@ -32,7 +32,7 @@ def counted(at: int, step: int = 1) -> Finder:
 
     def find(words: Words) -> list[int]:
         count = _count(words, at)
-        return [place for place in range(at + 1, at + 1 + count * step, step) if place < len(words)]
+        return list(range(at + 1, min(at + 1 + count * step, len(words)), step))
 
     return find
 
@@ -137,7 +137,7 @@ def keys(name: bytes, words: Words) -> list[int] | None:
         last = found.last if found.last >= 0 else len(words) + found.last
         return list(range(found.first, min(last, len(words) - 1) + 1, found.step)) if found.first else []
     if finder := FINDERS.get(name):
-        return finder(words)
+        return [place for place in finder(words) if place < len(words)]
     if b"." in name and name.split(b".")[0] in FAMILIES:
         return [1] if len(words) > 1 else []
     return None

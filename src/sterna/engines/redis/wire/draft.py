@@ -12,8 +12,10 @@ Part = bytes | tuple[int, int]
 class Words(Sequence[bytes]):
     """The words of a command, copied out of the buffer only where somebody looks at them."""
 
-    def __init__(self, buffer: bytearray, spans: Sequence[int]) -> None:
+    def __init__(self, buffer: bytearray, spans: Sequence[int], start: int) -> None:
         self._buffer = buffer
+        self.start = start
+        """Where in the buffer the command begins."""
         self._spans = spans
 
     def __len__(self) -> int:
@@ -76,6 +78,14 @@ class Draft:
             self.text(command(b"SELECT", database))
             self.count += 1
             self.selected = database
+
+    def add(self, parts: Sequence[Part], count: int, dropped: int, selected: int) -> None:
+        """What the compiled loop drafted follows."""
+        self._close()
+        self.parts += parts
+        self.count += count
+        self.dropped += dropped
+        self.selected = selected
 
     def extend(self, inner: "Draft") -> None:
         """What was drafted apart follows."""

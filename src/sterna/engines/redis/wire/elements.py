@@ -250,7 +250,7 @@ def _node(tape: Tape, master: bytes, data: bytes) -> Iterator[StreamEntry]:
         tape.bad("a stream's node has no id")
     try:
         yield from _node_entries(_BIG_ID.unpack(master), listpack(data))
-    except (ValueError, StopIteration, RuntimeError) as error:
+    except ValueError as error:
         raise BadData(f"RDB offset {tape.offset}: a stream's node is damaged: {error}") from error
 
 
@@ -282,6 +282,8 @@ def _node_entries(master: StreamId, entries: Iterator[Entry]) -> Iterator[Stream
         else:
             pairs = _texts(entries, 2 * _integer(entries))
         _integer(entries)
+        if not 0 <= min(id) <= max(id) < 1 << 64:
+            raise ValueError("an id is out of range")
         if not flags & _DELETED:
             yield StreamEntry(id, pairs)
 

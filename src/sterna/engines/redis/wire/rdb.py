@@ -6,140 +6,55 @@ walker could go on. Whatever is wrong with the file is said before anything behi
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from struct import Struct
-from typing import NoReturn
 
 from sterna.core.errors import BadData, NeedsOperator, Unsupported
-from sterna.engines.redis.wire.command import command
-from sterna.engines.redis.wire.crc64 import crc64
-from sterna.engines.redis.wire.kinds import Kind, is_valkey, kind_in, readable, refusal
+from sterna.engines.redis.wire.kinds import MODULE_2, Kind, is_valkey, kind_in, readable
 from sterna.engines.redis.wire.native import native
+from sterna.engines.redis.wire.outcome import Big, End, Facts, Functions, Gathered, Needs, Restored
 from sterna.engines.redis.wire.place import Place, version_of
 from sterna.engines.redis.wire.recode import recode
+from sterna.engines.redis.wire.record import (
+    BEFORE_KEYS,
+    FIRST_OPCODE,
+    MOST_MS,
+    NotBeforeKeys,
+    Record,
+    Style,
+    read_record,
+)
+from sterna.engines.redis.wire.refusing import damaged, module_name, refuse_kind, refuse_module, refuse_opcode
 from sterna.engines.redis.wire.skipping import Skip
 from sterna.engines.redis.wire.tape import Short, Tape, shown
 from sterna.engines.redis.wire.values import Piece, rebuild
 
-MOST_TTL = (1 << 63) - 1
-MODULE = 7
-_I32, _I64, _U16, _U64 = Struct("<i"), Struct("<q"), Struct("<H"), Struct("<Q")
-_FIRST_OPCODE = 242
-_EXPIRES_MS, _EXPIRES_S, _IDLE, _FREQUENCY = 252, 253, 248, 249
-_BEFORE_KEYS = (_EXPIRES_MS, _EXPIRES_S, _IDLE, _FREQUENCY)
-_FUNCTIONS, _END = 245, 255
-_MODULE_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+__all__ = ["Big", "End", "Facts", "Functions", "Needs", "Piece", "Place", "Restored", "Walker"]
+
+_U64 = Struct("<Q")
+_SELECT, _RESIZE, _AUX, _MODULE_AUX, _FUNCTIONS = 254, 251, 250, 247, 245
+_SLOT_INFO, _SLOT_IMPORT, _END = 244, 243, 255
+_ENOUGH = Needs(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """Commands to send as they are. ``place`` is behind the last of their keys."""
+class _Scanning:
+    """A key whose value was not seen to its end yet. ``reached`` counts from the beginning of the file."""
 
-    data: bytes
-    commands: int
-    """How many answers will come: keys, and a SELECT where the database changes."""
-    keys: int
-    expired: int
-    """Keys that were left out because their time is over."""
-    left_out: int
-    """Keys that the selection does not want."""
-    place: Place
-    selected: int | None
-    """The target's database after these commands."""
+    skip: Skip
+    record: Record
+    reached: int
 
 
 @dataclass(frozen=True, slots=True)
-class Big:
-    """A value of more than ``limit`` bytes. ``Walker.pieces`` gives its commands; ``walk`` goes on after them."""
+class _Passing:
+    """Something that is left out while it goes past, and what is to be counted when it is over."""
 
-    key: bytes
-    type: str
-    """``string``, ``list``, ``set``, ``zset``, ``hash`` or ``stream``."""
-    database: int
-    """The target's database."""
-    expires_ms: int
-    """When it expires on the target, epoch milliseconds; 0: never."""
-    place: Place
-    """Before the key: a walker that starts there meets it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """More bytes are needed to go on, at least this many."""
-
-    missing: int
-
-
-@dataclass(frozen=True, slots=True)
-class Functions:
-    """The code of a function library, for FUNCTION LOAD REPLACE."""
-
-    code: bytes
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The file is over. ``checked``: it had a checksum, and that is right. The bytes behind it:
-    ``Walker.rest``.
-    """
-
-    place: Place
-    checked: bool
-
-
-@dataclass(slots=True)
-class Facts:
-    """What a file says about itself, as far as it was read."""
-
-    aux: dict[str, str] = field(default_factory=dict)
-    """``redis-ver``, ``repl-id``, ``repl-offset``, ``used-mem`` …"""
-    keys: int = 0
-    """How many keys the databases seen so far hold; 0 if not said."""
-    notes: list[str] = field(default_factory=list)
-    """What was passed over and is not on the target."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A key's record up to its value; ``value`` counts from the beginning of the file."""
-
-    number: int
-    key: bytes
-    value: int
-    expires_ms: int | None
-    idle: int | None
-    frequency: int | None
-
-
-@dataclass(slots=True)
-class _Output:
-    """What is given out together."""
-
-    parts: list[bytes] = field(default_factory=list)
-    size: int = 0
-    commands: int = 0
-    keys: int = 0
-    expired: int = 0
-    left_out: int = 0
-    selected: int | None = None
-
-    @property
-    def anything(self) -> bool:
-        return bool(self.keys or self.expired or self.left_out)
-
-    def add(self, data: bytes, keys: int) -> None:
-        self.parts.append(data)
-        self.size += len(data)
-        self.commands += keys
-        self.keys += keys
-
-    def select(self, database: int) -> None:
-        if self.selected != database:
-            self.add(command(b"SELECT", b"%d" % database), 0)
-            self.commands += 1
-            self.selected = database
+    skip: Skip
+    record: Record | None
+    expired: bool = False
+    note: str = ""
 
 
 def _wall_ms() -> int:
@@ -182,20 +97,15 @@ class Walker:
         self._limit = limit
         self._databases = databases
         self._keep = keep
-        self._hold_ms = hold_ms
+        self._style = Style(min(hold_ms, MOST_MS), replace, absolute, hints)
         self._now_ms = now_ms
-        self._replace = replace
-        self._absolute = absolute
-        self._hints = hints
         self._before_ms = skip_expired_before_ms
-        self._version = version_of(self._place.magic.encode()) if self._place.magic else 0
-        self._database = self._place.database
-        self._target = self._mapped(self._database)
-        self._scan: tuple[Skip, _Record, int] | None = None
-        self._discard: tuple[Skip, _Record] | None = None
+        self._now = self._cutoff = 0
+        self._enter(self._place.database)
+        self._learn(self._place.magic)
+        self._scanning: _Scanning | None = None
+        self._passing: _Passing | None = None
         self._big: Big | None = None
-        self._now = 0
-        self._footers = self._native_footers()
         self._ended = False
 
     @property
@@ -219,47 +129,47 @@ class Walker:
         """The next result: of commands, as many whole keys as make ``most_bytes`` or a little more.
 
         ``selected`` is the database that the target's connection has selected; None: not known. Raises BadData
-        for a file that is damaged or cut off, Unsupported for what cannot be moved.
+        for a file that is damaged or cut off, Unsupported for what cannot be moved. Not to be called after Big
+        before all its pieces were taken, nor after End.
         """
         if self._big or self._ended:
             raise RuntimeError("walk() after a Big without its pieces, or after the End")
-        out = _Output(selected=selected)
-        self._now = self._now_ms()
+        gathered = Gathered(selected)
+        self._look_at_clock()
         result: Big | Needs | Functions | End | None = None
         try:
-            while result is None and out.size < most_bytes:
-                result = self._step(out, most_bytes)
+            while result is None and gathered.size < max(1, most_bytes):
+                result = self._step(gathered, most_bytes)
         except Short as short:
-            result = self._missing(short, out)
+            result = self._missing(short, gathered)
         except NeedsOperator:
-            if not out.anything:
+            if not gathered.anything:
                 raise
-        if not isinstance(result, End | Functions):
+        if not self._ended:
             self._settle()
-        if out.anything:
-            return self._restored(out)
+        if gathered.anything:
+            return gathered.restored(self._place)
         assert result is not None
         return result
 
     def pieces(self, skip: int = 0) -> Iterator[Piece | None]:
-        """The commands of the Big that ``walk`` just returned, in pieces; None where more bytes must be fed first.
+        """The commands of the Big that ``walk`` just returned, in pieces; None: feed more bytes first.
 
         The first piece deletes the key (if ``replace``), the last sets its expiry. The same value makes the same
-        pieces every time, so ``skip`` of them can be left out after an interruption. Raises BadData, Unsupported.
+        pieces every time, so ``skip`` of them can be left out after an interruption. Raises BadData,
+        Unsupported.
         """
-        if self._big is None or self._scan is None:
+        if self._big is None or self._scanning is None:
             raise RuntimeError("pieces() without a Big")
-        return self._pieces(self._big, self._scan[1], skip)
+        return self._pieces(self._big, self._scanning.record, skip)
 
-    def _pieces(self, big: Big, record: _Record, skip: int) -> Generator[Piece | None, None, None]:
-        tape = self._tape
+    def _pieces(self, big: Big, record: Record, skip: int) -> Iterator[Piece | None]:
+        tape, target = self._tape, self._target_version
         tape.at = record.value - tape.base
-        kind = self._kind(record.number)
-        assert kind is not None
-        commands = rebuild(
-            tape, kind, big.key, target=self._target_version, expires_ms=big.expires_ms, delete=self._replace
-        )
-        for piece in commands:
+        expires_ms, delete = big.expires_ms, self._style.replace
+        for piece in rebuild(
+            tape, self._kind(record), big.key, target=target, expires_ms=expires_ms, delete=delete
+        ):
             tape.drop()
             if piece is None:
                 if tape.closed:
@@ -267,231 +177,170 @@ class Walker:
                 yield None
             elif piece.number >= skip:
                 yield piece
-        self._scan = self._big = None
+        self._scanning = self._big = None
         self._settle()
 
-    # One record
-
-    def _step(self, out: _Output, most: int) -> Big | Needs | Functions | End | None:
+    def _step(self, gathered: Gathered, most: int) -> Big | Needs | Functions | End | None:
+        """One record, or as many as the compiled loop can take. None: there may be more."""
         tape = self._tape
-        if self._discard:
-            self._go_on_passing(out)
+        if self._passing:
+            self._go_on_passing(self._passing, gathered)
             return None
-        if self._scan:
-            return self._go_on_scanning(out)
+        if self._scanning:
+            return self._go_on_scanning(self._scanning, gathered)
         if not self._version:
-            self._read_magic()
-        if self._run_native(out, most):
+            self._learn(tape.raw(9).decode("latin-1"))
+        if self._run_native(gathered, most):
             return None
         if tape.at >= len(tape.data):
             raise Short(1)
         code = tape.data[tape.at]
-        if code in _BEFORE_KEYS or code < _FIRST_OPCODE:
-            return self._key(out)
-        if code in (_FUNCTIONS, _END) and out.anything:
-            return Needs(0)  # they are results of their own, after what was gathered
+        if code in BEFORE_KEYS or code < FIRST_OPCODE:
+            return self._key(gathered)
+        if code in (_FUNCTIONS, _END) and gathered.anything:
+            return _ENOUGH  # they are results of their own, after what was gathered
         return self._opcode(code)
 
-    def _run_native(self, out: _Output, most: int) -> bool:
+    def _run_native(self, gathered: Gathered, most: int) -> bool:
         """Let the compiled loop take as many records as it can. False: the next one is for Python."""
         if native is None:
             return False
-        tape = self._tape
-        choice = b"" if self._target is None or out.selected == self._target else self._choice()
-        data, at, keys, expired, left, goes_on = native.restore(
+        tape, target = self._tape, self._target
+        choice = b"" if target is None else gathered.choice(target)
+        data, tape.at, keys, expired, left_out, full = native.restore(
             tape.data,
             tape.at,
-            most - out.size - len(choice),
+            most - gathered.size - len(choice),
             self._limit,
             self._footers,
-            self._target is not None,
-            self._cutoff(),
-            self._hold_ms,
-            self._flags(),
+            self._layouts,
+            target is not None,
+            self._cutoff,
+            self._style.hold_ms,
+            self._style.flags,
             self._now,
             self._database,
             self._keep,
         )
-        tape.at = at
-        out.expired += expired
-        out.left_out += left
-        if keys:
-            if choice:
-                out.select(self._target or 0)
-            out.add(data, keys)
-        return bool(goes_on)
+        gathered.expired += expired
+        gathered.left_out += left_out
+        if keys and target is not None:
+            gathered.select(target)
+            gathered.add(data, keys)
+        return bool(full)
 
-    def _choice(self) -> bytes:
-        return command(b"SELECT", b"%d" % (self._target or 0))
+    # Keys
 
-    def _flags(self) -> int:
-        return self._replace | self._absolute << 1 | self._hints << 2
-
-    def _key(self, out: _Output) -> Big | None:
-        """A key's record whose bytes may not all be there."""
-        tape = self._tape
-        record, at = self._record()
-        kind = self._kind(record.number)
-        if kind is None:
-            self._refuse(record)
-        skip = Skip(kind.layout)
-        if not self._is_selected(record) or self._is_expired(record):
-            self._pass_by(skip, record, at, out)
-            return None
-        if record.number == MODULE:
-            self._refuse_module(record, at)
-        self._scan = skip, record, tape.base + at
-        return self._go_on_scanning(out)
-
-    def _pass_by(self, skip: Skip, record: _Record, at: int, out: _Output) -> None:
-        """Leave a key out. A large value is let go of as it comes; until it is over, the place stays before the
-        key.
-        """
+    def _key(self, gathered: Gathered) -> Big | None:
         tape = self._tape
         try:
-            end = skip.run(tape.data, at)
+            record, at = read_record(tape)
+        except NotBeforeKeys as error:
+            if error.opcode == _SLOT_IMPORT:
+                refuse_opcode(self._version, error.opcode, error.offset)
+            raise
+        kind = self._kind(record)
+        selected = self._is_selected(record)
+        if not selected or self._is_expired(record):
+            self._pass_by(_Passing(Skip(kind.layout), record, expired=selected), at, gathered)
+            return None
+        if record.number == MODULE_2:
+            refuse_module(record, Tape(tape.data[at : at + 9]).length())
+        scanning = _Scanning(Skip(kind.layout), record, tape.base + at)
+        return self._go_on_scanning(scanning, gathered)
+
+    def _go_on_scanning(self, scanning: _Scanning, gathered: Gathered) -> Big | None:
+        """Look for the value's end; there, make the command. Nothing is consumed before."""
+        tape, skip, record = self._tape, scanning.skip, scanning.record
+        try:
+            at = skip.run(tape.data, scanning.reached - tape.base)
         except ValueError as error:
-            raise self._damaged(record, error) from error
-        if skip.done:
+            self._scanning = None
+            raise damaged(record, error) from error
+        self._scanning = replace(scanning, reached=tape.base + at)
+        if tape.base + at + skip.owed - record.value > self._limit:
+            return self._begin_big(record, gathered)
+        if not skip.done:
+            raise Short(max(1, skip.owed))
+        self._restore(record, bytes(tape.data[record.value - tape.base : at]), gathered)
+        self._scanning = None
+        tape.at = at
+        return None
+
+    def _restore(self, record: Record, value: bytes, gathered: Gathered) -> None:
+        kind = self._kind(record)
+        if not readable(kind, self._target_version):
+            kind, value = self._recoded(record, kind, value)
+        assert self._target is not None
+        gathered.select(self._target)
+        gathered.add(self._style.restore(record, kind, value, self._now), 1)
+
+    def _recoded(self, record: Record, kind: Kind, value: bytes) -> tuple[Kind, bytes]:
+        try:
+            return recode(kind, value, self._target_version)
+        except (BadData, Unsupported) as error:
+            raise type(error)(f"RDB offset {record.value}: key {shown(record.key)}: {error.message}") from error
+
+    def _begin_big(self, record: Record, gathered: Gathered) -> Big:
+        self._settle()
+        assert self._target is not None
+        kind, expires_ms = self._kind(record), self._style.expiry(record)
+        big = Big(record.key, kind.type, self._target, expires_ms, self._place)
+        if not gathered.anything:  # else the stretch is given out first, and the next walk comes here again
+            self._big = big
+        return big
+
+    def _kind(self, record: Record) -> Kind:
+        kind = kind_in(self._version, record.number)
+        if kind is None:
+            refuse_kind(self._version, record)
+        return kind
+
+    def _is_selected(self, record: Record) -> bool:
+        return self._target is not None and (self._keep is None or self._keep(self._database, record.key))
+
+    def _is_expired(self, record: Record) -> bool:
+        return record.expires_ms is not None and record.expires_ms <= self._cutoff
+
+    # What is left out
+
+    def _pass_by(self, passing: _Passing, at: int, gathered: Gathered) -> None:
+        """Let go of a large value as it comes; the place stays before its record until it is over."""
+        tape = self._tape
+        end = self._passed(passing, at)
+        if passing.skip.done:
             tape.at = end
-            self._count(record, out)
+            self._count(passing, gathered)
             return
         start = tape.at
         self._settle()
         tape.at = end - start
-        self._discard = skip, record
+        self._passing = passing
         raise Short(1)
 
-    def _go_on_passing(self, out: _Output) -> None:
+    def _go_on_passing(self, passing: _Passing, gathered: Gathered) -> None:
         tape = self._tape
-        assert self._discard
-        skip, record = self._discard
+        tape.at = self._passed(passing, tape.at)
+        if not passing.skip.done:
+            raise Short(1)
+        self._passing = None
+        self._count(passing, gathered)
+
+    def _passed(self, passing: _Passing, at: int) -> int:
         try:
-            tape.at = skip.run(tape.data, tape.at)
+            return passing.skip.run(self._tape.data, at)
         except ValueError as error:
-            raise self._damaged(record, error) from error
-        if not skip.done:
-            raise Short(1)
-        self._discard = None
-        self._count(record, out)
+            if passing.record:
+                raise damaged(passing.record, error) from error
+            raise BadData(f"RDB offset {self._tape.base + at}: {error}") from error
 
-    def _damaged(self, record: _Record, error: ValueError) -> BadData:
-        return BadData(f"RDB offset {record.value}: value of key {shown(record.key)}: {error}")
-
-    def _go_on_scanning(self, out: _Output) -> Big | None:
-        tape = self._tape
-        assert self._scan
-        skip, record, cursor = self._scan
-        if not skip.done:
-            try:
-                at = skip.run(tape.data, cursor - tape.base)
-            except ValueError as error:
-                self._scan = None
-                raise self._damaged(record, error) from error
-            cursor = tape.base + at
-            self._scan = skip, record, cursor
-        if cursor - record.value > self._limit:
-            return self._begin_big(record, out)
-        if not skip.done:
-            raise Short(1)
-        self._emit(record, cursor, out)
-        self._scan = None
-        tape.at = cursor - tape.base
-        return None
-
-    def _begin_big(self, record: _Record, out: _Output) -> Big | None:
-        kind = self._kind(record.number)
-        assert kind is not None
-        self._settle()
-        big = Big(record.key, kind.type, self._target or 0, self._expiry(record), self._place)
-        if not out.anything:
-            self._big = big
-        return big
-
-    def _record(self) -> tuple[_Record, int]:
-        """Read up to the value, without moving on; the second is where the value begins in the buffer."""
-        tape = self._tape
-        start = tape.at
-        expires: int | None = None
-        idle: int | None = None
-        frequency: int | None = None
-        try:
-            while True:
-                code = tape.raw(1)[0]
-                if code == _EXPIRES_MS:
-                    expires = _I64.unpack(tape.raw(8))[0]
-                elif code == _EXPIRES_S:
-                    expires = _I32.unpack(tape.raw(4))[0] * 1000
-                elif code == _IDLE:
-                    idle, frequency = min(tape.length(), MOST_TTL), None
-                elif code == _FREQUENCY:
-                    idle, frequency = None, tape.raw(1)[0]
-                elif code < _FIRST_OPCODE:
-                    key = tape.string()
-                    record = _Record(code, key, tape.offset, expires, idle, frequency)
-                    return record, tape.at
-                else:
-                    tape.at -= 1
-                    tape.bad(f"an expiry without a key: {code} follows")
-        finally:
-            tape.at = start
-
-    def _emit(self, record: _Record, end: int, out: _Output) -> None:
-        tape = self._tape
-        kind = self._kind(record.number)
-        assert kind is not None
-        value = bytes(tape.data[record.value - tape.base : end - tape.base])
-        if not readable(kind, self._target_version):
-            kind, value = self._recoded(record, kind, value)
-        out.select(self._target or 0)
-        body = b"%c%b%b" % (kind.number, value, _U16.pack(kind.since))
-        payload = body + _U64.pack(crc64(body))
-        out.add(command(b"RESTORE", record.key, b"%d" % self._ttl(record), payload, *self._options(record)), 1)
-
-    def _recoded(self, record: _Record, kind: Kind, value: bytes) -> tuple[Kind, bytes]:
-        try:
-            return recode(kind, value, self._target_version)
-        except (BadData, Unsupported) as error:
-            raise type(error)(f"Key {shown(record.key)} at RDB offset {record.value}: {error.message}") from error
-
-    def _options(self, record: _Record) -> list[bytes]:
-        words = [b"REPLACE"] if self._replace else []
-        if record.expires_ms is not None and self._absolute:
-            words.append(b"ABSTTL")
-        if self._hints and record.idle is not None:
-            words += [b"IDLETIME", b"%d" % record.idle]
-        if self._hints and record.frequency is not None:
-            words += [b"FREQ", b"%d" % record.frequency]
-        return words
-
-    def _expiry(self, record: _Record) -> int:
-        """When the key expires on the target; 0: never."""
-        if record.expires_ms is None:
-            return 0
-        held = self._hold_ms if 0 < record.expires_ms < self._hold_ms else 0
-        return max(1, min(record.expires_ms + held, MOST_TTL))
-
-    def _ttl(self, record: _Record) -> int:
-        expiry = self._expiry(record)
-        return expiry if self._absolute or not expiry else max(1, expiry - self._now)
-
-    def _cutoff(self) -> int:
-        """Keys that expire at this moment or before are left out."""
-        if self._before_ms is not None:
-            return self._before_ms - 1
-        return self._now if not self._hold_ms else -MOST_TTL - 1
-
-    def _is_expired(self, record: _Record) -> bool:
-        return record.expires_ms is not None and record.expires_ms <= self._cutoff()
-
-    def _is_selected(self, record: _Record) -> bool:
-        return self._target is not None and (self._keep is None or self._keep(self._database, record.key))
-
-    def _count(self, record: _Record, out: _Output) -> None:
-        if self._is_selected(record):
-            out.expired += 1
+    def _count(self, passing: _Passing, gathered: Gathered) -> None:
+        if passing.record is None:
+            self.facts.notes.append(passing.note)
+        elif passing.expired:
+            gathered.expired += 1
         else:
-            out.left_out += 1
+            gathered.left_out += 1
 
     # Everything that is not a key
 
@@ -500,53 +349,46 @@ class Walker:
         start = tape.at
         tape.at += 1
         try:
-            return self._read_opcode(code, start)
+            if code == _FUNCTIONS:
+                return self._functions()
+            if code == _END:
+                return self._end()
+            passing = self._hint(code, tape.base + start)
         except (Short, NeedsOperator):
             tape.at = start
             raise
+        if passing:
+            at, tape.at = tape.at, start
+            self._pass_by(passing, at, Gathered(None))
+        return None
 
-    def _read_opcode(self, code: int, start: int) -> Functions | End | None:
+    def _hint(self, code: int, offset: int) -> _Passing | None:
+        """Something about the file or the keys that follow; what is returned goes on for long and is left out."""
         tape = self._tape
-        if code == 254:
+        if code == _SELECT:
             self._enter(tape.count())
-        elif code == 250:
+        elif code == _AUX:
             name, value = tape.string(), tape.string()
             self.facts.aux[name.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
-        elif code == 251:
+        elif code == _RESIZE:
             keys, _ = tape.length(), tape.length()
             self.facts.keys += keys
-        elif code == 244:
+        elif code == _SLOT_INFO:
             _ = tape.length(), tape.length(), tape.length()
-        elif code == 247:
-            self._pass_over(b"lllm", f"Settings of the module {self._module_name()} are not moved")
-        elif code == 243 and is_valkey(self._version):
-            self._pass_over(b"s(ll)", "A slot was being imported")
-        elif code == _FUNCTIONS:
-            return self._functions()
-        elif code == _END:
-            return self._end()
+        elif code == _MODULE_AUX:
+            module = repr(module_name(tape.length()))
+            return _Passing(
+                Skip(b"llm"), None, note=f"What the module {module} keeps beside its keys is not moved"
+            )
+        elif code == _SLOT_IMPORT and is_valkey(self._version):
+            return _Passing(Skip(b"s(ll)"), None, note="The source was importing slots")
         else:
-            self._refuse_opcode(code, tape.base + start)
+            refuse_opcode(self._version, code, offset)
         return None
 
     def _enter(self, database: int) -> None:
-        target = self._mapped(database)
-        self._database, self._target = database, target
-
-    def _mapped(self, database: int) -> int | None:
-        return database if self._databases is None else self._databases(database)
-
-    def _pass_over(self, layout: bytes, note: str) -> None:
-        tape = self._tape
-        skip = Skip(layout)
-        try:
-            at = skip.run(tape.data, tape.at)
-        except ValueError as error:
-            tape.bad(str(error))
-        if not skip.done:
-            raise Short(1)
-        tape.at = at
-        self.facts.notes.append(note)
+        self._target = database if self._databases is None else self._databases(database)
+        self._database = database
 
     def _functions(self) -> Functions:
         code = self._tape.string()
@@ -557,93 +399,47 @@ class Walker:
         """Compare the checksum, which covers everything before itself; 0: the source does not make them."""
         tape = self._tape
         found = _U64.unpack(tape.raw(8))[0] if self._version >= 5 else 0
-        with memoryview(tape.data) as view:
-            crc = crc64(view[: tape.at - 8], tape.crc) if found else 0
+        crc = tape.crc_before(tape.at - 8) if found else 0
         if found != crc:
             tape.bad(f"the checksum is {found:016x}, but that of the bytes read is {crc:016x}")
-        self._ended = True
         self._settle()
+        self._ended = True
         return End(self._place, bool(found))
-
-    # Refusing
-
-    def _kind(self, number: int) -> Kind | None:
-        return kind_in(self._version, number)
-
-    def _refuse(self, record: _Record) -> NoReturn:
-        what = refusal(self._version, record.number)
-        if not what:
-            raise BadData(
-                f"RDB offset {record.value}: key {shown(record.key)}: no value has the type {record.number}"
-            )
-        raise Unsupported(f"RDB offset {record.value}: key {shown(record.key)} is {what}")
-
-    def _refuse_module(self, record: _Record, at: int) -> NoReturn:
-        tape, before = self._tape, self._tape.at
-        tape.at = at
-        try:
-            name = module_name(tape.length())
-        finally:
-            tape.at = before
-        raise Unsupported(
-            f"RDB offset {record.value}: key {shown(record.key)} is a value of the module {name!r}",
-            hint="Leave the key out, or move it with a tool of the module.",
-        )
-
-    def _refuse_opcode(self, code: int, offset: int) -> NoReturn:
-        what = {
-            246: "functions of a release candidate of Redis 7.0",
-            243: "metadata that a module attached to a key",
-            242: "hash templates (Redis 8.10)" if not is_valkey(self._version) else "commands inside the file",
-        }.get(code)
-        if what is None:
-            raise BadData(f"RDB offset {offset}: no record begins with {code}")
-        raise Unsupported(f"RDB offset {offset}: the file holds {what}")
-
-    def _module_name(self) -> str:
-        tape, before = self._tape, self._tape.at
-        try:
-            return module_name(tape.length())
-        finally:
-            tape.at = before
 
     # The edges
 
-    def _read_magic(self) -> None:
-        magic = self._tape.raw(9)
-        self._version = version_of(magic)
-        self._footers = self._native_footers()
-        self._place = replace(self._place, magic=magic.decode())
+    def _look_at_clock(self) -> None:
+        """Keys that expire at ``_cutoff`` or before are left out."""
+        self._now = self._now_ms()
+        if self._before_ms is not None:
+            self._cutoff = self._before_ms - 1
+        else:
+            self._cutoff = -MOST_MS - 1 if self._style.hold_ms else self._now
+
+    def _learn(self, magic: str) -> None:
+        """From the file's first bytes, what its numbers mean; the tables are for the compiled loop."""
+        self._version = version_of(magic.encode("latin-1")) if magic else 0
+        self._place = replace(self._place, magic=magic)
+        known = [kind_in(self._version, number) for number in range(FIRST_OPCODE)] if magic else []
+        self._layouts = tuple(kind.layout if kind else b"" for kind in known)
+        self._footers = bytes(self._footer(kind) for kind in known).ljust(256, b"\0")
+
+    def _footer(self, kind: Kind | None) -> int:
+        """The version in the payload's footer; 0: a value of this kind is for Python."""
+        direct = kind and kind.number != MODULE_2 and readable(kind, self._target_version)
+        return kind.since if kind and direct else 0
 
     def _settle(self) -> None:
-        """Let go of what was read; from here another walker could go on, unless a value is being passed over."""
+        """Let go of what was read; from here another walker could go on, unless something is going past."""
         tape = self._tape
         tape.drop()
-        if self._discard is None:
+        if self._passing is None:
             self._place = replace(self._place, offset=tape.base, database=self._database, crc=tape.crc)
 
-    def _missing(self, short: Short, out: _Output) -> Needs:
-        if self._tape.closed and not out.anything:
+    def _missing(self, short: Short, gathered: Gathered) -> Needs:
+        if self._tape.closed and not gathered.anything:
             raise self._cut_off() from None
         return Needs(short.missing)
 
     def _cut_off(self) -> BadData:
         return BadData(f"The RDB file is truncated at offset {self._tape.base + len(self._tape.data)}")
-
-    def _restored(self, out: _Output) -> Restored:
-        data = b"".join(out.parts)
-        return Restored(data, out.commands, out.keys, out.expired, out.left_out, self._place, out.selected)
-
-    def _native_footers(self) -> bytes:
-        """For each number the footer's version, or 0 where the compiled loop must leave the value to Python."""
-        table = bytearray(256)
-        for number in range(_FIRST_OPCODE if self._version else 0):
-            kind = self._kind(number)
-            if kind and number != MODULE and readable(kind, self._target_version):
-                table[number] = kind.since
-        return bytes(table)
-
-
-def module_name(id: int) -> str:
-    """The nine letters of a module type in its 64-bit number; the lower ten bits are its version."""
-    return "".join(_MODULE_LETTERS[id >> 10 + 6 * place & 63] for place in reversed(range(9)))

@@ -4,6 +4,7 @@ It is still one RESTORE: a container of a newer form becomes the plain form of i
 what the older server does not keep. What cannot be expressed is refused, never dropped.
 """
 
+import math
 from struct import Struct
 
 from sterna.core.errors import Unsupported
@@ -70,7 +71,9 @@ def _scored(tape: Tape, kind: Kind, target: int) -> tuple[Kind, bytes]:
 
 
 def _text_score(score: float) -> bytes:
-    if score in (float("inf"), float("-inf")):
+    if math.isnan(score):
+        return b"\xfd"
+    if math.isinf(score):
         return b"\xfe" if score > 0 else b"\xff"
     digits = b"%.17g" % score
     return b"%c" % len(digits) + digits

@@ -49,6 +49,10 @@ class Framer:
         self._at -= by
         self.spans = [place - by for place in self.spans]
 
+    def restart(self) -> None:
+        """Look at the command at which ``next`` will be asked to start from its beginning."""
+        self._left = 0
+
     def next(self, buffer: bytearray, start: int, base: int) -> int:
         """Where the command that starts at ``start`` ends, or INCOMPLETE: call again when more has come.
 

@@ -5,6 +5,7 @@ sixteen, ``4`` twenty-four, ``(`` … ``)`` a count and that many of what stands
 wrote, ``a`` the head of an array, closed by ``)`` too, and ``e`` an element of one.
 """
 
+from sterna.engines.redis.wire.native import native
 from sterna.engines.redis.wire.tape import MOST_LENGTH, Short, compressed_head, read_length
 
 _FIXED = {ord("8"): 8, ord("6"): 16, ord("4"): 24}
@@ -12,14 +13,14 @@ _INTEGER_SIZES = (1, 2, 4)
 
 
 class Skip:
-    """One value on its way past. ``done`` once its end was seen."""
+    """One value on its way past. ``done`` once its end was seen; ``owed`` bytes at least are still to come."""
 
-    __slots__ = ("_layout", "_loops", "_owed", "_pc", "done")
+    __slots__ = ("_layout", "_loops", "_pc", "done", "owed")
 
     def __init__(self, layout: bytes) -> None:
         self._layout = layout
         self._loops: list[list[int]] = []
-        self._owed = 0
+        self.owed = 0
         self._pc = 0
         self.done = False
 
@@ -29,11 +30,15 @@ class Skip:
         What was passed need not be kept. After a ValueError nothing more is to be done with this object.
         """
         end = len(data)
+        if native:  # it stops where anything is missing or wrong, and below it is found out which
+            self._pc, self.owed, self._loops, at = native.skip(
+                self._layout, self._pc, self.owed, self._loops, data, at
+            )
         while True:
-            step = min(self._owed, end - at)
-            self._owed -= step
+            step = min(self.owed, end - at)
+            self.owed -= step
             at += step
-            if self._owed:
+            if self.owed:
                 return at
             if self._pc == len(self._layout):
                 self.done = True
@@ -48,7 +53,7 @@ class Skip:
         if letter == 0x73:  # s
             at = self._string(data, at)
         elif letter in _FIXED:
-            self._owed = _FIXED[letter]
+            self.owed = _FIXED[letter]
         elif letter == 0x6C:  # l
             at = _plain(data, at)[1]
         elif letter == 0x28:  # (
@@ -59,7 +64,7 @@ class Skip:
         elif letter == 0x64:  # d
             if at >= len(data):
                 raise Short(1)
-            self._owed = data[at] if data[at] < 253 else 0
+            self.owed = data[at] if data[at] < 253 else 0
             at += 1
         elif letter == 0x6D:  # m
             return self._module(data, at)
@@ -75,11 +80,11 @@ class Skip:
         if not special:
             if size > MOST_LENGTH:
                 raise ValueError(f"a string of {size} bytes is not believable")
-            self._owed = size
+            self.owed = size
         elif size < 3:
-            self._owed = _INTEGER_SIZES[size]
+            self.owed = _INTEGER_SIZES[size]
         elif size == 3:
-            self._owed, _, at = compressed_head(data, at)
+            self.owed, _, at = compressed_head(data, at)
         else:
             raise ValueError(f"no string has the encoding {size}")
         return at
@@ -116,7 +121,7 @@ class Skip:
         elif code in (1, 2):
             at = _plain(data, at)[1]
         elif code in (3, 4):
-            self._owed = 4 * (code - 2)
+            self.owed = 4 * (code - 2)
         elif code == 5:
             at = self._string(data, at)
         else:
@@ -138,7 +143,7 @@ class Skip:
             return self._string(data, at)
         if tag not in (1, 2):
             raise ValueError(f"an array has no element of kind {tag}")
-        self._owed = 8
+        self.owed = 8
         return at
 
 

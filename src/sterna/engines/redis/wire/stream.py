@@ -5,31 +5,26 @@ is meant to be sent between a ``MULTI`` and an ``EXEC`` together with the positi
 own ``MULTI`` and ``EXEC`` are taken out. The order of commands is never changed.
 """
 
+import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sterna.core.errors import Trouble, Unsupported
-from sterna.engines.redis.wire import commands, expiry
-from sterna.engines.redis.wire.draft import Draft, Words, edited
-from sterna.engines.redis.wire.resp import Framer, bad, bulk, command
+from sterna.engines.redis.wire.draft import Draft, Words
+from sterna.engines.redis.wire.expiry import UNHELD_FROM
+from sterna.engines.redis.wire.native import compiled
+from sterna.engines.redis.wire.resp import Framer, bad
+from sterna.engines.redis.wire.rewrite import KINDS, PLAIN, SET, Found, Rewriter, Rules
+
+__all__ = ["MOST_TRANSACTION", "Piece", "Rules", "Transformer"]
 
 MOST_TRANSACTION = 256 << 20
 """Bytes of the longest source transaction that is taken; it has to be held in memory whole."""
 
-
-@dataclass(frozen=True)
-class Rules:
-    """What happens to commands on their way."""
-
-    databases: Mapping[int, int] | None = None
-    """Which source database goes where; one that is absent is left out. None: all, under the same number."""
-    hold_ms: int = 0
-    """Added to every expiry of a key, see ``expiry``. Relative expiries are made absolute in any case."""
-    flush: bool = False
-    """Whether FLUSHALL and FLUSHDB are replayed; otherwise they are left out, counted and noted."""
-    keep: Callable[[int, bytes], bool] | None = None
-    """Whether a key of a source database is wanted. None: all are."""
+_native = compiled("_stream")
+_NEEDS_PYTHON = 1
+_AT_NEXT_MARK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +51,15 @@ class Piece:
     """What an operator should be told, in sentences."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Border:
+    """Where a transaction begins that has not ended yet."""
+
+    at: int
+    database: int
+    read_at_ms: int
+
+
 class Transformer:
     """Takes the stream in at one end and gives pieces out at the other.
 
@@ -64,21 +68,27 @@ class Transformer:
     """
 
     def __init__(self, rules: Rules, *, database: int = -1) -> None:
-        self._rules = rules
         self._buffer = bytearray()
         self._base = 0
+        """The stream offset of the buffer's first byte."""
         self._at = 0
+        """The stream offset up to which commands are drafted."""
         self._framer = Framer()
         self._marks: deque[tuple[int, int]] = deque()
         self._oldest_ms = 0
         self._outer = Draft()
-        self._draft = self._outer
         self._border: _Border | None = None
         self._error: Trouble | None = None
-        self._go_to(database)
+        self._rewriter = Rewriter(rules, self._outer, database)
+        self._native = _native if rules.keep is None and 0 <= rules.hold_ms < UNHELD_FROM else None
+        self._databases = None if rules.databases is None else dict(rules.databases)
+        self._partial = (0, 0)
+        """Of a command that the compiled loop saw in part: words left, and the stream offset of the next."""
 
     def feed(self, data: bytes, read_at_ms: int) -> None:
         """The next bytes of the stream and when they arrived (ms since 1970)."""
+        if not data:
+            return
         if not self._buffer:
             self._oldest_ms = read_at_ms
         self._marks.append((self._base + len(self._buffer), read_at_ms))
@@ -93,7 +103,7 @@ class Transformer:
         """
         if not self._error:
             try:
-                self._scan(self._base + most_bytes, most_commands)
+                self._draft(self._base + most_bytes, most_commands)
             except Trouble as error:
                 self._error = error
         piece = self._cut()
@@ -101,292 +111,106 @@ class Transformer:
             raise self._error
         return piece
 
-    def _scan(self, most_at: int, most_commands: int) -> None:
+    def _draft(self, most_at: int, most_commands: int) -> None:
         """Draft commands while there are complete ones and, outside transactions, room."""
+        if self._native is None:
+            self._scan(most_at, most_commands, sys.maxsize)
+        else:
+            while self._leap(most_at, most_commands):
+                self._framer.restart()
+                if not self._scan(most_at, most_commands, 1):
+                    break
+        if self._border and self._base + len(self._buffer) - self._border.at > MOST_TRANSACTION:
+            raise _too_large(self._border)
+
+    def _scan(self, most_at: int, most_commands: int, most_steps: int) -> bool:
+        """The same for at most some commands. True: there may be more."""
         framer, buffer, base = self._framer, self._buffer, self._base
         start = self._at - base
         while (end := framer.next(buffer, start, base)) >= 0:
             if not self._border and start and (base + end > most_at or self._outer.count >= most_commands):
-                return
+                return False
             if framer.spans:
                 self._command(base + start, base + end, framer.spans)
             start = end
             self._at = base + end
-        if self._border and base + len(buffer) - self._border.at > MOST_TRANSACTION:
-            raise _too_large(self._border)
+            most_steps -= 1
+            if not most_steps:
+                return True
+        return False
+
+    def _leap(self, most_at: int, most_commands: int) -> bool:
+        """The same by the compiled loop, as far as that goes. True: the next command needs Python."""
+        assert self._native is not None, "asked before"
+        rewriter, base = self._rewriter, self._base
+        reason = _AT_NEXT_MARK
+        while reason == _AT_NEXT_MARK and self._buffer:
+            draft = rewriter.draft
+            read_at_ms = self._time(self._at)
+            until = self._marks[1][0] - base if len(self._marks) > 1 else len(self._buffer)
+            left, following = self._partial
+            reason, at, count, dropped, database, target, selected, left, following, parts = self._native.scan(
+                self._buffer,
+                base,
+                self._at - base,
+                until,
+                most_at - base,
+                most_commands - self._outer.count,
+                MOST_TRANSACTION,
+                self._border is not None,
+                self._databases,
+                rewriter.database,
+                -1 if rewriter.target is None else rewriter.target,
+                draft.selected,
+                read_at_ms,
+                rewriter.rules.hold_ms,
+                left,
+                following - base if left else 0,
+            )
+            self._at = base + at
+            self._partial = (left, base + following) if left else (0, 0)
+            draft.add(parts, count, dropped, selected)
+            rewriter.database, rewriter.target = database, None if target < 0 else target
+        return bool(reason == _NEEDS_PYTHON)
 
     def _command(self, start: int, end: int, spans: list[int]) -> None:
         name = bytes(self._buffer[spans[0] : spans[1]])
-        kind = _KINDS.get(name)
+        kind = KINDS.get(name)
         if kind is None:
             name = name.upper()
-            kind = _KINDS.get(name, _PLAIN)
-        plain = kind == _PLAIN or (kind == _SET and len(spans) == 6)
-        if plain and self._target is not None and self._rules.keep is None:
-            draft = self._draft
-            if draft.selected != self._target:
-                draft.select(self._target)
+            kind = KINDS.get(name, PLAIN)
+        rewriter = self._rewriter
+        plain = kind == PLAIN or (kind == SET and len(spans) == 6)
+        if plain and rewriter.target is not None and rewriter.rules.keep is None:
+            draft = rewriter.draft
+            if draft.selected != rewriter.target:
+                draft.select(rewriter.target)
             draft.raw(start, end)
             draft.count += 1
+            return
+        words = Words(self._buffer, spans, start - self._base)
+        found = Found(name.upper(), words, start, end, self._time(start))
+        if found.name == b"MULTI":
+            self._begin(found)
+        elif found.name == b"EXEC":
+            self._end(found)
         else:
-            self._special(_Found(name.upper(), Words(self._buffer, spans), start, end), kind)
+            rewriter.rewrite(found, kind)
 
-    def _special(self, found: "_Found", kind: str) -> None:
-        if handler := _HANDLERS.get(found.name):
-            handler(self, found)
-        elif kind == _GLOBAL:
-            self._forward_anywhere(found)
-        elif self._placed(found):
-            self._forward(found)
-
-    # Commands that are about the connection
-
-    def _nothing(self, found: "_Found") -> None:
-        """A sign of life."""
-
-    def _select(self, found: "_Found") -> None:
-        database = expiry.number(found.words[1]) if len(found.words) == 2 else None
-        if database is None or database < 0:
-            raise bad("a SELECT of no database", found.start)
-        self._go_to(database)
-
-    def _go_to(self, database: int) -> None:
-        databases = self._rules.databases
-        self._database = database
-        self._target = None if database < 0 else database if databases is None else databases.get(database)
-
-    def _multi(self, found: "_Found") -> None:
+    def _begin(self, found: Found) -> None:
+        """A transaction is drafted apart, as it may not be complete when a piece is taken."""
         if self._border:
             raise bad("a MULTI inside a transaction", found.start)
-        self._border = _Border(found.start, self._database, self._time(found.start))
-        self._draft = Draft(self._outer.selected)
+        self._border = _Border(found.start, self._rewriter.database, found.read_at_ms)
+        self._rewriter.draft = Draft(self._outer.selected)
 
-    def _exec(self, found: "_Found") -> None:
+    def _end(self, found: Found) -> None:
         if not self._border:
             raise bad("an EXEC outside a transaction", found.start)
         if found.end - self._border.at > MOST_TRANSACTION:
             raise _too_large(self._border)
-        self._outer.extend(self._draft)
-        self._draft, self._border = self._outer, None
-
-    # Commands about one database or several
-
-    def _flush(self, found: "_Found") -> None:
-        rules, everything = self._rules, found.name == b"FLUSHALL"
-        if not everything and not self._placed(found):
-            return
-        if not rules.flush:
-            self._draft.flushes += 1
-            where = "all databases" if everything else f"database {self._database}"
-            self._draft.notes.append(
-                f"{found.name.decode()} emptied {where} of the source at byte {found.start} of the stream;"
-                " it is not repeated on the target"
-            )
-        elif rules.keep:
-            raise _cannot(found, "empties a database, of which only some keys are migrated")
-        elif rules.databases is None:
-            self._forward_anywhere(found) if everything else self._raw(found)
-        else:
-            self._empty(found, rules.databases, everything)
-
-    def _empty(self, found: "_Found", databases: Mapping[int, int], everything: bool) -> None:
-        sources = sorted(databases) if everything else [self._database]
-        if not everything and not self._alone(self._database):
-            raise _cannot(found, "empties one of several databases that are merged into one")
-        for target in dict.fromkeys(databases[source] for source in sources):
-            self._draft.select(target)
-            self._send(b"FLUSHDB", *found.words[1:])
-
-    def _alone(self, database: int) -> bool:
-        """Whether no other source database goes to the same place."""
-        databases = self._rules.databases or {}
-        return sum(target == databases.get(database) for target in databases.values()) == 1
-
-    def _swapdb(self, found: "_Found") -> None:
-        pair = [expiry.number(word) for word in found.words[1:]]
-        if len(pair) != 2 or None in pair:
-            raise bad("a SWAPDB of no databases", found.start)
-        first, second = (number for number in pair if number is not None)
-        databases = self._rules.databases
-        targets = (
-            [first, second] if databases is None else [databases[n] for n in (first, second) if n in databases]
-        )
-        if not targets:
-            self._draft.dropped += 1
-        elif self._rules.keep:
-            raise _cannot(found, f"swaps databases {first} and {second}, of which only some keys are migrated")
-        elif len(targets) == 1:
-            raise _cannot(found, f"swaps databases {first} and {second}, of which only one is migrated")
-        elif databases is not None and first != second and not (self._alone(first) and self._alone(second)):
-            raise _cannot(
-                found, f"swaps databases {first} and {second}, which are merged with others on the target"
-            )
-        else:
-            self._anywhere()
-            self._send(b"SWAPDB", *targets)
-            self._draft.swaps.append((targets[0], targets[1]))
-
-    def _move(self, found: "_Found") -> None:
-        words = found.words
-        other = expiry.number(words[2]) if len(words) == 3 else None
-        if other is None:
-            raise bad("a MOVE to no database", found.start)
-        self._known(found)
-        here, there = self._wanted(self._database, words[1]), self._wanted(other, words[1])
-        if there is not None and here is None:
-            raise _cannot(found, f"moves a key that is not migrated to database {other}")
-        if here is None or here == there:
-            self._draft.dropped += here is None
-        elif there is None:
-            self._draft.select(here)
-            self._send(b"UNLINK", words[1])
-        else:
-            self._draft.select(here)
-            self._send(words[0], words[1], there)
-
-    def _copy(self, found: "_Found") -> None:
-        words = found.words
-        options = [words[place].upper() for place in range(3, len(words))]
-        if len(words) < 3 or b"DB" not in options[:-1]:
-            if self._placed(found):
-                self._forward(found)
-            return
-        place = 3 + options.index(b"DB") + 1
-        other = expiry.number(words[place])
-        if other is None:
-            raise bad("a COPY to no database", found.start)
-        self._known(found)
-        here, there = self._wanted(self._database, words[1]), self._wanted(other, words[2])
-        if there is None:
-            self._draft.dropped += 1
-        elif here is None:
-            raise _cannot(found, f"copies a key that is not migrated to database {other}")
-        elif here == there and words[1] == words[2]:
-            self._draft.dropped += 1
-        else:
-            self._draft.select(here)
-            self._send(*words[0:place], there, *words[place + 1 :])
-
-    def _wanted(self, database: int, key: bytes) -> int | None:
-        """The target database of a key; None if the key is not migrated."""
-        rules = self._rules
-        if rules.keep and not rules.keep(database, key):
-            return None
-        return database if rules.databases is None else rules.databases.get(database)
-
-    def _slots(self, found: "_Found") -> None:
-        raise Unsupported(
-            f"The source moves slots between its nodes: {found.name.decode()} at byte {found.start} of the stream",
-            hint="Leave the slots where they are while the job runs; start the job anew when they are settled.",
-        )
-
-    # Everything else
-
-    def _known(self, found: "_Found") -> None:
-        if self._database < 0:
-            raise bad(f"{found.name[:32].decode(errors='replace')} before any SELECT", found.start)
-
-    def _placed(self, found: "_Found") -> bool:
-        """Whether the selected database is migrated. Counts what is left out."""
-        self._known(found)
-        if self._target is None:
-            self._draft.dropped += 1
-        return self._target is not None
-
-    def _forward(self, found: "_Found") -> None:
-        """A command of the selected database, which is migrated."""
-        if self._rules.keep:
-            self._filter(found, self._rules.keep)
-        else:
-            self._hold(found)
-
-    def _filter(self, found: "_Found", keep: Callable[[int, bytes], bool]) -> None:
-        places = commands.keys(found.name, found.words)
-        if places is None:
-            raise _cannot(found, "is not known here, so its keys cannot be told")
-        kept = [place for place in places if keep(self._database, found.words[place])]
-        writes = commands.written(found.name, places) if places else None
-        if len(kept) == len(places):
-            self._hold(found)
-        elif not kept or (writes is not None and writes not in kept):
-            self._draft.dropped += 1
-        elif found.name in commands.DIVISIBLE:
-            self._divide(found, kept)
-        elif found.name in (b"RENAME", b"RENAMENX") and kept == [1]:
-            self._draft.select(self._placed_target())
-            self._send(b"UNLINK", found.words[1])
-        else:
-            raise _cannot(found, "touches keys that are migrated together with keys that are not")
-
-    def _divide(self, found: "_Found", kept: Sequence[int]) -> None:
-        """Only some keys of a command that means the same for each of them."""
-        words = list(found.words)
-        if found.name in (b"DEL", b"UNLINK"):
-            words = [words[0], *(words[place] for place in kept)]
-        else:
-            pairs = [word for place in kept for word in words[place : place + 2]]
-            if found.name == b"MSETEX":
-                rest = 2 + 2 * int(words[1])
-                words = [words[0], b"%d" % len(kept), *pairs, *words[rest:]]
-            else:
-                words = [words[0], *pairs]
-        edits = self._edits(found, words)
-        self._draft.select(self._placed_target())
-        self._send(*(edited(words, edits) if edits else words))
-
-    def _hold(self, found: "_Found") -> None:
-        """Forward a command as it came, but for the expiry it may set."""
-        edits = self._edits(found, found.words)
-        self._draft.select(self._placed_target())
-        if edits is None:
-            self._raw(found)
-        elif edits is expiry.GONE:
-            self._send(b"UNLINK", found.words[1])
-        else:
-            self._patch(found, edits)
-
-    def _edits(self, found: "_Found", words: Sequence[bytes]) -> list[expiry.Edit] | None:
-        holder = expiry.HOLDERS.get(found.name)
-        clock = expiry.Clock(self._time(found.start), self._rules.hold_ms)
-        return holder(words, clock) if holder else None
-
-    def _patch(self, found: "_Found", edits: Sequence[expiry.Edit]) -> None:
-        """Send a command with some of its words replaced; the others, which may be large, are not copied."""
-        draft, words, base = self._draft, found.words, self._base
-        place = base + words.place(0)
-        draft.text(b"*%d\r\n" % (len(words) + sum(len(edit.words) - edit.last + edit.first for edit in edits)))
-        for first, last, new in edits:
-            draft.raw(place, base + words.place(first))
-            draft.text(b"".join(bulk(word) for word in new))
-            place = base + words.place(last)
-        draft.raw(place, found.end)
-        draft.count += 1
-
-    def _placed_target(self) -> int:
-        assert self._target is not None, "only asked once the command is placed"
-        return self._target
-
-    def _raw(self, found: "_Found") -> None:
-        self._draft.select(self._placed_target())
-        self._draft.raw(found.start, found.end)
-        self._draft.count += 1
-
-    def _send(self, *words: bytes | int) -> None:
-        self._draft.text(command(*words))
-        self._draft.count += 1
-
-    def _forward_anywhere(self, found: "_Found") -> None:
-        """A command that belongs to no database."""
-        self._anywhere()
-        self._draft.raw(found.start, found.end)
-        self._draft.count += 1
-
-    def _anywhere(self) -> None:
-        """Select something, if nothing is selected yet."""
-        if self._draft.selected < 0:
-            self._draft.select(self._target if self._target is not None else 0)
-
-    # Time, and cutting
+        self._outer.extend(self._rewriter.draft)
+        self._rewriter.draft, self._border = self._outer, None
 
     def _time(self, offset: int) -> int:
         """When the byte at this stream offset arrived. Never asked for an earlier one again."""
@@ -398,7 +222,7 @@ class Transformer:
     def _cut(self) -> Piece:
         """Give out what is drafted up to the last border."""
         border = self._border
-        at, database = (border.at, border.database) if border else (self._at, self._database)
+        at, database = (border.at, border.database) if border else (self._at, self._rewriter.database)
         draft = self._outer
         consumed = at - self._base
         piece = Piece(
@@ -422,30 +246,11 @@ class Transformer:
         self._framer.moved(consumed)
         self._outer = Draft()
         if self._border:
-            self._draft.stand_alone()
+            self._rewriter.draft.stand_alone()
             self._oldest_ms = self._border.read_at_ms
         else:
-            self._draft = self._outer
+            self._rewriter.draft = self._outer
             self._oldest_ms = self._time(self._at) if self._buffer else 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Border:
-    """Where a transaction begins that has not ended yet."""
-
-    at: int
-    database: int
-    read_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A command that needs a look. ``start`` and ``end`` are stream offsets, ``name`` is in capitals."""
-
-    name: bytes
-    words: Words
-    start: int
-    end: int
 
 
 def _too_large(border: _Border) -> Unsupported:
@@ -453,40 +258,3 @@ def _too_large(border: _Border) -> Unsupported:
         f"The transaction at byte {border.at} of the stream is larger than {MOST_TRANSACTION} bytes",
         hint="Let the application write in smaller transactions or scripts, then start the job anew.",
     )
-
-
-def _cannot(found: _Found, why: str) -> Unsupported:
-    name = found.name[:32].decode(errors="replace")
-    return Unsupported(
-        f"{name} at byte {found.start} of the stream {why}; it cannot be repeated on the target",
-        hint="Migrate all databases and keys that such commands touch, or keep the command from being used.",
-    )
-
-
-_PLAIN, _GLOBAL, _SET, _LOOK = "plain", "global", "set", "look"
-
-_HANDLERS: dict[bytes, Callable[[Transformer, _Found], None]] = {
-    b"PING": Transformer._nothing,
-    b"REPLCONF": Transformer._nothing,
-    b"SELECT": Transformer._select,
-    b"MULTI": Transformer._multi,
-    b"EXEC": Transformer._exec,
-    b"FLUSHALL": Transformer._flush,
-    b"FLUSHDB": Transformer._flush,
-    b"SWAPDB": Transformer._swapdb,
-    b"MOVE": Transformer._move,
-    b"COPY": Transformer._copy,
-    b"CLUSTER": Transformer._slots,
-    b"TRIMSLOTS": Transformer._slots,
-}
-
-
-def _kinds() -> dict[bytes, str]:
-    kinds = dict.fromkeys([*commands.RANGES, *commands.FINDERS], _PLAIN)
-    kinds |= dict.fromkeys([name for name, found in commands.RANGES.items() if found == commands.NONE], _GLOBAL)
-    kinds |= dict.fromkeys([*_HANDLERS, *expiry.HOLDERS], _LOOK)
-    kinds[b"SET"] = _SET
-    return kinds | {name.lower(): kind for name, kind in kinds.items()}
-
-
-_KINDS = _kinds()

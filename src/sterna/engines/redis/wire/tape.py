@@ -75,7 +75,7 @@ class Tape:
 
     __slots__ = ("at", "base", "closed", "crc", "data")
 
-    def __init__(self, data: bytes = b"", base: int = 0, crc: int = 0) -> None:
+    def __init__(self, data: bytes | bytearray = b"", base: int = 0, crc: int = 0) -> None:
         self.data = bytearray(data)
         self.at = 0
         self.base = base
@@ -90,11 +90,15 @@ class Tape:
     def drop(self) -> None:
         """Let go of what was read, adding it to the checksum."""
         if self.at:
-            with memoryview(self.data) as view:
-                self.crc = crc64(view[: self.at], self.crc)
+            self.crc = self.crc_before(self.at)
             del self.data[: self.at]
             self.base += self.at
             self.at = 0
+
+    def crc_before(self, at: int) -> int:
+        """The checksum of everything before a place in the buffer."""
+        with memoryview(self.data) as view, view[:at] as read:
+            return crc64(read, self.crc)
 
     def bad(self, reason: str) -> NoReturn:
         raise BadData(f"RDB offset {self.offset}: {reason}")

@@ -1,0 +1,35 @@
+"""What the commands need from the rooms they must not know: filled once, by ``main``."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from sterna.core.job import JobId
+from sterna.core.ports import Engine, Store
+from sterna.settings import Settings
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Functions that a command may call. None is called before a command needs it, so that all start quickly."""
+
+    engines: Callable[[], Mapping[str, Engine]]
+    open_store: Callable[[str, Path], Awaitable[Store]]
+    """From a URL or a file's path, and the path of the key file, which is made if it is missing."""
+    serve: Callable[[Settings], Coroutine[None, None, None]]
+    """Serves until SIGTERM or SIGINT."""
+    work: Callable[[Settings, JobId], Coroutine[None, None, int]]
+    """Runs one job as a child of the service; returns the exit code."""
+    environ: Mapping[str, str]
+    """The environment, for passwords and defaults."""
+    arguments: Sequence[str] = ()
+    """What was typed after the command's name, to say how to go on."""
+
+
+def tools_of(context: typer.Context) -> Tools:
+    """The tools that ``main`` handed in."""
+    tools = context.obj
+    assert isinstance(tools, Tools)
+    return tools

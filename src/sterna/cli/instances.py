@@ -1,0 +1,152 @@
+"""``sterna instance``: the database servers that the APIs refer to by id."""
+
+import asyncio
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sterna.cli.context import tools_of
+from sterna.cli.folder import one_of, opened, password_from, settings_of, the_project
+from sterna.cli.init import check_name
+from sterna.cli.options import Config, Data, Json, PasswordEnv, ProjectName
+from sterna.cli.output import print_facts, print_rows, time_of
+from sterna.core.errors import Invalid
+from sterna.core.people import Instance, Project, new_id
+from sterna.core.plan import Tls
+from sterna.jobs.desk import now_ms
+from sterna.settings import split_address
+
+instances = typer.Typer(no_args_is_help=True, help="Register database servers, which the APIs refer to by id.")
+
+
+@instances.command("add")
+def add_instance(
+    context: typer.Context,
+    name: Annotated[str, typer.Option("--name", help="Name of the instance.")],
+    address: Annotated[
+        str, typer.Option("--address", metavar="HOST:PORT", help="Where the server listens; several with commas.")
+    ],
+    engine: Annotated[str, typer.Option("--engine", help="Kind of database, e.g. redis (Valkey too).")] = "redis",
+    user: Annotated[str, typer.Option("--user", help="User to log in with; empty: the default user.")] = "",
+    password_env: PasswordEnv = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Connect with TLS.")] = False,
+    tls_no_verify: Annotated[
+        bool, typer.Option("--tls-no-verify", help="Connect with TLS and take any certificate.")
+    ] = False,
+    tls_ca: Annotated[
+        Path | None, typer.Option("--tls-ca", metavar="FILE", help="PEM file with the authority to trust.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="PEM file with a client certificate.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="PEM file with its private key.")
+    ] = None,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Register a database server. The password is kept encrypted and is never printed."""
+    tools = tools_of(context)
+    settings = settings_of(tools, data, config)
+    check_name("name", name)
+    if engine not in tools.engines():
+        raise Invalid("engine", f"There is no engine {engine}", hint=f"There are: {', '.join(tools.engines())}.")
+    files = {"ca_file": tls_ca, "cert_file": tls_cert, "key_file": tls_key}
+    described = tls_text(tls or any(files.values()), tls_no_verify, files)
+    password = password_from(tools.environ, password_env)
+
+    async def work() -> dict[str, object]:
+        async with opened(tools, settings) as store:
+            home = await the_project(store, project)
+            instance = Instance(
+                new_id(), home.id, name, engine, _addresses(address), user, password, described, now_ms()
+            )
+            await store.add_instance(instance)
+            return _row(instance, home)
+
+    print_facts(asyncio.run(work()), as_json=as_json)
+
+
+@instances.command("list")
+def list_instances(
+    context: typer.Context,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List registered servers, without their passwords."""
+    tools = tools_of(context)
+    settings = settings_of(tools, data, config)
+
+    async def work() -> list[dict[str, object]]:
+        async with opened(tools, settings) as store:
+            wanted = (await the_project(store, project)).id if project else None
+            names = {each.id: each for each in await store.projects()}
+            return [_row(each, names[each.project_id]) for each in await store.instances(wanted)]
+
+    columns = ("name", "engine", "address", "tls", "project", "id")
+    print_rows(asyncio.run(work()), columns, as_json=as_json)
+
+
+@instances.command("remove")
+def remove_instance(
+    context: typer.Context,
+    instance: Annotated[str, typer.Argument(help="Name or id of the instance.")],
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a server from the register. The server itself is not touched, nor are jobs that use it."""
+    tools = tools_of(context)
+    settings = settings_of(tools, data, config)
+
+    async def work() -> dict[str, object]:
+        async with opened(tools, settings) as store:
+            found = one_of(await store.instances(), "instance", instance)
+            await store.remove_instance(found.id)
+            return {"removed": found.id, "name": found.name}
+
+    print_facts(asyncio.run(work()), as_json=as_json)
+
+
+def tls_text(wanted: bool, no_verify: bool, files: dict[str, Path | None]) -> str:
+    """How an instance keeps its TLS settings: a JSON object, or empty. Paths are kept absolute. Raises Invalid."""
+    if not wanted and not no_verify:
+        return ""
+    if files["key_file"] and not files["cert_file"]:
+        raise Invalid("tls_key", "--tls-key needs --tls-cert")
+    for field, path in files.items():
+        if path and not path.is_file():
+            raise Invalid(field, f"There is no file {path}")
+    paths = {field: str(path.resolve()) if path else "" for field, path in files.items()}
+    return json.dumps(dataclasses.asdict(Tls(verify=not no_verify, **paths)))
+
+
+def _addresses(text: str) -> tuple[tuple[str, int], ...]:
+    try:
+        return tuple(split_address(each.strip()) for each in text.split(","))
+    except ValueError as error:
+        raise Invalid("address", f"--address: {error}") from None
+
+
+def _row(instance: Instance, project: Project) -> dict[str, object]:
+    return {
+        "id": instance.id,
+        "name": instance.name,
+        "engine": instance.engine,
+        "address": ",".join(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in instance.addresses
+        ),
+        "user": instance.user,
+        "has_password": bool(instance.password),
+        "tls": bool(instance.tls),
+        "project": project.name,
+        "project_id": project.id,
+        "created": time_of(instance.created_ms),
+    }

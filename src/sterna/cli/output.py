@@ -1,0 +1,117 @@
+"""What the commands print: tables for people, JSON for scripts, and errors in one clear line."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sterna.core.errors import Invalid, Trouble
+from sterna.settings import without_userinfo
+
+WIDE = 200
+
+
+def console(*, errors: bool = False) -> Console:
+    """A console for people. Where it is no terminal, lines are wide enough not to be cut."""
+    stream = sys.stderr if errors else sys.stdout
+    return Console(
+        file=stream, width=None if stream.isatty() else WIDE, soft_wrap=not stream.isatty(), highlight=False
+    )
+
+
+def print_json(value: object) -> None:
+    """One JSON value on one line, at once."""
+    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+
+
+def print_line(text: str) -> None:
+    """One line for people; square brackets in it mean themselves."""
+    console().print(escape(text))
+
+
+def print_note(text: str) -> None:
+    """One line for people beside the output proper."""
+    console(errors=True).print(escape(text))
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], columns: Iterable[str], *, as_json: bool) -> None:
+    """Many things: a table of some columns, or a JSON list of all of them whole."""
+    if as_json:
+        print_json(list(rows))
+        return
+    shown = tuple(columns)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in shown:
+        table.add_column(column.replace("_", " ").upper(), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(words(row.get(column))) for column in shown))
+    console().print(table)
+
+
+def print_facts(facts: Mapping[str, object], *, as_json: bool) -> None:
+    """One thing: a line for each of its facts, or a JSON object."""
+    if as_json:
+        print_json(dict(facts))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in facts.items():
+        table.add_row(f"[bold]{escape(name.replace('_', ' '))}[/bold]", escape(words(value)))
+    console().print(table)
+
+
+def print_error(error: Trouble, *, as_json: bool) -> None:
+    """The error in one line, a hint in another; with JSON an object on the standard output as well."""
+    message, hint = without_userinfo(error.message), without_userinfo(error.hint)
+    screen = console(errors=True)
+    screen.print(f"[bold red]Error:[/bold red] {escape(' '.join(message.split()))}", soft_wrap=True)
+    if hint:
+        screen.print(f"Hint: {escape(' '.join(hint.split()))}", soft_wrap=True)
+    if as_json:
+        body = {"code": error.code, "message": message, "hint": hint}
+        print_json({"error": body | ({"field": error.field} if isinstance(error, Invalid) else {})})
+
+
+def words(value: object) -> str:
+    """A value as people read it."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ", ".join(words(each) for each in value)
+        case dict():
+            return ", ".join(f"{name}={words(each)}" for name, each in value.items())
+        case _:
+            return str(value)
+
+
+def time_of(at_ms: int | None) -> str | None:
+    """Epoch milliseconds as ISO 8601 in UTC, to the second."""
+    if not at_ms:
+        return None
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def bytes_of(count: float) -> str:
+    """A number of bytes as people read it."""
+    if count < 0:
+        return "?"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def span_of(seconds: float) -> str:
+    """A length of time as people read it."""
+    if seconds < 0:
+        return "?"
+    whole = int(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -1,0 +1,5 @@
+"""Fixtures for all tests."""
+
+from tests.servers.fixtures import redis_server
+
+__all__ = ["redis_server"]

@@ -1,0 +1,149 @@
+"""Runs a migration in this process, with the real runner and engine, so that a test can watch and disturb it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from sterna.core.event import Event
+from sterna.core.job import Condition, Job, Phase
+from sterna.core.plan import Endpoint, Mode, Plan
+from sterna.core.ports import Comparison
+from sterna.core.progress import Progress
+from sterna.engines.redis.engine import RedisEngine
+from sterna.jobs.desk import Desk
+from sterna.jobs.runner import Runner
+from sterna.jobs.tempo import Tempo
+from sterna.store.memory import MemoryStore
+from tests.servers.redis import Server
+
+QUICK = Tempo(
+    look=0.05, beat=0.1, quiet=0.3, patience=5.0, count=0.5, first_wait=0.05, longest_wait=0.5, grace=2.0
+)
+
+
+def endpoint(server: Server, port: int | None = None) -> Endpoint:
+    return Endpoint("redis", ((server.host, port or server.port),), password=server.password or "")
+
+
+class Move:
+    """One job. Its store survives what is done to the runs."""
+
+    def __init__(self, source: Endpoint, target: Endpoint, folder: Path, plan: Plan | None = None) -> None:
+        self.plan = replace(plan, source=source, target=target) if plan else Plan(source, target)
+        self.engine = RedisEngine()
+        self.store = MemoryStore()
+        self.desk = Desk(self.store, {"redis": self.engine})
+        self.folder = folder
+        self.spool_limit = 0
+        self.task: asyncio.Task[None] | None = None
+        self.runner: Runner | None = None
+        self.job: Job
+
+    async def start(self) -> "Move":
+        self.job = await self.desk.create("0" * 32, "cli", "move", plan=self.plan)
+        await self.desk.run(self.job)
+        self.go()
+        return self
+
+    def go(self) -> None:
+        """Another run of the job begins."""
+        self.runner = Runner(self.store, {"redis": self.engine}, self.job.id, self.folder, self.spool_limit, QUICK)
+        self.task = asyncio.create_task(self.runner.run())
+
+    async def again(self) -> None:
+        """Ask it to run once more, after a pause, a failure or its end."""
+        await self.desk.run(await self.now())
+        self.go()
+        while (await self.now()).wished:
+            await asyncio.sleep(0.01)
+
+    async def cut(self) -> None:
+        """End the run without a word, as a crash would."""
+        assert self.task
+        self.task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await self.task
+
+    async def now(self) -> Job:
+        return await self.store.job(self.job.id)
+
+    async def progress(self) -> Progress:
+        return await self.store.progress(self.job.id)
+
+    async def events(self, code: str = "") -> list[Event]:
+        _, events = await self.store.events(self.job.id, limit=1000)
+        return [event for event in events if event.code.startswith(code)]
+
+    async def until(self, holds: Callable[[Job, Progress], bool], seconds: float = 30) -> None:
+        """Wait for a fact; a job that failed meanwhile fails the test with its reason."""
+        end = time.monotonic() + seconds
+        while True:
+            job = await self.now()
+            if holds(job, await self.progress()):
+                return
+            if self.task and self.task.done() and self.task.exception():
+                raise AssertionError("the run ended with an error") from self.task.exception()
+            if time.monotonic() > end or job.condition is Condition.FAILED:
+                seen = [f"{event.level} {event.code} {event.message}" for event in await self.events()]
+                raise AssertionError(
+                    f"{job.phase} {job.condition} {job.failure} {await self.progress()} {seen[:8]}"
+                )
+            await asyncio.sleep(0.02)
+
+    async def follows(self) -> None:
+        """Wait until the copy is complete and the target has everything."""
+        await self.until(lambda job, figures: job.phase is Phase.FOLLOW and figures.lag_bytes == 0)
+
+    async def caught_up(self) -> None:
+        """Wait until everything that the source has now is on the target."""
+        mark = (await self.progress()).at_ms
+        await self.until(lambda job, figures: figures.at_ms > mark + 200 and figures.lag_bytes == 0)
+
+    async def finish(self) -> None:
+        await self.desk.finish(await self.now())
+        await self.ended()
+
+    async def stop(self) -> None:
+        await self.desk.stop(await self.now())
+        await self.ended()
+
+    async def pause(self) -> None:
+        await self.desk.pause(await self.now())
+        await self.until(lambda job, _: job.condition is Condition.PAUSED)
+
+    async def ended(self) -> None:
+        await self.until(lambda job, _: job.condition is Condition.DONE)
+        assert self.task
+        await self.task
+
+    async def fails(self, code: str, seconds: float = 30) -> str:
+        """Wait until the job has failed with this code; returns the message and the hint."""
+        assert self.task
+        await asyncio.wait({self.task}, timeout=seconds)
+        job = await self.now()
+        assert job.condition is Condition.FAILED, (job, [e.message for e in await self.events()])
+        assert job.failure is not None
+        assert job.failure.code == code, job.failure
+        return f"{job.failure.message} {job.failure.hint}"
+
+    async def compare(self, *, repair: bool = False) -> Comparison:
+        return await self.engine.compare(self.plan, repair=repair)
+
+    async def is_equal(self) -> None:
+        found = await self.compare()
+        assert found.equal, found.differences
+
+
+def incremental(**more: object) -> Plan:
+    return replace(_PLAN, mode=Mode.INCREMENTAL, **more)  # type: ignore[arg-type]  # the names are Plan's own
+
+
+def full(**more: object) -> Plan:
+    return replace(_PLAN, mode=Mode.FULL, **more)  # type: ignore[arg-type]  # the names are Plan's own
+
+
+_NOWHERE = Endpoint("redis", (("127.0.0.1", 1),))
+_PLAN = Plan(_NOWHERE, _NOWHERE)

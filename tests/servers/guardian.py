@@ -1,0 +1,75 @@
+"""Ends servers and removes their folders when the process that started them is gone, however it went.
+
+Run as a script, it reads lines ``watch PID STARTED FOLDER`` and ``forget PID`` and acts at the end of its input,
+which comes when the writing end is closed: by the last line of a test run, or by its sudden death. (The kernel's
+parent-death signal would follow the *thread* that started a server, which often ends long before the tests do.)
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+
+def started(pid: int) -> str:
+    """When a process began, in clock ticks since boot; empty if it is gone. Pids are used again, this is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except OSError:
+        return ""
+
+
+class Guardian:
+    """The writing end. One watching process serves all servers of this process."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
+        self._lock = threading.Lock()
+
+    def watch(self, pid: int, folder: Path | None) -> None:
+        """End ``pid`` and remove ``folder`` (None: keep it) if this process goes without saying ``forget``."""
+        self._say(f"watch {pid} {started(pid)} {folder or ''}\n")
+
+    def forget(self, pid: int) -> None:
+        """The process ended as it should."""
+        self._say(f"forget {pid}\n")
+
+    def _say(self, line: str) -> None:
+        with self._lock:
+            if self._process is None or self._owner != os.getpid():  # a forked child gets its own
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", __file__],
+                    stdin=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                )
+                self._owner = os.getpid()
+            assert self._process.stdin
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watched: dict[str, tuple[str, str]] = {}
+    for line in sys.stdin:
+        verb, pid, *rest = line.rstrip("\n").split(" ", 3)
+        if verb == "watch":
+            watched[pid] = (rest[0], rest[1])
+        else:
+            watched.pop(pid, None)
+    for pid, (began, folder) in watched.items():
+        if began and started(int(pid)) == began:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
