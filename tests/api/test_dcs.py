@@ -190,9 +190,9 @@ def test_databases_are_mapped(
     assert task["target_instance"]["db"] == (None if target is None else str(target))
 
 
-def test_paths_are_served_with_and_without_a_slash_at_the_end(client: httpx.Client) -> None:
-    for path in (f"{BASE}/migration-tasks", f"{BASE}/migration-tasks/"):
-        assert client.get(path).status_code == 200
+def test_paths_are_served_with_more_slashes_than_needed(service: Service, client: httpx.Client) -> None:
+    for path in (f"{BASE}/migration-tasks", f"{BASE}/migration-tasks/", f"/{BASE}/migration-tasks"):
+        assert client.get(service.url + path).status_code == 200
 
 
 def test_the_list_matches_names_that_contain_the_text(client: httpx.Client) -> None:
@@ -336,7 +336,7 @@ def test_a_body_that_grows_too_large_on_the_way_is_refused(client: httpx.Client)
 
 
 @pytest.mark.parametrize(
-    "query", ["offset=-1", "limit=0", "limit=1001", "limit=x", "offset=99999999999", "limit="]
+    "query", ["offset=-1", "limit=0", "limit=1001", "limit=x", "offset=99999999999", "limit=", "name=%00"]
 )
 def test_bad_paging_is_refused_by_its_name(client: httpx.Client, query: str) -> None:
     naming = query.partition("=")[0]
@@ -534,7 +534,9 @@ def test_a_lost_request_is_answered_by_whom_it_was_meant_for(client: httpx.Clien
     refused(client.get(f"{BASE}/instances/{INSTANCE}/backups"), "DCS.4001", 404)
     wrong = client.put(f"{BASE}/migration-tasks")
     refused(wrong, "DCS.5001", 405)
-    assert wrong.headers["Allow"]
+    assert wrong.headers["Allow"] == "GET"
+    both = client.patch(f"{BASE}/migration-task/{UNKNOWN}")
+    assert (both.status_code, both.headers["Allow"]) == (405, "GET, PUT")
     elsewhere = client.get("/v9/nowhere")
     assert (elsewhere.status_code, elsewhere.json()["error_code"]) == (404, "APIGW.0101")
     assert elsewhere.json()["request_id"] == elsewhere.headers["X-Request-Id"]

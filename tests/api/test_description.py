@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from scripts.api_coverage import PAGE, page
 
 from sterna.api.dcs.operations import OPERATIONS
@@ -86,3 +87,13 @@ def test_the_repositorys_page_lists_what_is_refused() -> None:
 def test_health_is_told_without_a_proof(service: Service) -> None:
     with service.client() as nobody:
         assert nobody.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_store_that_does_not_answer_is_told(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> object:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(service.store, "jobs", broken)
+    with service.client() as nobody:
+        answer = nobody.get("/healthz")
+    assert (answer.status_code, answer.json()) == (503, {"status": "the store does not answer"})

@@ -1,7 +1,9 @@
 """Puts the APIs together: one application in front of a store and a desk."""
 
+import re
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -23,6 +25,8 @@ from sterna.api.settings import ApiSettings
 from sterna.core.errors import Refused
 from sterna.core.ports import Store
 from sterna.jobs.desk import Desk
+
+log = structlog.get_logger("sterna.api")
 
 _ABOUT = (
     "Moves live databases behind the HTTP APIs of DCS data migration and IAM. Requests carry X-Auth-Token, or an "
@@ -57,11 +61,15 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _own_routes(app: FastAPI) -> None:
-    @app.get("/healthz", name="Health", tags=["Service"])
-    async def health(front: FrontDep) -> dict[str, str]:
-        """Whether the service can reach its store."""
-        await front.store.jobs(limit=1)
-        return {"status": "ok"}
+    @app.get("/healthz", name="Health", tags=["Service"], response_model=dict[str, str])
+    async def health(front: FrontDep) -> JSONResponse:
+        """Whether the service can reach its store: 200, or 503 if it cannot."""
+        try:
+            await front.store.jobs(limit=1)
+        except Exception as wrong:  # whatever it is, the service is of no use without its store
+            log.error("api.store", error=type(wrong).__name__)
+            return JSONResponse({"status": "the store does not answer"}, 503)
+        return JSONResponse({"status": "ok"})
 
     @app.get("/metrics", name="Metrics", tags=["Service"], response_class=Response)
     async def figures(front: FrontDep) -> Response:
@@ -105,9 +113,19 @@ def _of_status(request: Request, error: HTTPException) -> Told:
         case 404:
             return unknown_path(path)
         case 405:
-            return wrong_method(path, (error.headers or {}).get("Allow", ""))
+            return wrong_method(path, ", ".join(_methods(request.app, path)))
         case _:
             return broken(path)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """All methods that routes have for a path."""
+    return sorted(
+        method.upper()
+        for template, methods in app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path)
+        for method in methods
+    )
 
 
 def _answer(request: Request, told: Told) -> JSONResponse:

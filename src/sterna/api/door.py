@@ -53,7 +53,7 @@ class Door:
             await visit.refuse(Told("APIGW.0201", headers={"Connection": "close"}))
         except Exception:  # a bug: the client learns a number, the log the rest
             log.error("api.bug", request_id=visit.id, traceback=traceback.format_exc())
-            await visit.refuse(broken(scope["path"]))
+            await visit.refuse(broken(tidy_path(_raw_path(scope))))
         visit.note()
 
     async def _enter(self, visit: "_Visit", scope: Scope, receive: Receive) -> None:
@@ -62,7 +62,7 @@ class Door:
         inner[RAW] = _raw(scope, body)
         inner[REQUEST_ID] = visit.id
         inner["method"] = "GET" if scope["method"] == "HEAD" else scope["method"]
-        inner["path"] = tidy_path(scope.get("raw_path") or scope["path"].encode())
+        inner["path"] = tidy_path(_raw_path(scope))
         await self._app(inner, _again(body, receive), visit.send)
 
 
@@ -91,24 +91,31 @@ class _Visit:
 
     def note(self) -> None:
         took = round((time.monotonic() - self._began) * 1000, 1)
-        method, path = self._scope["method"], self._scope["path"]
+        method, path = self._scope["method"], _raw_path(self._scope).decode("latin-1")
         log.info("api.request", request_id=self.id, method=method, path=path, status=self._status, took_ms=took)
 
 
 def tidy_path(raw: bytes) -> str:
-    """The path that routes are matched with: decoded segment by segment, without a trailing slash."""
+    """The path that routes are matched with: decoded segment by segment, one slash in front and none behind.
+
+    Java clients whose endpoint ends with a slash send two in front.
+    """
     segments = [
         unquote(segment, errors="replace").replace("/", "%2F") for segment in raw.decode("latin-1").split("/")
     ]
-    path = "/".join(segments)
-    return path.rstrip("/") or "/"
+    return "/" + "/".join(segments).strip("/")
 
 
 def _raw(scope: Scope, body: bytes) -> RawRequest:
-    path = scope.get("raw_path") or scope["path"].encode()
+    path = _raw_path(scope)
     query = scope.get("query_string", b"")
     headers = tuple((name.decode("latin-1").lower(), value) for name, value in scope["headers"])
     return RawRequest(scope["method"], path + b"?" + query if query else path, headers, body)
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes | None = scope.get("raw_path")
+    return raw or scope["path"].encode()
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:

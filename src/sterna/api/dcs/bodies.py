@@ -58,7 +58,8 @@ def _matching(pattern: re.Pattern[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text, if it holds no control characters but tabs and line ends. Raises ValueError."""
     if any(ord(letter) < 32 and letter not in "\t\r\n" for letter in text):
         raise ValueError("control characters")
     return text
@@ -86,7 +87,7 @@ def _within(lowest: int, highest: int) -> AfterValidator:
 
 Text = Annotated[str, BeforeValidator(_number_as_text)]
 TaskName = Annotated[Text, _matching(_NAME)]
-Description = Annotated[Text, Field(max_length=1024), AfterValidator(_printable)]
+Description = Annotated[Text, Field(max_length=1024), AfterValidator(printable)]
 NetworkId = Annotated[Text, _matching(_NETWORK_ID)]
 ItemId = Annotated[Text, _matching(_ID)]
 Addresses = Annotated[Text, Field(max_length=16384), AfterValidator(_addresses)]
@@ -124,7 +125,7 @@ class Side(Body):
     addrs: Addresses | None = Field(None, examples=["192.168.1.1:6379,192.168.0.0:6379"])
     password: Password | None = Field(None, description="Wins over the registered one. Never returned.")
     db: Database | None = Field(None, description="One database only, 0 to 255.", examples=["0"])
-    name: Annotated[Text, Field(max_length=256), AfterValidator(_printable)] | None = None
+    name: Annotated[Text, Field(max_length=256), AfterValidator(printable)] | None = None
 
     @model_validator(mode="after")
     def _somewhere(self) -> "Side":

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import AfterValidator
 
 from sterna.api.dcs import answers, bodies, views
 from sterna.api.dcs.codes import of_refusal
@@ -45,6 +46,9 @@ old_routes = APIRouter(
 )
 
 Offset = Annotated[int, Query(ge=0, le=LARGEST_OFFSET)]
+NameFilter = Annotated[
+    str, Query(max_length=256, description="Contained in the name."), AfterValidator(bodies.printable)
+]
 
 
 async def _task(front: FrontDep, project_id: str, task_id: str) -> Job:
@@ -129,7 +133,7 @@ async def list_tasks(
     worker: WorkerDep,
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 10,
-    name: Annotated[str, Query(max_length=256, description="Contained in the task's name.")] = "",
+    name: NameFilter = "",
 ) -> answers.TaskPage:
     """The project's tasks, newest first."""
     count, jobs = await front.store.jobs(project_id, kinds=(KIND,), name=name, offset=offset, limit=limit)
