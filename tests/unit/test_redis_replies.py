@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from sterna.core.errors import BadData
 from sterna.engines.redis.wire import replies
-from sterna.engines.redis.wire.native import native
+from sterna.engines.redis.wire.native import compiled
 from sterna.engines.redis.wire.replies import ReplyCounter, ReplyError, reply_counter
 
-COMPILED = native("_stream")
+COMPILED = compiled("_stream")
 WAYS: list[Callable[[int], ReplyCounter]] = [replies._PythonCounter]
 if COMPILED:
     compiled = COMPILED
