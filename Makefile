@@ -1,6 +1,7 @@
 # make demo     see a database move, from nothing, in about a minute
 # make test     the whole test suite, against real servers
-# make check    format, lint, types, walls between the rooms, tests without servers: under a minute
+# make check    format, lint, types, walls between the rooms, tests without servers
+# make lint     the same without the tests
 # make bench    side by side with what one would use instead; see bench/README.md
 # make lock     choose package versions anew
 # make clean    take away everything that the others made
@@ -11,22 +12,29 @@ bin := .venv/bin
 native := $(shell find src -name '*.c' 2>/dev/null)
 workers ?= 2
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check lint bench lock clean
 .DELETE_ON_ERROR:
 
 # The demonstration is content with less than the tests need.
 demo: $(if $(wildcard .venv/.installed),.venv/.native,.venv/.demo)
 	@$(bin)/sterna demo
 
+# Both parts run even if the first one fails, so that one run shows everything.
 test: .venv/.native
 	@echo "== servers"
 	@$(bin)/python -m tests.servers
+	@failed=; \
+	echo "== tests without servers"; \
+	$(bin)/python -m pytest -q -n $(workers) -m "not server and not slow" || failed=yes; \
+	echo "== tests against real servers"; \
+	$(bin)/python -m pytest -q -n $(workers) -m "server and not slow" -rs || failed=yes; \
+	test -z "$$failed"
+
+check: lint
 	@echo "== tests without servers"
 	@$(bin)/python -m pytest -q -n $(workers) -m "not server and not slow"
-	@echo "== tests against real servers"
-	@$(bin)/python -m pytest -q -n $(workers) -m "server and not slow" -rs
 
-check: .venv/.native
+lint: .venv/.native
 	@echo "== format"
 	@$(bin)/ruff format --check .
 	@echo "== lint"
@@ -35,8 +43,6 @@ check: .venv/.native
 	@$(bin)/mypy
 	@echo "== walls between the rooms"
 	@$(bin)/lint-imports
-	@echo "== tests without servers"
-	@$(bin)/python -m pytest -q -n $(workers) -m "not server and not slow"
 
 bench: .venv/.native
 	@$(bin)/python -m bench.redis_full
