@@ -70,7 +70,7 @@ async def test_a_server_that_is_away_for_a_while_is_waited_for_and_a_pause_is_he
     job, run = await following(stage)
     stage.target.down()
     stage.source.apply(add(ORDERS, 1, "n", 1))
-    while "run.retry" not in await warnings(stage, job):  # noqa: ASYNC110  # the store has no event to wait for
+    while "run.retry" not in await warnings(stage, job):
         await asyncio.sleep(0.005)
     await stage.desk.pause(await stage.now(job))
     await run

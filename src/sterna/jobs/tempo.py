@@ -30,8 +30,8 @@ class Tempo:
     """How often a check may fail to look before that is its finding."""
     clean_tries: int = 5
     """How often a clean-up is tried before something is left behind."""
-    clean_limit: float = 30.0
-    """How long one try of a clean-up may take."""
+    clean_limit: float = 600.0
+    """How long one try of a clean-up may take: it may have to touch every key of the target once."""
     at_once: int = 4
     """How many parts are copied at the same time."""
 
