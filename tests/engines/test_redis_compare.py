@@ -314,6 +314,19 @@ async def test_what_differs_can_be_repaired(
     assert client(target).keys("sterna:*") == []
 
 
+async def test_many_keys_are_repaired_together_even_on_an_older_server(
+    redis_server: StartServer, quickly: None
+) -> None:
+    source, target = redis_server("valkey91"), redis_server("redis62")
+    client(source).mset({f"k{number}": "x" * 50 for number in range(2000)})
+    client(source).pexpireat("k1", LATER)
+    client(target).mset({f"extra{number}": 1 for number in range(2000)})
+    found = await compare(plan(source, target), repair=True)
+    assert (found.different, found.repaired, found.equal) == (4000, 4000, True)
+    assert client(target).dbsize() == 2000
+    assert "cmdstat_rename" not in client(target).info("commandstats")  # no key was built from commands
+
+
 @pytest.mark.parametrize("flavors", ["redis70 redis70", "redis62 valkey91"])
 async def test_large_values_are_compared_and_repaired_in_windows(
     redis_server: StartServer, quickly: None, flavors: str, monkeypatch: pytest.MonkeyPatch

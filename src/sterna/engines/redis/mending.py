@@ -7,7 +7,9 @@ from sterna.engines.redis import windows
 from sterna.engines.redis.connection import Argument, ReplyError
 from sterna.engines.redis.names import REPAIR_PREFIX
 from sterna.engines.redis.pages import Group, Pair
-from sterna.engines.redis.reading import ABSENT, BIG, FOREVER, bunches
+from sterna.engines.redis.reading import ABSENT, BIG, FOOTER, FOREVER, bunches
+from sterna.engines.redis.wire.crc64 import crc64
+from sterna.engines.redis.wire.kinds import kind_in
 
 
 async def mend_all(pair: Pair, group: Group, keys: Sequence[bytes], hold_ms: int) -> None:
@@ -41,7 +43,16 @@ async def _mend_plain(pair: Pair, keys: Sequence[bytes], hold_ms: int) -> list[b
 
 
 def _restoring(key: bytes, dump: bytes, expiry: int) -> tuple[Argument, ...]:
-    return ("RESTORE", key, expiry, dump, "REPLACE", *(["ABSTTL"] if expiry else []))
+    return ("RESTORE", key, expiry, stamped(dump), "REPLACE", *(["ABSTTL"] if expiry else []))
+
+
+def stamped(dump: bytes) -> bytes:
+    """The serialised value under the least version that has its kind: servers refuse what claims a newer one."""
+    kind = kind_in(int.from_bytes(dump[-FOOTER : 2 - FOOTER], "little"), dump[0])
+    if kind is None:
+        return dump
+    body = dump[:-FOOTER] + kind.since.to_bytes(2, "little")
+    return body + crc64(body).to_bytes(8, "little")
 
 
 def _held(expiry: int, hold_ms: int) -> int:
@@ -94,7 +105,7 @@ async def _restore_for(pair: Pair, key: bytes, dump: bytes, expiry: int) -> bool
     seconds, micros = await target.call("TIME")
     left = max(1, expiry - int(seconds) * 1000 - int(micros) // 1000)
     try:
-        await target.call("RESTORE", key, left, dump, "REPLACE")
+        await target.call("RESTORE", key, left, stamped(dump), "REPLACE")
     except ReplyError:
         return False
     return True
