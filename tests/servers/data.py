@@ -66,7 +66,9 @@ def snapshot(client: redis.Redis, *, counters: bool = True) -> dict[Key, Entry]:
     for database in _databases(client):
         with Wire(client, database) as wire:
             for page in _pages(wire):
-                entries |= {(database, key): entry for key, entry in _read(wire, page, counters).items()}
+                entries |= {
+                    (database, key): entry for key, entry in read_keys(wire, page, counters=counters).items()
+                }
     return entries | _functions(client)
 
 
@@ -314,7 +316,8 @@ def _pages(wire: Wire) -> Iterable[list[bytes]]:
             return
 
 
-def _read(wire: Wire, keys: Sequence[bytes], counters: bool) -> dict[bytes, Entry]:
+def read_keys(wire: Wire, keys: Sequence[bytes], *, counters: bool = True) -> dict[bytes, Entry]:
+    """What these keys of the wire's database hold; those that are not there are left out."""
     kinds = [kind.decode() for kind in wire.ask_all([("TYPE", key) for key in keys])]
     there = [(key, kind) for key, kind in zip(keys, kinds, strict=True) if kind != "none"]
     expiries = _expiry_times(wire, [key for key, _ in there])

@@ -82,14 +82,15 @@ async def _init(tools: Tools, settings: Settings, names: Names, password: str) -
                 f"There is a Sterna service in {settings.data} already",
                 hint="Start it with sterna serve, or add users and keys with sterna user and sterna key.",
             )
-        facts = await _first(store, names, password)
+        facts = await first_things(store, names, password)
     finally:
         await store.close()
     _only_owner(settings)
     return {"data": str(settings.data), **facts}
 
 
-async def _first(store: Store, names: Names, password: str) -> dict[str, object]:
+async def first_things(store: Store, names: Names, password: str) -> dict[str, object]:
+    """Add one domain, project, user and key, and return all their facts."""
     domain = Domain(new_id(), names.domain)
     project = Project(new_id(), names.project, domain.id)
     user = User(new_id(), names.user, domain.id, hash_password(password), (project.id,))

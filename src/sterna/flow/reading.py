@@ -72,7 +72,7 @@ async def ahead(
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel until they have ended: code in between (``wait_for`` before Python 3.12) can swallow a cancellation."""
+    """Cancel until they have ended: what they run (``wait_for`` before Python 3.12) can swallow a cancellation."""
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()

@@ -183,10 +183,10 @@ class Ledger:
                 well = self.clock()
             except Fenced:
                 raise
-            except Exception:
+            except Exception as error:
                 if self.clock() - well > STORE_PATIENCE:
                     raise
-                log.warning("the store did not answer", job=self.job.id, exc_info=True)
+                log.warning("the store did not answer", job=self.job.id, error=repr(error))
 
     async def wait(self, seconds: float, sleep: Callable[[float], Awaitable[None]]) -> None:
         """Sleep, but not beyond a stop."""

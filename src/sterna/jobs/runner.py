@@ -7,6 +7,7 @@ supervises runs starts it again.
 
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -28,6 +29,14 @@ from sterna.jobs.tempo import Backoff, Tempo
 log = structlog.get_logger(__name__)
 
 UNEXPECTED = "STERNA.9999"
+
+
+def told(error: BaseException, plan: Plan | None) -> str:
+    """The traceback as text: without the values of variables, and without the plan's passwords."""
+    text = "".join(traceback.format_exception(error))
+    for password in {plan.source.password, plan.target.password} - {""} if plan else ():
+        text = text.replace(password, "***")
+    return text
 
 
 @dataclass
@@ -72,7 +81,7 @@ class Runner:
         except Trouble as trouble:
             await self._fail(ledger, trouble.failure())
         except Exception as error:
-            log.exception("the job failed unexpectedly", job=self.job_id)
+            log.error("the job failed unexpectedly", job=self.job_id, traceback=told(error, ledger.job.plan))
             message = f"An unexpected fault: {type(error).__name__}"
             await self._fail(ledger, Failure(UNEXPECTED, message, "Look into the log for what led to it."))
 

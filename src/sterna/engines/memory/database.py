@@ -137,6 +137,18 @@ class Database:
             self._call()
             return sum(len(rows) for rows in self._tables.values())
 
+    def skip(self, count: int) -> None:
+        """The log goes on by what is nobody's concern, and which no reader is shown."""
+        with self._lock:
+            for _ in range(count):
+                self._end += 1
+                self._log.append((self._end, ()))
+
+    def kept(self) -> int:
+        """How many transactions the log holds."""
+        with self._lock:
+            return len(self._log)
+
     def leftovers(self) -> Sequence[str]:
         """The jobs that have left something here: a mark or a checkpoint."""
         with self._lock:

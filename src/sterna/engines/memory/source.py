@@ -44,7 +44,7 @@ class MemoryLog:
         while True:
             read_at = time.time_ns() // 1_000_000
             upto, changes = self.database.read(after, self.habits.batch)
-            if changes or time.monotonic() - quiet >= self.habits.beat:
+            if changes or upto != after or time.monotonic() - quiet >= self.habits.beat:
                 yield Batch(changes, upto, read_at, len(changes))
                 after, quiet = upto, time.monotonic()
             if not changes:

@@ -1,12 +1,51 @@
-"""Makes one key of the target what it is on the source."""
+"""Makes keys of the target what they are on the source."""
 
 import hashlib
+from collections.abc import Sequence
 
 from sterna.engines.redis import windows
-from sterna.engines.redis.connection import ReplyError
+from sterna.engines.redis.connection import Argument, ReplyError
 from sterna.engines.redis.names import REPAIR_PREFIX
 from sterna.engines.redis.pages import Group, Pair
-from sterna.engines.redis.reading import ABSENT, BIG, FOREVER
+from sterna.engines.redis.reading import ABSENT, BIG, FOREVER, bunches
+
+
+async def mend_all(pair: Pair, group: Group, keys: Sequence[bytes], hold_ms: int) -> None:
+    """Mend many keys: the plain ones together, the others one by one. See ``mend`` for what becomes of each."""
+    left = list(keys)
+    if len(group.sources) == 1:
+        await pair.use(group.sources[0], group.target)
+        left = await _mend_plain(pair, keys, hold_ms)
+    for key in left:
+        await mend(pair, group, key, hold_ms)
+
+
+async def _mend_plain(pair: Pair, keys: Sequence[bytes], hold_ms: int) -> list[bytes]:
+    """Restore what is small and delete what the source does not have; returns the keys where that did not do."""
+    sizes, expiries = await pair.source.weigh(keys)
+    target = pair.target.connection
+    gone = [key for key, expiry in zip(keys, expiries, strict=True) if expiry == ABSENT]
+    await target.pipeline([("DEL", key) for key in gone])
+    small = [at for at, expiry in enumerate(expiries) if expiry != ABSENT and sizes[at] <= BIG]
+    left = [key for at, key in enumerate(keys) if expiries[at] != ABSENT and sizes[at] > BIG]
+    for bunch in bunches(small, sizes):
+        dumps = await pair.source.dump([keys[at] for at in bunch])
+        replies = await target.pipeline(
+            [
+                _restoring(keys[at], dump, _held(expiries[at], hold_ms)) if dump else ("DEL", keys[at])
+                for at, dump in zip(bunch, dumps, strict=True)
+            ]
+        )
+        left += [keys[at] for at, reply in zip(bunch, replies, strict=True) if isinstance(reply, ReplyError)]
+    return left
+
+
+def _restoring(key: bytes, dump: bytes, expiry: int) -> tuple[Argument, ...]:
+    return ("RESTORE", key, expiry, dump, "REPLACE", *(["ABSTTL"] if expiry else []))
+
+
+def _held(expiry: int, hold_ms: int) -> int:
+    return 0 if expiry == FOREVER else expiry + hold_ms
 
 
 async def mend(pair: Pair, group: Group, key: bytes, hold_ms: int) -> None:
@@ -26,7 +65,7 @@ async def mend(pair: Pair, group: Group, key: bytes, hold_ms: int) -> None:
     else:
         await pair.target.connection.call("DEL", key)
         return
-    held = 0 if expiry == FOREVER else expiry + hold_ms
+    held = _held(expiry, hold_ms)
     try:
         if size > BIG or not await _restore(pair, key, held):
             await _rebuild(pair, key, held)
@@ -41,7 +80,7 @@ async def _restore(pair: Pair, key: bytes, expiry: int) -> bool:
         return True  # gone meanwhile: the next look finds it extra
     target = pair.target.connection
     try:
-        await target.call("RESTORE", key, expiry, dump, "REPLACE", *(["ABSTTL"] if expiry else []))
+        await target.call(*_restoring(key, dump, expiry))
     except ReplyError as error:
         if not expiry or "syntax" not in str(error):
             return False

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sterna.core.ports import Difference
-from sterna.engines.redis.mending import mend
+from sterna.engines.redis.mending import mend_all
 from sterna.engines.redis.pages import Group, Pair
 from sterna.engines.redis.reading import FOREVER, UNKNOWN, Reading
 
@@ -162,8 +162,9 @@ class Settling:
         self.verdicts.differences += [self._difference(suspect) for suspect in suspects[:room]]
         if not self._repair:
             return
-        for suspect in suspects:
-            await mend(self._pair, suspect.group, suspect.key, self._hold_ms)
+        for some in _together(suspects):
+            keys = [suspect.key for suspect in some]
+            await mend_all(self._pair, some[0].group, keys, self._hold_ms)
         left = []
         for some in _together(suspects):
             left += await self._look(some)

@@ -18,6 +18,7 @@ from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, pack, trouble
 from sterna.engines.redis.names import RESP, checkpoint_key, printable
 from sterna.engines.redis.preparing import Preparing
+from sterna.engines.redis.wire.replies import ReplyError as CommandError
 
 _MULTI = pack("MULTI")
 _EXEC = pack("EXEC")
@@ -118,51 +119,43 @@ class RedisSink:
             raise self._broken
         saved = state.encode()
         ending = _SELECT_0 + pack("SET", self._key, saved) + _EXEC + self._watch
+        self._connection.send(b"".join((_MULTI, data, ending)))
         try:
-            self._connection.send(b"".join((_MULTI, data, ending)))
-            queued = await self._connection.replies(count + 3)
-            done, watch, found = await self._connection.replies(3)
+            answers, last = await self._connection.count_replies(count + 6, len(_bulk(saved)))
         except Unreachable as error:
             self._broken = error  # whether it was carried out is unknown: only a new connection can tell
             raise
-        self._refuse(queued, data)
-        if isinstance(done, ReplyError):
-            raise trouble(done, self._connection.where) or ApplyFailed(f"{self._connection.where}: {done}")
-        if done is None or isinstance(watch, ReplyError) or found != saved:
+        done = count + 3
+        for wrong in answers.errors:
+            if wrong.within < 0:
+                raise self._refusal(wrong.text, data, wrong.index - 1 if wrong.index < done else -1)
+        if done in answers.nulls or last != _bulk(saved):
             self._broken = Fenced()
             raise self._broken
         self._state = state
-        self._check(done, data)
+        if answers.errors:
+            raise self._failure(answers.errors[0], answers.failed, data)
 
-    def _refuse(self, queued: Sequence[Reply], data: bytes) -> None:
+    def _refusal(self, text: str, data: bytes, index: int) -> Trouble:
         """An error before EXEC: the target has carried out nothing."""
-        for index, reply in enumerate(queued):
-            if isinstance(reply, ReplyError):
-                what = _described(data, index - 1)
-                if known := trouble(reply, f"{self._connection.where}, {what}"):
-                    self._broken = known
-                else:
-                    self._broken = Unsupported(
-                        f"{self._connection.where} refuses {what}: {reply}",
-                        hint="The target does not know what the source sends: use a target of the same version.",
-                    )
-                raise self._broken
+        what, where = _described(data, index), self._connection.where
+        self._broken = trouble(ReplyError(text), f"{where}, {what}") or Unsupported(
+            f"{where} refuses {what}: {text}",
+            hint="The target does not know what the source sends: use a target of the same version.",
+        )
+        return self._broken
 
-    def _check(self, done: Sequence[Reply], data: bytes) -> None:
+    def _failure(self, error: CommandError, failed: int, data: bytes) -> Trouble:
         """An error within EXEC: everything else was carried out, and the position is beyond it."""
-        wrong = [(index, reply) for index, reply in enumerate(done) if isinstance(reply, ReplyError)]
-        if not wrong:
-            return
-        index, reply = wrong[0]
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        what = f"{self._connection.where}: {_described(data, index)}: {reply}{more}"
-        if "Bad data format" in str(reply) or "DUMP payload" in str(reply):
+        more = f" and {failed - 1} more" if failed > 1 else ""
+        what = f"{self._connection.where}: {_described(data, error.within)}: {error.text}{more}"
+        if "Bad data format" in error.text or "DUMP payload" in error.text:
             self._broken = BadData(
                 what, hint="The target cannot read this value: use a target of a newer version."
             )
         else:
             self._broken = ApplyFailed(what)
-        raise self._broken
+        return self._broken
 
     async def _pipeline(self, commands: Sequence[Sequence[Argument]]) -> list[Reply]:
         replies = await self._connection.pipeline(commands)
@@ -170,6 +163,10 @@ class RedisSink:
             if isinstance(reply, ReplyError):
                 raise trouble(reply, self._connection.where) or ApplyFailed(f"{self._connection.where}: {reply}")
         return replies
+
+
+def _bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
 def _described(data: bytes, index: int) -> str:

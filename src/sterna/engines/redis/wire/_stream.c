@@ -605,7 +605,7 @@ static PyObject *scan(PyObject *module, PyObject *arguments)
     in.data = buffer.buf;
     in.size = buffer.len;
     if (at < 0 || at > in.size || in.left < 0 || (in.left && (in.next < at || in.next > in.size)) ||
-        job.clock.now < 0 || job.clock.now >= UNHELD_FROM || job.clock.hold < 0 || job.clock.hold >= UNHELD_FROM ||
+        job.clock.now < 0 || job.clock.now >= UNHELD_FROM || job.clock.hold < 0 || job.clock.hold > UNHELD_FROM ||
         (job.databases != Py_None && !PyDict_Check(job.databases)))
         PyErr_SetString(PyExc_ValueError, "scan was called with values that cannot be");
     else if ((out.parts = PyList_New(0))) {

@@ -80,7 +80,7 @@ class Transformer:
         self._border: _Border | None = None
         self._error: Trouble | None = None
         self._rewriter = Rewriter(rules, self._outer, database)
-        self._native = _native if rules.keep is None and 0 <= rules.hold_ms < UNHELD_FROM else None
+        self._native = _native if rules.keep is None and 0 <= rules.hold_ms <= UNHELD_FROM else None
         self._databases = None if rules.databases is None else dict(rules.databases)
         self._partial = (0, 0)
         """Of a command that the compiled loop saw in part: words left, and the stream offset of the next."""
