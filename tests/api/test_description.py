@@ -10,7 +10,7 @@ import pytest
 from scripts.api_coverage import PAGE, page
 
 from sterna.api.dcs.operations import OPERATIONS
-from tests.api.service import Service
+from tests.api.service import PROJECT, Service
 
 OPERATION_COUNT = 33
 
@@ -36,6 +36,17 @@ def test_each_operation_of_the_core_is_described_with_real_models(client: httpx.
         for operation in methods.values():
             assert operation["description"], operation["operationId"]
             assert "422" not in operation["responses"]
+
+
+def test_what_needs_no_proof_says_so(client: httpx.Client) -> None:
+    """And really needs none, while all else does."""
+    document = client.get("/openapi.json").json()
+    assert document["security"] == [{"token": []}, {"signature": []}]
+    with httpx.Client(base_url=client.base_url) as nobody:
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                answer = nobody.request(method, path.replace("{project_id}", PROJECT))
+                assert (answer.status_code == 401) == ("security" not in operation), (method, path)
 
 
 def test_no_reference_in_the_description_points_nowhere(client: httpx.Client) -> None:

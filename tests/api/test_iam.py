@@ -47,7 +47,7 @@ def fault(answer: httpx.Response, status: int, title: str) -> str:
     error = answer.json()["error"]
     assert answer.json().keys() == {"error"}
     assert (error["code"], error["title"]) == (status, title)
-    assert answer.headers["X-Request-Id"]
+    assert answer.headers["X-Request-Id"] == answer.headers["X-IAM-Trace-Id"]
     return str(error["message"])
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sterna.api.errors import Told, answer, broken
+from sterna.api.errors import Told, answer, broken, is_iam
 from sterna.api.language import chosen
 from sterna.api.signing import RawRequest
 from sterna.core.people import new_id
@@ -80,8 +80,15 @@ class _Visit:
         """Pass on, with the request's number in the headers."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            message = {**message, "headers": [*message["headers"], (b"x-request-id", self.id.encode())]}
+            message = {**message, "headers": [*message["headers"], *self._marks()]}
         await self._send(message)
+
+    def _marks(self) -> list[tuple[bytes, bytes]]:
+        """The headers that carry the number; clients of IAM quote another one."""
+        marks = [(b"x-request-id", self.id.encode())]
+        if is_iam(tidy_path(_raw_path(self._scope))):
+            marks.append((b"x-iam-trace-id", self.id.encode()))
+        return marks
 
     async def refuse(self, told: Told) -> None:
         if self._status:

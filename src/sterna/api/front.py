@@ -4,9 +4,10 @@ A route takes a request in this order: who is it, may they use this project, is 
 fields looked at, so nobody learns anything from a refusal that they are not entitled to.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Request, Response
@@ -23,6 +24,9 @@ from sterna.jobs.desk import Desk
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
+LOGINS = 4
+"""How many passwords are compared at the same time."""
+
 DEEPEST = 40
 """How deep a body may be nested."""
 
@@ -34,6 +38,8 @@ class Front:
     store: Store
     desk: Desk
     settings: ApiSettings
+    logins: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS))
+    """Passwords are slow to compare on purpose: only so many at once, or they would keep all else waiting."""
 
     @property
     def guard(self) -> Guard:

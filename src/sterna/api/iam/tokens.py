@@ -91,7 +91,8 @@ async def _by_password(front: Front, wanted: UserRef) -> User:
     domains = {it.id: it for it in await front.store.domains()}
     user = next((it for it in await front.store.users() if _is(it, wanted, domains[it.domain_id])), None)
     nobodys = _nobodys_hash()
-    right = await asyncio.to_thread(check_password, wanted.password, user.password_hash if user else nobodys)
+    async with front.logins:
+        right = await asyncio.to_thread(check_password, wanted.password, user.password_hash if user else nobodys)
     if user is None or not right or not user.enabled:
         raise Told("IAM.401.password")
     return user
