@@ -15,8 +15,7 @@ from sterna.engines.redis.wire.replies import ReplyCounter, ReplyError, reply_co
 COMPILED = compiled("_stream")
 WAYS: list[Callable[[int], ReplyCounter]] = [replies._PythonCounter]
 if COMPILED:
-    compiled = COMPILED
-    WAYS.append(lambda most: replies._CompiledCounter(most, compiled))
+    WAYS.append(lambda most, module=COMPILED: replies._CompiledCounter(most, module))
 
 PIPELINE = (
     b"+OK\r\n-ERR first\r\n$-1\r\n*-1\r\n$0\r\n\r\n$5\r\n-ERR \r\n*0\r\n:7\r\n"
