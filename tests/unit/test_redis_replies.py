@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from sterna.engines.redis.wire.replies import ReplyCounter, ReplyError, reply_co
 COMPILED = compiled("_stream")
 WAYS: list[Callable[[int], ReplyCounter]] = [replies._PythonCounter]
 if COMPILED:
-    WAYS.append(lambda most, module=COMPILED: replies._CompiledCounter(most, module))
+    WAYS.append(partial(replies._CompiledCounter, compiled=COMPILED))
 
 PIPELINE = (
     b"+OK\r\n-ERR first\r\n$-1\r\n*-1\r\n$0\r\n\r\n$5\r\n-ERR \r\n*0\r\n:7\r\n"

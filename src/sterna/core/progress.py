@@ -29,7 +29,7 @@ class Progress:
     source_rows: int = -1
     target_rows: int = -1
     skipped: int = 0
-    """Rows or keys left alone because the target had them."""
+    """Rows or keys of the copy left out: expired, not selected, or the target's own."""
     retries: int = 0
     at_ms: int = 0
 

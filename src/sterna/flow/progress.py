@@ -23,7 +23,12 @@ class Meter:
 
     def chunk(self, chunk: Chunk) -> None:
         """A chunk of the copy has landed."""
-        self.now = replace(self.now, rows=self.now.rows + chunk.rows, bytes=self.now.bytes + chunk.size)
+        rows, size, skipped = (
+            self.now.rows + chunk.rows,
+            self.now.bytes + chunk.size,
+            self.now.skipped + chunk.skipped,
+        )
+        self.now = replace(self.now, rows=rows, bytes=size, skipped=skipped)
 
     def batch(self, batch: Batch, count: int) -> None:
         """A batch with ``count`` changes has landed."""

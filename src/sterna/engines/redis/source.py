@@ -27,6 +27,8 @@ BATCH_BYTES = 1 << 20
 BATCH_COMMANDS = 8192
 SIGN_OF_LIFE_S = 1.0
 
+COPIED = Position("copied")
+"""The position of the copy's lane once all of the data set is on the target."""
 VALUE_LIMIT = 16 << 20
 """Values of more bytes than this in the dump are rebuilt with ordinary commands, in pieces."""
 
@@ -199,6 +201,8 @@ class RedisSource:
     ) -> AsyncIterator[Chunk]:
         """The data set as it comes in, or out of the file if it is there already."""
         await self._have_data_set()
+        if after == COPIED:
+            return
         place, done = _parse(after)
         target = await self._aim()
         walker = Walker(
@@ -220,7 +224,7 @@ class RedisSource:
                 case Needs():
                     await feeder.feed()
                 case Restored():
-                    at = result.place
+                    at, done = result.place, 0
                     size = at.offset - before.offset
                     skipped = result.expired + result.left_out
                     yield Chunk(
@@ -238,12 +242,11 @@ class RedisSource:
                             continue
                         here = Position(f"{result.place}#{piece.number + 1}")
                         yield Chunk(RESP, choice + piece.data, 0, 0, here, piece.commands + 1)
-                    at = walker.place
+                    at, done = walker.place, 0
                     yield Chunk(RESP, b"", 1, at.offset - before.offset, Position(f"{at}#0"))
                 case End():
-                    yield Chunk(RESP, b"", 0, 0, Position(f"{result.place}#0"))
+                    yield Chunk(RESP, b"", 0, 0, COPIED)
                     return
-            done = 0
 
     async def _have_data_set(self) -> None:
         """Go on from the file of an earlier run, if it is whole and the stream after it still goes on."""

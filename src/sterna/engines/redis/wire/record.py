@@ -78,6 +78,8 @@ class Style:
 class NotBeforeKeys(BadData):
     """Something stands between an expiry and its key."""
 
+    code = "STERNA.2012"
+
     def __init__(self, code: int, offset: int) -> None:
         self.opcode = code
         self.offset = offset
