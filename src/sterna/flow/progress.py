@@ -28,7 +28,7 @@ class Meter:
             self.now.bytes + chunk.size,
             self.now.skipped + chunk.skipped,
         )
-        self.now = replace(self.now, rows=rows, bytes=size, skipped=skipped)
+        self.now = replace(now, rows=rows, bytes=size, skipped=skipped)
 
     def batch(self, batch: Batch, count: int) -> None:
         """A batch with ``count`` changes has landed."""
