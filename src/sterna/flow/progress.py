@@ -23,11 +23,8 @@ class Meter:
 
     def chunk(self, chunk: Chunk) -> None:
         """A chunk of the copy has landed."""
-        rows, size, skipped = (
-            self.now.rows + chunk.rows,
-            self.now.bytes + chunk.size,
-            self.now.skipped + chunk.skipped,
-        )
+        now = self.now
+        rows, size, skipped = now.rows + chunk.rows, now.bytes + chunk.size, now.skipped + chunk.skipped
         self.now = replace(now, rows=rows, bytes=size, skipped=skipped)
 
     def batch(self, batch: Batch, count: int) -> None:
