@@ -5,13 +5,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sterna.core.job import Phase
-from sterna.core.plan import Conflict, Mode, Rename, Resume, RowFilter, Selection
+from sterna.core.plan import Conflict, Mode, Rename, Resume, RowFilter, Selection, Tls
 from sterna.engines.redis.names import CHECKPOINT_PREFIX, HOLD_MS
 from tests.engines.moving import Move, endpoint, full, incremental
 from tests.servers.data import assert_same, fill
@@ -71,6 +72,8 @@ class Writer(threading.Thread):
         self.join()
 
 
+SOURCE_RIGHTS = ("+psync", "+replconf", "+ping", "+info", "+select")
+TARGET_RIGHTS = ("+restore", "+info", "+flushall", "+flushdb", "+function", "+script", "+config|get")
 FIELD_EXPIRY = ("redis80", "redis82", "valkey91")
 STREAM_COUNTERS = ("redis70", "redis80", "redis82", "valkey81", "valkey91")
 
@@ -388,3 +391,59 @@ async def test_a_full_copy_ends_by_itself_and_leaves_out_what_has_expired(
     assert move.plan.mode is Mode.FULL
     assert target.client().keys() == [b"stays"]
     assert 0 < target.client().pttl("stays") <= 1_000_000
+
+
+async def test_a_move_over_tls_with_passwords(redis_server: StartServer, tmp_path: Path) -> None:
+    source = redis_server("redis70", password="s0urce 'pass\"wörd", tls=True)
+    target = redis_server("valkey81", password="t@rget:/?#%", tls=True)
+    source.client().set("k", 1)
+    ends = [
+        replace(endpoint(server), tls=Tls(ca_file=str(server.tls_ca)), password=server.password or "")
+        for server in (source, target)
+    ]
+    move = await Move(*ends, tmp_path, incremental()).start()
+    await move.follows()
+    source.client().incr("k")
+    await move.finish()
+    assert target.client().get("k") == b"2"
+    await move.is_equal()
+
+
+async def test_a_certificate_of_nobody_is_refused(redis_server: StartServer, tmp_path: Path) -> None:
+    source, target = redis_server("redis70", tls=True), redis_server("redis70")
+    origin = replace(endpoint(source), tls=Tls())
+    move = await Move(origin, endpoint(target), tmp_path, full()).start()
+    assert "certificate" in await move.fails("STERNA.2008")
+
+
+async def test_users_with_just_the_rights_that_are_needed(redis_server: StartServer, tmp_path: Path) -> None:
+    source, target = redis_server("redis70"), redis_server("redis70")
+    source.client().execute_command("ACL", "SETUSER", "reader", "on", ">r", *SOURCE_RIGHTS)
+    target.client().execute_command(
+        "ACL", "SETUSER", "writer", "on", ">w", "~*", "&*", "+@all", "-@admin", "-@dangerous", *TARGET_RIGHTS
+    )
+    fill(source.client())
+    origin = replace(endpoint(source), user="reader", password="r")
+    goal = replace(endpoint(target), user="writer", password="w")
+    move = await Move(origin, goal, tmp_path, incremental()).start()
+    await move.follows()
+    source.client().incr("counter")
+    await move.caught_up()
+    await move.finish()
+    assert target.client().get("counter") == b"1"
+    same(source, target)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+async def test_a_wrong_password_stops_the_job_and_is_not_repeated(
+    redis_server: StartServer, tmp_path: Path, side: str
+) -> None:
+    source, target = redis_server(password="right"), redis_server(password="right")
+    ends = [
+        replace(endpoint(server), password="wrong-secret" if name == side else "right")
+        for name, server in (("source", source), ("target", target))
+    ]
+    move = await Move(*ends, tmp_path, full()).start()
+    message = await move.fails("STERNA.2008")
+    assert "wrong-secret" not in message + repr(await move.now()) + repr(await move.events())
+    assert f"redis.{side}.authenticated" in message

@@ -202,7 +202,10 @@ async def many(connection: Connection, commands: Sequence[Sequence[Argument]]) -
 
 
 async def used(connection: Connection, mapping: Mapping | None) -> dict[int, int]:
-    """Databases that hold keys (of those a mapping leads to), and how many. Sterna's own key does not count."""
+    """Databases that hold keys (of those a mapping leads to), and how many.
+
+    On a target, which has a mapping, Sterna's own keys do not count, where there are few enough to look for them.
+    """
     facts = info(await call(connection, "INFO", "keyspace"))
     found = {
         int(name[2:]): int(value.partition("keys=")[2].partition(",")[0])
@@ -212,8 +215,7 @@ async def used(connection: Connection, mapping: Mapping | None) -> dict[int, int
     if mapping is not None and not mapping.identity:
         targets = {mapping.target_of(database) for database in range(4096)}
         found = {database: count for database, count in found.items() if database in targets}
-    if found.get(0):
-        await call(connection, "SELECT", 0)
+    if mapping is not None and 0 < found.get(0, 0) <= PAGE:
         found[0] -= len(await own_keys(connection))
     return found
 
@@ -227,9 +229,8 @@ async def expiring(connection: Connection, mapping: Mapping) -> list[int]:
 
 
 async def own_keys(connection: Connection) -> list[bytes]:
-    """Checkpoint keys in the selected database: looked for by name only where there are few keys."""
-    if await call(connection, "DBSIZE") > PAGE:
-        return []
+    """Checkpoint keys."""
+    await call(connection, "SELECT", 0)
     keys: list[bytes] = []
     cursor = b"0"
     while True:
