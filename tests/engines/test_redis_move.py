@@ -401,7 +401,7 @@ async def test_a_move_over_tls_with_passwords(redis_server: StartServer, tmp_pat
         replace(endpoint(server), tls=Tls(ca_file=str(server.tls_ca)), password=server.password or "")
         for server in (source, target)
     ]
-    move = await Move(*ends, tmp_path, incremental()).start()
+    move = await Move(ends[0], ends[1], tmp_path, incremental()).start()
     await move.follows()
     source.client().incr("k")
     await move.finish()
@@ -443,7 +443,7 @@ async def test_a_wrong_password_stops_the_job_and_is_not_repeated(
         replace(endpoint(server), password="wrong-secret" if name == side else "right")
         for name, server in (("source", source), ("target", target))
     ]
-    move = await Move(*ends, tmp_path, full()).start()
+    move = await Move(ends[0], ends[1], tmp_path, full()).start()
     message = await move.fails("STERNA.2008")
     assert "wrong-secret" not in message + repr(await move.now()) + repr(await move.events())
     assert f"redis.{side}.authenticated" in message
