@@ -418,8 +418,10 @@ async def test_a_certificate_of_nobody_is_refused(redis_server: StartServer, tmp
 
 async def test_users_with_just_the_rights_that_are_needed(redis_server: StartServer, tmp_path: Path) -> None:
     source, target = redis_server("redis70"), redis_server("redis70")
-    source.client().execute_command("ACL", "SETUSER", "reader", "on", ">r", *SOURCE_RIGHTS)
-    target.client().execute_command(
+    acl: Any = source.client()
+    acl.execute_command("ACL", "SETUSER", "reader", "on", ">r", *SOURCE_RIGHTS)
+    there: Any = target.client()
+    there.execute_command(
         "ACL", "SETUSER", "writer", "on", ">w", "~*", "&*", "+@all", "-@admin", "-@dangerous", *TARGET_RIGHTS
     )
     fill(source.client())
