@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -173,7 +172,8 @@ def _explained(error: DBAPIError) -> Exception:
         return _unusable(error)
     lost = error.connection_invalidated or state[:2] in ("08", "53", "57")
     # A connection that was never made has no SQLSTATE, whatever the server said: its words are all there is.
-    if lost or (isinstance(error.orig, psycopg.OperationalError) and not state):
+    unheard = type(error.orig).__module__.startswith("psycopg") and type(error.orig).__name__ == "OperationalError"
+    if lost or (unheard and not state):
         return Unreachable(f"The store's database cannot be reached: {error.orig}")
     return error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from sterna.core.errors import NeedsOperator
+from sterna.store.tables import metadata
 
 HEAD = "0001"
 """The newest revision in ``migrations/versions``: each names its forerunner."""
@@ -28,7 +29,17 @@ def migrate(transaction: Connection) -> None:
         transaction.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     if current(transaction):
         return
-    _upgrade(transaction)
+    if inspect(transaction).get_table_names():
+        _upgrade(transaction)
+    else:
+        _create(transaction)
+
+
+def _create(transaction: Connection) -> None:
+    """A store that holds nothing gets the newest form at once: a test keeps it equal to what all revisions make."""
+    metadata.create_all(transaction)
+    transaction.execute(text("CREATE TABLE sterna_revision (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    transaction.execute(text("INSERT INTO sterna_revision VALUES (:head)"), {"head": HEAD})
 
 
 def _revision(transaction: Connection) -> str | None:

@@ -273,12 +273,14 @@ async def _write_rate(connection: Connection, before: Mapping[str, str]) -> floa
     """Bytes a second, from the replication offset; a source without replicas has only its input to go by."""
     began = time.monotonic()
     (first,) = await connection.pipeline([("INFO", "replication")])
+    if isinstance(first, ReplyError):
+        return 0.0
+    if info(first).get("repl_backlog_active") != "1":
+        return float(before.get("instantaneous_input_kbps") or 0) * 1024
     await asyncio.sleep(RATE_S)
     (last,) = await connection.pipeline([("INFO", "replication")])
-    if isinstance(first, ReplyError) or isinstance(last, ReplyError):
+    if isinstance(last, ReplyError):
         return 0.0
-    if info(last).get("repl_backlog_active") != "1":
-        return float(before.get("instantaneous_input_kbps") or 0) * 1024
     grown = int(info(last).get("master_repl_offset", 0)) - int(info(first).get("master_repl_offset", 0))
     return max(0, grown) / (time.monotonic() - began)
 
