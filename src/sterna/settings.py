@@ -125,7 +125,7 @@ class Settings:
     )
     listen: str = field(
         default="127.0.0.1:8480",
-        metadata=_told(_address, "HOST:PORT where the APIs and the console are served."),
+        metadata=_told(_address, "HOST:PORT where the APIs are served."),
     )
     store: str = field(
         default="",

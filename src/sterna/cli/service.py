@@ -68,7 +68,7 @@ def serve(
     log_format: Annotated[_Text, typer.Option("--log-format", metavar="FORM", help="json or text.")] = None,
     config: Config = None,
 ) -> None:
-    """Serve the APIs and the console, and run the jobs.
+    """Serve the APIs and run the jobs.
 
     GET /healthz answers 200 once the service is ready. SIGTERM and Ctrl-C stop it: running jobs end between two
     batches and go on at the next start. Logs go to the standard error.

@@ -1,4 +1,4 @@
-"""What anybody may do with jobs: the one set of functions that the APIs, the console and the CLI call."""
+"""What anybody may do with jobs: the one set of functions that the APIs and the CLI call."""
 
 import asyncio
 import time

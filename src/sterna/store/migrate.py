@@ -36,7 +36,7 @@ def migrate(transaction: Connection) -> None:
 
 
 def _create(transaction: Connection) -> None:
-    """A store that holds nothing gets the newest form at once: a test keeps it equal to what all revisions make."""
+    """A store that holds nothing gets the newest form at once; a test keeps that equal to what revisions make."""
     metadata.create_all(transaction)
     transaction.execute(text("CREATE TABLE sterna_revision (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
     transaction.execute(text("INSERT INTO sterna_revision VALUES (:head)"), {"head": HEAD})

@@ -1,1 +1,0 @@
-"""Server-rendered pages that call the same service functions as the API."""

@@ -1,1 +1,0 @@
-"""Object stores and local folders that hold backups."""
