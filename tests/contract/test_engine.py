@@ -1,4 +1,4 @@
-"""What every engine promises: its source, its log and its sink. Here for the memory engine."""
+"""What every engine promises: its source, its log and its sink."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,6 +19,7 @@ from sterna.core.ports import Engine, Room, Sink, Source
 from sterna.engines.memory.database import Database, add
 from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.engines.memory.source import Habits
+from tests.contract.redis_bench import RedisBench
 
 TABLE, OTHER = Name(("d", "one")), Name(("d", "two"))
 
@@ -86,16 +87,24 @@ class MemoryBench:
         return not [*self.source.leftovers(), *self.target.leftovers()]
 
 
-BENCHES: dict[str, Callable[[], Bench]] = {"memory": MemoryBench}
+def redis_bench(request: pytest.FixtureRequest) -> Bench:
+    start = request.getfixturevalue("redis_server")
+    return RedisBench(start(), start("redis70"))
+
+
+BENCHES: dict[str, Callable[[pytest.FixtureRequest], Bench]] = {
+    "memory": lambda _: MemoryBench(),
+    "redis": redis_bench,
+}
 
 
 def silent(level: Level, code: str, message: str, **fields: str) -> None:
     """Nobody listens."""
 
 
-@pytest.fixture(params=list(BENCHES))
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.server)])
 def bench(request: pytest.FixtureRequest) -> Bench:
-    bench = BENCHES[request.param]()
+    bench = BENCHES[request.param](request)
     bench.put(*range(40))
     return bench
 
@@ -278,9 +287,14 @@ async def test_rows_deleted_between_two_copies_do_not_stay(bench: Bench, tmp_pat
 
 async def test_a_source_that_does_not_answer_is_unreachable(bench: Bench, tmp_path: Path) -> None:
     bench.hang_up()
+
+    async def anchored() -> None:
+        async with source_of(bench, tmp_path) as source:
+            assert source.log
+            await source.log.anchor()
+
     with pytest.raises(Unreachable):
-        async with source_of(bench, tmp_path):
-            pass
+        await anchored()
 
 
 async def test_a_comparison_names_what_differs(bench: Bench, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ class RedisLog:
         return (await self._intake.begin()).text()
 
     async def resume(self, after: Position) -> None:
+        self._attached = False
         await self._intake.attach(StreamPosition.parse(after))
         self._attached = True
 
