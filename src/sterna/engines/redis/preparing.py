@@ -12,6 +12,7 @@ from sterna.core.ports import Teller
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
 from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.names import CHECKPOINT_PREFIX, HOLD_MS, printable, released
+from sterna.engines.redis.wire.rewrite import MOST_DATABASES
 
 PAGE = 1000
 """Keys a page of SCAN asks for."""
@@ -210,7 +211,7 @@ async def used(connection: Connection, mapping: Mapping | None) -> dict[int, int
         if name.startswith("db") and name[2:].isdigit()
     }
     if mapping is not None and not mapping.identity:
-        targets = {mapping.target_of(database) for database in range(4096)}
+        targets = {mapping.target_of(database) for database in range(MOST_DATABASES)}
         found = {database: count for database, count in found.items() if database in targets}
     if found.get(0):
         await call(connection, "SELECT", 0)

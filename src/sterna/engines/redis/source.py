@@ -74,6 +74,7 @@ class RedisLog:
             hold_ms=aim.hold_ms,
             flush=self._plan.options.get("replay_flush") == "yes",
             keep=aim.keep,
+            count=aim.count,
         )
         transformer = Transformer(rules, database=at.database)
         fed = at.offset
