@@ -21,6 +21,7 @@ from sterna.core.plan import Mode, Plan, Resume
 from sterna.core.ports import Engine, JobStore, Room, Sink, Source
 from sterna.flow.pacing import Limit
 from sterna.flow.progress import Meter
+from sterna.jobs.held import Held
 from sterna.jobs.ledger import Ledger
 from sterna.jobs.steps import Anchor, Copy, Finish, Follow, Precheck, Prepare, Step
 from sterna.jobs.tempo import Backoff, Tempo
@@ -133,20 +134,28 @@ class Runner:
         """Walk the steps, through all passing faults. True: everything was moved. False: a stop was asked for."""
         backoff = Backoff(self.tempo, self.clock)
         checked = ledger.phase is not Phase.PREPARE
-        while not ledger.stop.is_set():
-            try:
-                if not checked:
-                    checked = await self._politely(self._check(ledger, engine, plan), ledger)
-                elif await self._politely(self._session(ledger, engine, plan), ledger):
-                    return True
-            except PositionGone as gone:
-                if plan.resume is Resume.MANUAL:
-                    raise
-                await self._again(ledger, gone, backoff)
-            except StartAgain as again:
-                await self._again(ledger, again, backoff)
-            except Retryable as trouble:
-                await self._retry(ledger, trouble, backoff)
+        room = self._room(ledger)
+        held = Held(lambda: engine.source(plan, room, ledger.tell), self.tempo, self.clock)
+        try:
+            while not ledger.stop.is_set():
+                try:
+                    if not checked:
+                        checked = await self._politely(self._check(ledger, engine, plan), ledger)
+                    elif await self._politely(self._session(ledger, engine, plan, held), ledger):
+                        return True
+                except PositionGone as gone:
+                    if plan.resume is Resume.MANUAL:
+                        raise
+                    await held.close()
+                    await self._again(ledger, gone, backoff)
+                except StartAgain as again:
+                    await held.close()
+                    await self._again(ledger, again, backoff)
+                except Retryable as trouble:
+                    await held.over_a_fault()
+                    await self._retry(ledger, trouble, backoff)
+        finally:
+            await held.close()
         return False
 
     async def _check(self, ledger: Ledger, engine: Engine, plan: Plan) -> bool:
@@ -154,18 +163,17 @@ class Runner:
         await Precheck(engine.checks(plan), self.sleep).run(ledger)
         return True
 
-    async def _session(self, ledger: Ledger, engine: Engine, plan: Plan) -> bool:
+    async def _session(self, ledger: Ledger, engine: Engine, plan: Plan, held: Held) -> bool:
         """Open both sides and walk the steps that are left. True: to the end."""
-        room = self._room(ledger)
-        async with engine.sink(plan, room, ledger.tell) as sink:
+        async with engine.sink(plan, self._room(ledger), ledger.tell) as sink:
             await sink.claim()
-            async with engine.source(plan, room, ledger.tell) as source:
-                for step in await self._steps(ledger, plan, source, sink):
-                    if ledger.stop.is_set():
-                        return False
-                    await ledger.enter(step.phase)
-                    await step.run(ledger)
-                    await ledger.flush()
+            source = await held.source()
+            for step in await self._steps(ledger, plan, source, sink):
+                if ledger.stop.is_set():
+                    return False
+                await ledger.enter(step.phase)
+                await step.run(ledger)
+                await ledger.flush()
         return not ledger.stop.is_set()
 
     async def _steps(self, ledger: Ledger, plan: Plan, source: Source, sink: Sink) -> Sequence[Step]:
