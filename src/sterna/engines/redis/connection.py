@@ -35,7 +35,12 @@ class ReplyError(Exception):
 def trouble(error: ReplyError, where: str) -> Retryable | NeedsOperator | None:
     """What a server's error means for a job, or None where that depends on the command."""
     message = f"{where}: {error}"
-    match error.kind:
+    kind = error.kind
+    if kind == "EXECABORT":  # a whole transaction was refused, for the reason that follows
+        kind = str(error).partition(" because of: ")[2].partition(" ")[0]
+    if "max number of clients" in str(error):
+        return ServerBusy(message, hint="Close connections to the server, or raise its maxclients.")
+    match kind:
         case "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED":
             return AccessDenied(message)
         case "OOM":
