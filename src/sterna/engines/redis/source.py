@@ -60,7 +60,9 @@ class RedisLog:
         return (await self._intake.begin()).text()
 
     async def resume(self, after: Position) -> None:
-        await self._intake.attach(StreamPosition.parse(after))
+        at = StreamPosition.parse(after)
+        if not self._intake.has(at):  # it went on while only the target was away
+            await self._intake.attach(at)
         self._attached = True
 
     async def follow(self, after: Position) -> AsyncIterator[Batch]:
@@ -200,7 +202,10 @@ class RedisSource:
     ) -> AsyncIterator[Chunk]:
         """The data set as it comes in, or out of the file if it is there already."""
         await self._have_data_set()
-        place, done = _parse(after)
+        facts = self._dump.facts
+        assert facts is not None, "there is a data set"
+        mark = f"{facts.replid}:{facts.offset}/"
+        place, done = _parse(after, mark)
         target = await self._aim()
         walker = Walker(
             target_version=target.rdb_version,
@@ -225,24 +230,24 @@ class RedisSource:
                     size = at.offset - before.offset
                     skipped = result.expired + result.left_out
                     yield Chunk(
-                        RESP, result.data, result.keys, size, Position(f"{at}#0"), result.commands, skipped
+                        RESP, result.data, result.keys, size, Position(f"{mark}{at}#0"), result.commands, skipped
                     )
                 case Functions():
                     at = result.place
                     load = pack("FUNCTION", "LOAD", "REPLACE", result.code)
-                    yield Chunk(RESP, load, 0, at.offset - before.offset, Position(f"{at}#0"), 1)
+                    yield Chunk(RESP, load, 0, at.offset - before.offset, Position(f"{mark}{at}#0"), 1)
                 case Big():
                     choice = pack("SELECT", result.database)
                     for piece in walker.pieces(done):
                         if piece is None:
                             await feeder.feed()
                             continue
-                        here = Position(f"{result.place}#{piece.number + 1}")
+                        here = Position(f"{mark}{result.place}#{piece.number + 1}")
                         yield Chunk(RESP, choice + piece.data, 0, 0, here, piece.commands + 1)
                     at = walker.place
-                    yield Chunk(RESP, b"", 1, at.offset - before.offset, Position(f"{at}#0"))
+                    yield Chunk(RESP, b"", 1, at.offset - before.offset, Position(f"{mark}{at}#0"))
                 case End():
-                    yield Chunk(RESP, b"", 0, 0, Position(f"{result.place}#0"))
+                    yield Chunk(RESP, b"", 0, 0, Position(f"{mark}{result.place}#0"))
                     return
             done = 0
 
@@ -293,9 +298,14 @@ class Feeder:
             await self._dump.grown()
 
 
-def _parse(after: Position | None) -> tuple[Place, int]:
-    """A place in the dump, and how many pieces of the large value there are done."""
+def _parse(after: Position | None, mark: str) -> tuple[Place, int]:
+    """A place in the data set with this mark, and how many pieces of the large value there are done.
+
+    Raises StartAgain where the target was set back to a time when it took another data set.
+    """
     if after is None:
         return Place(), 0
-    place, _, pieces = after.partition("#")
+    if not after.startswith(mark):
+        raise StartAgain("The target's position is one in another data set than the one that is here")
+    place, _, pieces = after.removeprefix(mark).partition("#")
     return Place.parse(place), int(pieces or 0)

@@ -21,6 +21,8 @@ _IDENTITY = "identity.json"
 _SUFFIX = ".spool"
 _MARK_BYTES = 1 << 16
 SEGMENT_BYTES = 64 << 20
+MOST_NAMES = 100
+"""Former names of the history that are remembered: each failover of the source adds one."""
 
 
 class SpoolFull(Retryable):
@@ -58,6 +60,8 @@ class Spool:
         self._segment_bytes = min(segment_bytes, max(1, limit_bytes // 8)) if limit_bytes else segment_bytes
         self._segments: list[_Segment] = []
         self._replid = ""
+        self._earlier: list[tuple[str, int]] = []
+        """Names that the history had before, and up to which offset each is right."""
         self._start = self._end = self._synced = self._forgotten = 0
         self._writing: int | None = None
         self._reading: tuple[Path, int] | None = None
@@ -92,6 +96,13 @@ class Spool:
         """The stream offset at which the next ``append`` goes on."""
         return self._end
 
+    def holds(self, offset: int, replid: str) -> bool:
+        """Whether the stream can be read from this offset of this history on, by its name now or one it had."""
+        names = [(self._replid, self._end), *self._earlier]
+        return self._start <= offset <= self._end and any(
+            replid and name == replid and offset <= upto for name, upto in names
+        )
+
     @property
     def size(self) -> int:
         """Bytes that the files take."""
@@ -103,11 +114,13 @@ class Spool:
         """Empty it for a new beginning at an offset of a history."""
         self._empty()
         self._start = self._end = self._synced = self._forgotten = offset
+        self._earlier = []
         self._identify(replid)
         self.wake()
 
     def rename(self, replid: str) -> None:
         """The history goes by a new name from here on; the stream goes on."""
+        self._earlier = [*self._earlier, (self._replid, self._end)][-MOST_NAMES:]
         self._identify(replid)
 
     def append(self, offset: int, data: bytes, at_ms: int) -> None:
@@ -186,7 +199,7 @@ class Spool:
         self._empty()
         (self._folder / _IDENTITY).unlink(missing_ok=True)
         self._start = self._end = self._synced = self._forgotten = 0
-        self._replid = ""
+        self._replid, self._earlier = "", []
         self.wake()
 
     # Inside: writing
@@ -290,7 +303,8 @@ class Spool:
         partial = path.with_suffix(".partial")
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(handle, json.dumps({"replid": replid, "start": self._start}).encode())
+            facts = {"replid": replid, "start": self._start, "earlier": self._earlier}
+            os.write(handle, json.dumps(facts).encode())
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -307,6 +321,7 @@ class Spool:
         try:
             known = json.loads(path.read_bytes())
             self._replid, self._start = str(known["replid"]), int(known["start"])
+            self._earlier = [(str(name), int(upto)) for name, upto in known.get("earlier", [])]
         except (ValueError, KeyError, TypeError) as error:
             raise BadData(f"{path} is damaged at byte 0") from error
         starts = [int(segment.stem) for segment in segments]
