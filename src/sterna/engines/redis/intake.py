@@ -199,6 +199,8 @@ class Intake:
         try:
             while True:
                 data = await connection.read(READ_SIZE, timeout=QUIET_S)
+                if alive.done():
+                    alive.result()  # the disk refused to keep what was written
                 await self._keep(data)
         finally:
             alive.cancel()

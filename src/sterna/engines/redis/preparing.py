@@ -10,6 +10,7 @@ from sterna.core.event import Level
 from sterna.core.plan import Conflict, Mode, Plan
 from sterna.core.ports import Teller
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
+from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.names import CHECKPOINT_PREFIX, HOLD_MS, printable, released
 from sterna.engines.redis.wire.rewrite import MOST_DATABASES
@@ -83,9 +84,11 @@ class Preparing:
 
     async def sweep(self, all_ours: bool, transact: Transact) -> None:
         """After a repeated copy: take away what an earlier one wrote and this data set does not have."""
-        index = KeyIndex(self._folder / "keys.db")
+        with on_disk("The keys of the data set cannot be kept"):
+            index = KeyIndex(self._folder / "keys.db")
         try:
-            index.add(self._dumped())
+            with on_disk("The keys of the data set cannot be kept"):
+                index.add(self._dumped())
             async with await Connection.open(self._plan.target) as target:
                 stale = 0
                 for database in await used(target, self._mapping):
@@ -112,7 +115,7 @@ class Preparing:
             return  # nothing was held
         async with await Connection.open(self._plan.target) as target:
             for database in await expiring(target, self._mapping):
-                async for page in pages(target, database):
+                async for page in pages(target, database, others_alone=False):
                     held = [
                         (key, released(at))
                         for key, at in zip(page, await expiries(target, page), strict=True)
@@ -135,10 +138,11 @@ class ForeignKeys:
 
     def save(self, keys: Iterable[tuple[int, bytes]]) -> None:
         partial = self._file.with_suffix(".tmp")
-        with partial.open("wb") as file:
-            for database, key in keys:
-                file.write(database.to_bytes(4, "big") + len(key).to_bytes(4, "big") + key)
-        partial.replace(self._file)
+        with on_disk("The keys of the target cannot be kept"):
+            with partial.open("wb") as file:
+                for database, key in keys:
+                    file.write(database.to_bytes(4, "big") + len(key).to_bytes(4, "big") + key)
+            partial.replace(self._file)
 
     def load(self) -> frozenset[tuple[int, bytes]]:
         """Raises NeedsOperator where the list is gone: without it keys of others would be overwritten."""
@@ -240,12 +244,14 @@ async def own_keys(connection: Connection) -> list[bytes]:
             return keys
 
 
-async def pages(connection: Connection, database: int, count: int = PAGE) -> AsyncIterator[list[bytes]]:
-    """All keys of a database but Sterna's own, page by page. A key may come twice."""
+async def pages(
+    connection: Connection, database: int, count: int = PAGE, *, others_alone: bool = True
+) -> AsyncIterator[list[bytes]]:
+    """All keys of a database by pages, but for those that are, or look like, Sterna's own. One may come twice."""
     cursor = b"0"
     while True:
         _, (cursor, page) = await many(connection, [("SELECT", database), ("SCAN", cursor, "COUNT", count)])
-        if keys := [key for key in page if not key.startswith(CHECKPOINT_PREFIX)]:
+        if keys := [key for key in page if not (others_alone and key.startswith(CHECKPOINT_PREFIX))]:
             yield keys
         if cursor == b"0":
             return

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from sterna.core.change import Batch, Chunk, Command, Format, Name, Part, Position
-from sterna.core.errors import PositionGone, Retryable, StartAgain, Trouble
+from sterna.core.errors import BadData, PositionGone, Retryable, StartAgain, Trouble
 from sterna.core.event import Level
 from sterna.core.plan import Mode, Plan, Resume
 from sterna.core.ports import Log, Teller
@@ -91,7 +91,7 @@ class RedisLog:
                     self._changed = at.offset
                 yield Batch(changes, at.text(), piece.read_at_ms, piece.consumed)
                 continue
-            if found := self._spool.read(fed, BATCH_BYTES):
+            if found := await self._read(fed, at):
                 transformer.feed(*found)
                 fed += len(found[0])
                 continue
@@ -102,6 +102,17 @@ class RedisLog:
                     await self._spool.wait(fed)
             except TimeoutError:
                 yield Batch([], at.text())
+
+    async def _read(self, offset: int, at: StreamPosition) -> tuple[bytes, int] | None:
+        """Some of the stream. What the disk has damaged is asked for again: the next run begins with that."""
+        try:
+            return self._spool.read(offset, BATCH_BYTES)
+        except BadData as error:
+            await self._intake.stop()
+            self._spool.reset(at.offset, at.replid or self._spool.replid)
+            message = f"{error.message}. It is thrown away, and the stream is fetched from the source again"
+            self._tell(Level.WARN, "redis.spool.damaged", message)
+            raise Retryable(message) from error
 
     def _command(self, piece: Piece) -> Command:
         """The piece's commands; a SWAPDB takes our checkpoint along, so the one that was moved is taken away."""

@@ -5,7 +5,6 @@ crash the stream goes on from the last frame that is whole; a source sends the r
 """
 
 import asyncio
-import errno
 import json
 import os
 from bisect import bisect_right
@@ -13,10 +12,10 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from sterna.core.errors import BadData, Retryable
+from sterna.core.errors import BadData, DiskFull, Retryable
+from sterna.engines.redis.disk import FULL, on_disk
 from sterna.engines.redis.frames import HEAD_BYTES, MOST_FRAME, Frame, framed, read_frame, sound_end
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _IDENTITY = "identity.json"
 _SUFFIX = ".spool"
 _MARK_BYTES = 1 << 16
@@ -133,14 +132,16 @@ class Spool:
             raise ValueError(f"the spool ends at {self._end}, not at {offset}")
         if not data:
             return
-        self._make_room(len(data) + -(-len(data) // MOST_FRAME) * HEAD_BYTES)
         try:
+            self._make_room(len(data) + -(-len(data) // MOST_FRAME) * HEAD_BYTES)
             segment = self._segment()
             self._write(segment, framed(offset, data, at_ms, self._synced))
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise SpoolFull(f"The disk that holds the spool is full: {error.strerror}") from error
             raise
+        except DiskFull as error:
+            raise SpoolFull(error.message) from error
         self._note(segment, len(data))
         self.wake()
 
@@ -300,16 +301,17 @@ class Spool:
     def _identify(self, replid: str) -> None:
         """Remember what the stream is, by a file that is replaced whole."""
         path = self._folder / _IDENTITY
-        partial = path.with_suffix(".partial")
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            facts = {"replid": replid, "start": self._start, "earlier": self._earlier}
-            os.write(handle, json.dumps(facts).encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        partial.replace(path)
-        _sync_folder(self._folder)
+        with on_disk("The name of the stream cannot be kept"):
+            partial = path.with_suffix(".partial")
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                facts = {"replid": replid, "start": self._start, "earlier": self._earlier}
+                os.write(handle, json.dumps(facts).encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            partial.replace(path)
+            _sync_folder(self._folder)
         self._replid = replid
 
     def _recover(self) -> None:
