@@ -68,8 +68,8 @@ class Runner:
             return
         try:
             await self._live(ledger, untouched=before.phase is Phase.DRAFT)
-        except Fenced:
-            await self._fenced(ledger)
+        except Fenced as fenced:
+            await self._fenced(ledger, fenced)
         except Trouble as trouble:
             await self._fail(ledger, trouble.failure())
         except Exception as error:
@@ -272,11 +272,11 @@ class Runner:
         if job.wished and job.wish in wishes:
             await self.store.answer(self.job_id, job.asked)
 
-    async def _fenced(self, ledger: Ledger) -> None:
+    async def _fenced(self, ledger: Ledger, fenced: Fenced) -> None:
         """Overtaken by a later run: be quiet. If no later run is known here, somebody else has the target."""
         job = await self.store.job(self.job_id)
         if job.epoch == ledger.job.epoch:
-            await self._fail(ledger, Fenced().failure())
+            await self._fail(ledger, fenced.failure())
 
     def _room(self, ledger: Ledger) -> Room:
         return Room(self.job_id, ledger.job.epoch, self.folder, self.spool_limit)

@@ -14,6 +14,9 @@ Argument = bytes | str | int | float
 Reply = Any  # a reply is bytes, int, None, a nested list of these, or a ReplyError: the protocol is untyped
 
 READ_SIZE = 1 << 20
+ANSWER_S = 60.0
+"""A server that sends nothing for so long while an answer is due is taken for gone."""
+CONNECT_S = 10.0
 
 _pack: Any = hiredis.pack_command  # its stub is narrower than what it takes
 
@@ -85,8 +88,8 @@ class Connection:
         *,
         address: tuple[str, int] | None = None,
         database: int = 0,
-        timeout: float = 60.0,
-        connect_timeout: float = 10.0,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
     ) -> "Connection":
         """Connect and log in. Raises Unreachable, AccessDenied, ServerBusy."""
         host, port = address or endpoint.addresses[0]
@@ -96,13 +99,13 @@ class Connection:
         except (OSError, ssl.SSLError) as error:
             raise AccessDenied(f"{where}: the TLS files cannot be used: {error}") from error
         try:
-            async with asyncio.timeout(connect_timeout):
+            async with asyncio.timeout(connect_timeout or CONNECT_S):
                 reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=READ_SIZE)
         except ssl.SSLCertVerificationError as error:
             raise AccessDenied(f"{where}: certificate not accepted: {error.verify_message}") from error
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{where}: {_reason(error)}") from error
-        connection = cls(reader, writer, where, timeout)
+        connection = cls(reader, writer, where, timeout or ANSWER_S)
         try:
             await connection._log_in(endpoint, database)
         except BaseException:

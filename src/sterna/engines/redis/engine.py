@@ -90,7 +90,9 @@ async def _sink(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Sink]:
     with on_disk("Nothing can be kept"):
         room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mapping = Databases.of(plan.selection)
-    preparing = Preparing(plan, mapping, room.folder, _dumped(room.folder, mapping), tell)
+    preparing = Preparing(
+        plan, mapping, room.folder, _dumped(room.folder, mapping), checkpoint_key(room.job_id), tell
+    )
     async with await Connection.open(plan.target) as connection:
         yield RedisSink(connection, room, preparing, tell)
 

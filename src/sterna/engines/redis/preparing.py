@@ -3,12 +3,14 @@
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from sterna.core.errors import KeyConflict, NeedsOperator, Trouble, Unsupported
+from sterna.core.errors import BadData, KeyConflict, NeedsOperator, Trouble, Unsupported
 from sterna.core.event import Level
 from sterna.core.plan import Conflict, Mode, Plan
 from sterna.core.ports import Teller
+from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
 from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.mapping import Mapping
@@ -32,8 +34,10 @@ class Preparing:
         mapping: Mapping,
         folder: Path,
         dumped: Callable[[], Iterable[tuple[int, bytes]]],
+        key: bytes,
         tell: Teller,
     ) -> None:
+        self._key = key
         self._plan = plan
         self._mapping = mapping
         self._foreign = ForeignKeys(folder)
@@ -44,8 +48,9 @@ class Preparing:
     async def look(self) -> bool:
         """Before the first copy: whether the target is empty. Raises KeyConflict if the policy says so."""
         async with await Connection.open(self._plan.target) as target:
+            shared = await self._share(target)
             databases = await used(target, self._mapping)
-            empty = not any(databases.values())
+            empty = not shared and not any(databases.values())
             match self._plan.conflict:
                 case Conflict.STOP if not empty:
                     await self._refuse_shared(target, databases)
@@ -54,6 +59,30 @@ class Preparing:
                 case _:
                     pass
         return empty
+
+    async def _share(self, target: Connection) -> bool:
+        """Tell the other jobs that write here that not all is theirs any more. Whether there are any."""
+        found = False
+        await call(target, "SELECT", 0)
+        async for page in matching(target, CHECKPOINT_PREFIX + b"*"):
+            for key in page:
+                found |= key != self._key and await self._mark(target, key)
+        return found
+
+    async def _mark(self, target: Connection, key: bytes) -> bool:
+        """Note in a checkpoint that its target is shared. False: it is gone, or a user's key named like one."""
+        while True:
+            _, text = await target.pipeline([("WATCH", key), ("GET", key)])
+            try:
+                there = Checkpoint.decode(text, key) if isinstance(text, bytes) else None
+            except BadData:
+                there = None
+            if there is None or there.shared:
+                await call(target, "UNWATCH")
+                return there is not None
+            marked = replace(there, shared=True).encode()
+            if (await many(target, [("MULTI",), ("SET", key, marked), ("EXEC",)]))[-1] is not None:
+                return True
 
     async def _refuse_shared(self, target: Connection, databases: Iterable[int]) -> None:
         async with await Connection.open(self._plan.source) as source:
@@ -105,7 +134,7 @@ class Preparing:
         elif stale:
             message = (
                 f"The target has {stale} keys that the source does not have. It was not empty at the start, "
-                "so they are left: compare to see them"
+                "or another job writes there too, so they are left: compare to see them"
             )
             self._tell(Level.WARN, "redis.left", message, keys=str(stale))
 
@@ -235,13 +264,17 @@ async def own_keys(connection: Connection) -> list[bytes]:
     """Checkpoint keys in the selected database: looked for by name only where there are few keys."""
     if await call(connection, "DBSIZE") > PAGE:
         return []
-    keys: list[bytes] = []
+    return [key async for page in matching(connection, CHECKPOINT_PREFIX + b"*") for key in page]
+
+
+async def matching(connection: Connection, pattern: bytes) -> AsyncIterator[list[bytes]]:
+    """The keys of the selected database that match, by pages."""
     cursor = b"0"
     while True:
-        cursor, page = await call(connection, "SCAN", cursor, "MATCH", CHECKPOINT_PREFIX + b"*", "COUNT", PAGE)
-        keys += page
+        cursor, page = await call(connection, "SCAN", cursor, "MATCH", pattern, "COUNT", 10 * PAGE)
+        yield page
         if cursor == b"0":
-            return keys
+            return
 
 
 async def pages(

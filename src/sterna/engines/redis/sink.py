@@ -22,6 +22,7 @@ from sterna.engines.redis.preparing import Preparing
 _MULTI = pack("MULTI")
 _EXEC = pack("EXEC")
 _SELECT_0 = pack("SELECT", 0)
+GONE = "The job's checkpoint on the target is gone: the target was emptied, or another run has ended the job"
 QUIET_SAVE_S = 1.0
 """How often a position without changes is saved on the target."""
 
@@ -69,7 +70,7 @@ class RedisSink:
         """Make ready for a copy from the beginning: look for conflicts once, and forget where the last one was."""
         old = self._state
         was_empty = old.was_empty if old.copies else await self._preparing.look()
-        await self._transact(b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty))
+        await self._transact(b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty, old.shared))
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         assert isinstance(chunk.data, bytes), "only commands were offered"
@@ -89,20 +90,21 @@ class RedisSink:
     async def copied(self, anchor: Position) -> None:
         """Take away what an earlier copy left and this one does not have; then changes follow."""
         if self._state.copies > 1:
-            await self._preparing.sweep(self._state.was_empty, self._transact_commands)
+            await self._preparing.sweep(self._state.all_ours, self._transact_commands)
         await self._transact(b"", 0, self._state.at("follow", anchor))
 
     async def finish(self) -> None:
         """Give all keys their true expiry, and take the checkpoint away."""
         await self._preparing.release(self._transact_commands)
-        _, found = await self._pipeline([("WATCH", self._key), ("GET", self._key)])
-        if found is None:
-            return
-        if Checkpoint.decode(found, self._key).epoch != self._room.epoch:
-            raise Fenced
-        *_, done = await self._pipeline([("MULTI",), ("DEL", self._key), ("EXEC",)])
-        if done is None:
-            raise Fenced
+        while True:
+            _, found = await self._pipeline([("WATCH", self._key), ("GET", self._key)])
+            if found is None:
+                return
+            if Checkpoint.decode(found, self._key).epoch != self._room.epoch:
+                raise Fenced
+            *_, done = await self._pipeline([("MULTI",), ("DEL", self._key), ("EXEC",)])
+            if done is not None:
+                return
 
     async def rows(self) -> int:
         return await self._preparing.rows()
@@ -116,6 +118,11 @@ class RedisSink:
         """Send commands and the new checkpoint; returns once the target has carried out all of it or none."""
         if self._broken:
             raise self._broken
+        while not await self._carried_out(data, count, replace(state, shared=self._state.shared)):
+            self._state = replace(self._state, shared=True)
+
+    async def _carried_out(self, data: bytes, count: int, state: Checkpoint) -> bool:
+        """One try. False: nothing was done, since another job has just said that it shares the target."""
         saved = state.encode()
         ending = _SELECT_0 + pack("SET", self._key, saved) + _EXEC + self._watch
         try:
@@ -128,11 +135,22 @@ class RedisSink:
         self._refuse(queued, data)
         if isinstance(done, ReplyError):
             raise trouble(done, self._connection.where) or ApplyFailed(f"{self._connection.where}: {done}")
+        if done is None and self._is_shared_now(found):
+            return False
         if done is None or isinstance(watch, ReplyError) or found != saved:
-            self._broken = Fenced()
+            self._broken = Fenced() if found is not None else Fenced(GONE)
             raise self._broken
         self._state = state
         self._check(done, data)
+        return True
+
+    def _is_shared_now(self, found: Reply) -> bool:
+        """Whether the checkpoint is as we left it, but for another job's word that it has come too."""
+        return (
+            isinstance(found, bytes)
+            and not self._state.shared
+            and found == replace(self._state, shared=True).encode()
+        )
 
     def _refuse(self, queued: Sequence[Reply], data: bytes) -> None:
         """An error before EXEC: the target has carried out nothing."""
