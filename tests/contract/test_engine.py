@@ -235,7 +235,9 @@ async def test_a_position_that_is_gone_is_found_before_anything_is_changed(bench
         anchor = await copied(bench, source, sink)
         assert source.log
         await source.log.resume(anchor)
-        bench.lose_log()
+    bench.lose_log()
+    async with source_of(bench, tmp_path) as source:
+        assert source.log
         with pytest.raises(PositionGone):
             await source.log.resume(anchor)
         with pytest.raises(PositionGone):

@@ -38,6 +38,7 @@ class Move:
         self.desk = Desk(self.store, {"redis": self.engine})
         self.folder = folder
         self.spool_limit = 0
+        self.tempo = QUICK
         self.task: asyncio.Task[None] | None = None
         self.runner: Runner | None = None
         self.job: Job
@@ -50,7 +51,9 @@ class Move:
 
     def go(self) -> None:
         """Another run of the job begins."""
-        self.runner = Runner(self.store, {"redis": self.engine}, self.job.id, self.folder, self.spool_limit, QUICK)
+        self.runner = Runner(
+            self.store, {"redis": self.engine}, self.job.id, self.folder, self.spool_limit, self.tempo
+        )
         self.task = asyncio.create_task(self.runner.run())
 
     async def again(self) -> None:

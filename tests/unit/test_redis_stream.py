@@ -485,3 +485,47 @@ def count_looks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
 
     monkeypatch.setattr(resp, "_length", counted)
     return lambda: looks[0]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_database_that_the_target_has_not_stops_the_stream_before_anything_goes_astray(
+    native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not native:
+        monkeypatch.setattr(module, "_native", None)
+    before = lines("SET a 1", "SELECT 15", "SET b 1")
+    transformer = Transformer(Rules(count=16), database=0)
+    transformer.feed(before + lines("SELECT 16", "SET astray 1"), NOW)
+    piece = transformer.take(1 << 30, 1 << 30)
+    assert (piece.consumed, piece.database) == (len(before), 15)
+    with pytest.raises(Unsupported, match=f"Database 16 .* at byte {len(before)} .* the target has 16"):
+        transformer.take(1 << 30, 1 << 30)
+
+
+@pytest.mark.parametrize("text", ["SWAPDB 0 16", "MOVE a 16", "COPY a b DB 16", "SELECT 16"])
+def test_no_command_leads_to_a_database_that_the_target_has_not(text: str) -> None:
+    transformer = Transformer(Rules(count=16), database=0)
+    transformer.feed(line(text), NOW)
+    with pytest.raises(Unsupported, match="Database 16"):
+        transformer.take(1 << 30, 1 << 30)
+
+
+def test_a_mapped_database_counts_by_where_it_goes() -> None:
+    rules = Rules(databases={900: 3, 901: 16}, count=16)
+    assert sent("SELECT 900", "SET a 1", rules=rules) == ["SET a 1"]
+    assert sent("SELECT 5", "SET a 1", rules=rules) == []
+    for database in (901, 1 << 16):
+        transformer = Transformer(rules, database=900)
+        transformer.feed(line(f"SELECT {database}"), NOW)
+        with pytest.raises(Unsupported, match=f"Database {database}"):
+            transformer.take(1 << 30, 1 << 30)
+
+
+def test_emptying_all_databases_passes_over_those_that_the_target_has_not() -> None:
+    rules = Rules(databases={0: 0, 1: 1, 2: 2}, flush=True, count=2)
+    assert words(all_of(line("FLUSHALL"), rules, database=0).data) == [
+        "SELECT 0",
+        "FLUSHDB",
+        "SELECT 1",
+        "FLUSHDB",
+    ]

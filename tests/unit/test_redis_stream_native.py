@@ -30,8 +30,8 @@ plain = st.sampled_from(
 options = st.sampled_from([b"EX", b"px", b"PXAT", b"exat", b"NX", b"XX", b"GET", b"KEEPTTL", b"IFEQ", b"ABSTTL"])
 names = st.sampled_from(
     b"SET set Set SETEX psetex EXPIRE pexpire EXPIREAT PEXPIREAT INCR incr LPUSH UNKNOWN.THING RESTORE GETEX"
-    b" HEXPIRE HSETEX MSETEX PUBLISH script FUNCTION PING replconf FLUSHALL flushdb SWAPDB MOVE COPY"
-    b" DEL SETRANGE".split()
+    b" HEXPIRE HSETEX MSETEX PUBLISH script FUNCTION PING replconf FLUSHALL flushdb SWAPDB MOVE COPY DEL"
+    b" SETRANGE".split()
 )
 generic = st.tuples(names, st.lists(st.one_of(plain, numbers, options), max_size=5)).map(
     lambda it: [it[0], *it[1]]
@@ -42,7 +42,7 @@ sets = st.tuples(plain, st.lists(st.one_of(options, numbers), max_size=6)).map(
 timed = st.tuples(
     st.sampled_from([b"EXPIRE", b"PEXPIRE", b"expireat", b"PEXPIREAT", b"SETEX", b"PSETEX"]), numbers, plain
 ).map(lambda it: [it[0], b"k", it[1], it[2]])
-selects = st.integers(0, 3).map(lambda number: [b"SELECT", b"%d" % number])
+selects = st.sampled_from([0, 1, 2, 3, 4, 17, 1 << 16]).map(lambda number: [b"SELECT", b"%d" % number])
 single = st.one_of(generic, sets, timed, selects).map(lambda words: command(*words))
 transactions = st.lists(single, max_size=5).map(lambda them: command(b"MULTI") + b"".join(them) + command(b"exec"))
 noise = st.sampled_from(
@@ -55,15 +55,16 @@ rules = st.builds(
     databases=st.one_of(st.none(), st.dictionaries(st.integers(0, 3), st.integers(0, 5))),
     hold_ms=st.sampled_from([0, 10**11, 1 << 52]),
     flush=st.booleans(),
+    count=st.sampled_from([1, 3, 16]),
 )
 
 
 def outcome(data: bytes, how: Rules, cuts: list[int], limits: tuple[int, int], *, database: int) -> list[object]:
     """Every piece, and the error at the end if there is one."""
-    transformer = Transformer(how, database=database)
     found: list[object] = []
     borders = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     try:
+        transformer = Transformer(how, database=database)
         for number, (start, end) in enumerate(pairwise(borders)):
             transformer.feed(data[start:end], NOW + number)
             while (piece := transformer.take(*limits)).consumed:
@@ -114,9 +115,9 @@ def test_both_say_the_same_about_any_bytes(data: bytes, lead: bytes) -> None:
 def test_the_compiled_loop_refuses_values_that_cannot_be() -> None:
     loop = compiled("_stream")
     assert loop is not None
-    good = [b"abc", 0, 0, 3, 3, 1, 1, False, None, 0, 0, 0, 0, 0, 0, 0]
-    for place, value in ((2, -1), (2, 4), (8, []), (13, -1), (13, (1 << 52) + 1), (12, -1), (14, -1)):
+    good = [b"abc", 0, 0, 3, 3, 1, 1, False, None, 0, 0, 0, 0, 0, 16, 0, 0]
+    for place, value in ((2, -1), (2, 4), (8, []), (13, -1), (13, (1 << 52) + 1), (12, -1), (15, -1)):
         with pytest.raises(ValueError, match="cannot be"):
             loop.scan(*good[:place], value, *good[place + 1 :])
     with pytest.raises(ValueError, match="cannot be"):
-        loop.scan(*good[:14], 1, 4)
+        loop.scan(*good[:15], 1, 4)

@@ -72,7 +72,10 @@ class Log(Protocol):
 
 
 class Source(Protocol):
-    """Reads what exists. Opened by ``Engine.source``; closing it leaves nothing running."""
+    """Reads what exists. Opened by ``Engine.source``; closing it leaves nothing running.
+
+    After a Retryable, its own or the target's, all of it may be called anew.
+    """
 
     @property
     def log(self) -> Log | None:

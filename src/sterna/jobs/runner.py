@@ -22,6 +22,7 @@ from sterna.core.plan import Mode, Plan, Resume
 from sterna.core.ports import Engine, JobStore, Room, Sink, Source
 from sterna.flow.pacing import Limit
 from sterna.flow.progress import Meter
+from sterna.jobs.held import Held
 from sterna.jobs.ledger import Ledger
 from sterna.jobs.steps import Anchor, Copy, Finish, Follow, Precheck, Prepare, Step
 from sterna.jobs.tempo import Backoff, Tempo
@@ -76,8 +77,8 @@ class Runner:
             return
         try:
             await self._live(ledger, untouched=before.phase is Phase.DRAFT)
-        except Fenced:
-            await self._fenced(ledger)
+        except Fenced as fenced:
+            await self._fenced(ledger, fenced)
         except Trouble as trouble:
             await self._fail(ledger, trouble.failure())
         except Exception as error:
@@ -142,20 +143,28 @@ class Runner:
         """Walk the steps, through all passing faults. True: everything was moved. False: a stop was asked for."""
         backoff = Backoff(self.tempo, self.clock)
         checked = ledger.phase is not Phase.PREPARE
-        while not ledger.stop.is_set():
-            try:
-                if not checked:
-                    checked = await self._politely(self._check(ledger, engine, plan), ledger)
-                elif await self._politely(self._session(ledger, engine, plan), ledger):
-                    return True
-            except PositionGone as gone:
-                if plan.resume is Resume.MANUAL:
-                    raise
-                await self._again(ledger, gone, backoff)
-            except StartAgain as again:
-                await self._again(ledger, again, backoff)
-            except Retryable as trouble:
-                await self._retry(ledger, trouble, backoff)
+        room = self._room(ledger)
+        held = Held(lambda: engine.source(plan, room, ledger.tell), self.tempo, self.clock)
+        try:
+            while not ledger.stop.is_set():
+                try:
+                    if not checked:
+                        checked = await self._politely(self._check(ledger, engine, plan), ledger)
+                    elif await self._politely(self._session(ledger, engine, plan, held), ledger):
+                        return True
+                except PositionGone as gone:
+                    if plan.resume is Resume.MANUAL:
+                        raise
+                    await held.close()
+                    await self._again(ledger, gone, backoff)
+                except StartAgain as again:
+                    await held.close()
+                    await self._again(ledger, again, backoff)
+                except Retryable as trouble:
+                    await held.over_a_fault()
+                    await self._retry(ledger, trouble, backoff)
+        finally:
+            await held.close()
         return False
 
     async def _check(self, ledger: Ledger, engine: Engine, plan: Plan) -> bool:
@@ -163,18 +172,17 @@ class Runner:
         await Precheck(engine.checks(plan), self.sleep).run(ledger)
         return True
 
-    async def _session(self, ledger: Ledger, engine: Engine, plan: Plan) -> bool:
+    async def _session(self, ledger: Ledger, engine: Engine, plan: Plan, held: Held) -> bool:
         """Open both sides and walk the steps that are left. True: to the end."""
-        room = self._room(ledger)
-        async with engine.sink(plan, room, ledger.tell) as sink:
+        async with engine.sink(plan, self._room(ledger), ledger.tell) as sink:
             await sink.claim()
-            async with engine.source(plan, room, ledger.tell) as source:
-                for step in await self._steps(ledger, plan, source, sink):
-                    if ledger.stop.is_set():
-                        return False
-                    await ledger.enter(step.phase)
-                    await step.run(ledger)
-                    await ledger.flush()
+            source = await held.source()
+            for step in await self._steps(ledger, plan, source, sink):
+                if ledger.stop.is_set():
+                    return False
+                await ledger.enter(step.phase)
+                await step.run(ledger)
+                await ledger.flush()
         return not ledger.stop.is_set()
 
     async def _steps(self, ledger: Ledger, plan: Plan, source: Source, sink: Sink) -> Sequence[Step]:
@@ -273,11 +281,11 @@ class Runner:
         if job.wished and job.wish in wishes:
             await self.store.answer(self.job_id, job.asked)
 
-    async def _fenced(self, ledger: Ledger) -> None:
+    async def _fenced(self, ledger: Ledger, fenced: Fenced) -> None:
         """Overtaken by a later run: be quiet. If no later run is known here, somebody else has the target."""
         job = await self.store.job(self.job_id)
         if job.epoch == ledger.job.epoch:
-            await self._fail(ledger, Fenced().failure())
+            await self._fail(ledger, fenced.failure())
 
     def _room(self, ledger: Ledger) -> Room:
         return Room(self.job_id, ledger.job.epoch, self.folder, self.spool_limit)

@@ -9,9 +9,7 @@ from sterna.engines.redis.connection import Connection, ReplyError, info
 from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.names import HOLD_MS
 from sterna.engines.redis.preparing import ForeignKeys, call
-
-MOST_DATABASES = 1 << 16
-MOST_SOURCE_DATABASES = 4096
+from sterna.engines.redis.wire.rewrite import MOST_DATABASES
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Aim:
         """Every source database with its target; None where all keep their number."""
         if self.mapping.identity:
             return None
-        pairs = ((source, self.mapping.target_of(source)) for source in range(MOST_SOURCE_DATABASES))
+        pairs = ((source, self.mapping.target_of(source)) for source in range(MOST_DATABASES))
         return {source: target for source, target in pairs if target is not None}
 
     def of(self, source: int) -> int | None:

@@ -20,13 +20,26 @@ class Checkpoint:
     copies: int = 0
     """How many copies were begun: after the first, keys of ours may be on the target."""
     was_empty: bool = False
-    """The target held nothing before the first copy, so all that it holds is ours."""
+    """The target held nothing before the first copy."""
+    shared: bool = False
+    """Another job has come to the same target. It says so here itself, once, and changes nothing else."""
+
+    @property
+    def all_ours(self) -> bool:
+        """Whether everything that the target holds was brought by this job."""
+        return self.was_empty and not self.shared
 
     def at(self, lane: str, position: Position) -> "Checkpoint":
         return replace(self, lanes={**self.lanes, lane: position})
 
     def encode(self) -> bytes:
-        facts = {"epoch": self.epoch, "copies": self.copies, "empty": self.was_empty, "lanes": dict(self.lanes)}
+        facts: dict[str, object] = {
+            "epoch": self.epoch,
+            "copies": self.copies,
+            "empty": self.was_empty,
+            "shared": self.shared,
+        }
+        facts["lanes"] = dict(self.lanes)
         return json.dumps(facts, separators=(",", ":")).encode()
 
     @classmethod
@@ -34,7 +47,8 @@ class Checkpoint:
         try:
             facts = json.loads(text)
             lanes = {str(lane): Position(str(at)) for lane, at in facts["lanes"].items()}
-            return cls(int(facts["epoch"]), lanes, int(facts["copies"]), bool(facts["empty"]))
+            shared = bool(facts.get("shared"))
+            return cls(int(facts["epoch"]), lanes, int(facts["copies"]), bool(facts["empty"]), shared)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadData(
                 f"The key {key.decode()} on the target is not a checkpoint of Sterna's",

@@ -15,6 +15,9 @@ Argument = bytes | str | int | float
 Reply = Any  # a reply is bytes, int, None, a nested list of these, or a ReplyError: the protocol is untyped
 
 READ_SIZE = 1 << 20
+ANSWER_S = 60.0
+"""A server that sends nothing for so long while an answer is due is taken for gone."""
+CONNECT_S = 10.0
 
 _pack: Any = hiredis.pack_command  # its stub is narrower than what it takes
 
@@ -36,7 +39,12 @@ class ReplyError(Exception):
 def trouble(error: ReplyError, where: str) -> Retryable | NeedsOperator | None:
     """What a server's error means for a job, or None where that depends on the command."""
     message = f"{where}: {error}"
-    match error.kind:
+    kind = error.kind
+    if kind == "EXECABORT":  # a whole transaction was refused, for the reason that follows
+        kind = str(error).partition(" because of: ")[2].partition(" ")[0]
+    if "max number of clients" in str(error):
+        return ServerBusy(message, hint="Close connections to the server, or raise its maxclients.")
+    match kind:
         case "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED":
             return AccessDenied(message)
         case "OOM":
@@ -81,8 +89,8 @@ class Connection:
         *,
         address: tuple[str, int] | None = None,
         database: int = 0,
-        timeout: float = 60.0,
-        connect_timeout: float = 10.0,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
     ) -> "Connection":
         """Connect and log in. Raises Unreachable, AccessDenied, ServerBusy."""
         host, port = address or endpoint.addresses[0]
@@ -92,13 +100,13 @@ class Connection:
         except (OSError, ssl.SSLError) as error:
             raise AccessDenied(f"{where}: the TLS files cannot be used: {error}") from error
         try:
-            async with asyncio.timeout(connect_timeout):
+            async with asyncio.timeout(connect_timeout or CONNECT_S):
                 reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=READ_SIZE)
         except ssl.SSLCertVerificationError as error:
             raise AccessDenied(f"{where}: certificate not accepted: {error.verify_message}") from error
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{where}: {_reason(error)}") from error
-        connection = cls(reader, writer, where, timeout)
+        connection = cls(reader, writer, where, timeout or ANSWER_S)
         try:
             await connection._log_in(endpoint, database)
         except BaseException:

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from sterna.core.errors import DiskFull
+from sterna.engines.redis.disk import on_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +49,32 @@ class Dump:
         """Forget what was there."""
         self.close()
         self._facts_file.unlink(missing_ok=True)
-        self._writing = os.open(self._file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        with on_disk("The data set cannot be kept"):
+            self._writing = os.open(self._file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
         self.facts, self.written = facts, 0
 
     def append(self, data: bytes) -> None:
         """Raises DiskFull; what was written before stays."""
         assert self._writing is not None, "begin comes first"
         view = memoryview(data)
-        try:
+        with on_disk("The data set cannot be kept"):
             while view:
                 done = os.write(self._writing, view)
                 self.written += done
                 view = view[done:]
-        except OSError as error:
-            raise DiskFull(f"The data set cannot be kept in the job's folder: {error.strerror}") from error
         self._grown.set()
 
     def complete(self) -> None:
         """All is there. From now on a later run can go on from it."""
         assert self.facts is not None
         assert self._writing is not None
-        os.fsync(self._writing)
-        self.facts = replace(self.facts, complete=True, size=self.written)
-        partial = self._facts_file.with_suffix(".tmp")
-        partial.write_text(json.dumps(asdict(self.facts)))
-        partial.replace(self._facts_file)
+        facts = replace(self.facts, complete=True, size=self.written)
+        with on_disk("The data set cannot be kept"):
+            os.fsync(self._writing)
+            partial = self._facts_file.with_suffix(".tmp")
+            partial.write_text(json.dumps(asdict(facts)))
+            partial.replace(self._facts_file)
+        self.facts = facts
         self._grown.set()
 
     def read(self, offset: int, most: int) -> bytes:

@@ -12,6 +12,7 @@ from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import checks
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
+from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.dump import Dump
 from sterna.engines.redis.intake import Intake
 from sterna.engines.redis.mapping import Mapping as Databases
@@ -57,9 +58,10 @@ class RedisEngine:
 
 @asynccontextmanager
 async def _source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
-    room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    spool = _spool(room, tell)
-    dump = Dump(room.folder)
+    with on_disk("Nothing can be kept"):
+        room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spool = _spool(room, tell)
+        dump = Dump(room.folder)
     intake = Intake(plan.source, dump, spool, tell, follow=plan.mode is Mode.INCREMENTAL)
     key, foreign = checkpoint_key(room.job_id), ForeignKeys(room.folder)
     source = RedisSource(plan, Databases.of(plan.selection), intake, spool, dump, foreign, key, tell)
@@ -85,9 +87,12 @@ def _spool(room: Room, tell: Teller) -> Spool:
 
 @asynccontextmanager
 async def _sink(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Sink]:
-    room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with on_disk("Nothing can be kept"):
+        room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     mapping = Databases.of(plan.selection)
-    preparing = Preparing(plan, mapping, room.folder, _dumped(room.folder, mapping), tell)
+    preparing = Preparing(
+        plan, mapping, room.folder, _dumped(room.folder, mapping), checkpoint_key(room.job_id), tell
+    )
     async with await Connection.open(plan.target) as connection:
         yield RedisSink(connection, room, preparing, tell)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from sterna.core.errors import NeedsOperator, PositionGone, Retryable, StartAgain, Trouble
+from sterna.core.errors import BadData, NeedsOperator, PositionGone, Retryable, StartAgain, Trouble
 from sterna.core.event import Level
 from sterna.core.plan import Endpoint
 from sterna.core.ports import Teller
@@ -51,6 +51,11 @@ class Intake:
         """Whether it was begun or attached by this process."""
         return self._task is not None
 
+    def has(self, after: StreamPosition) -> bool:
+        """Whether it is at work, and the stream can be read from this position on."""
+        at_work = self._task is not None and not self._task.done()
+        return at_work and self._spool.holds(after.offset, after.replid)
+
     async def begin(self) -> StreamPosition:
         """Ask for everything, forgetting what was received before; returns where the stream will go on."""
         await self.stop()
@@ -58,7 +63,10 @@ class Intake:
         try:
             keys = await _keys(connection)
             answer = await psync(connection, "?", -1)
-            assert isinstance(answer, FullSync), "we asked for a full sync"
+            if not isinstance(answer, FullSync):
+                raise BadData(
+                    f"{connection.where} answered the wish for its whole data set with a part of its stream"
+                )
             how = await payload(connection)
             self._spool.reset(answer.offset, answer.replid)
             self._dump.begin(DumpFacts(answer.replid, answer.offset, how.size, keys))
@@ -74,7 +82,7 @@ class Intake:
         Raises PositionGone, Unreachable: nothing was changed then.
         """
         await self.stop()
-        if not self._spool.start <= after.offset <= self._spool.end or not self._spool.replid:
+        if not self._spool.holds(after.offset, after.replid):
             self._spool.reset(after.offset, after.replid)
         connection = await self._rejoin()
         self._start(self._stream(connection))
@@ -191,6 +199,8 @@ class Intake:
         try:
             while True:
                 data = await connection.read(READ_SIZE, timeout=QUIET_S)
+                if alive.done():
+                    alive.result()  # the disk refused to keep what was written
                 await self._keep(data)
         finally:
             alive.cancel()

@@ -3,15 +3,19 @@
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from sterna.core.errors import KeyConflict, NeedsOperator, Trouble, Unsupported
+from sterna.core.errors import BadData, KeyConflict, NeedsOperator, Trouble, Unsupported
 from sterna.core.event import Level
 from sterna.core.plan import Conflict, Mode, Plan
 from sterna.core.ports import Teller
+from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
+from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.names import CHECKPOINT_PREFIX, HOLD_MS, printable, released
+from sterna.engines.redis.wire.rewrite import MOST_DATABASES
 
 PAGE = 1000
 """Keys a page of SCAN asks for."""
@@ -30,8 +34,10 @@ class Preparing:
         mapping: Mapping,
         folder: Path,
         dumped: Callable[[], Iterable[tuple[int, bytes]]],
+        key: bytes,
         tell: Teller,
     ) -> None:
+        self._key = key
         self._plan = plan
         self._mapping = mapping
         self._foreign = ForeignKeys(folder)
@@ -42,8 +48,9 @@ class Preparing:
     async def look(self) -> bool:
         """Before the first copy: whether the target is empty. Raises KeyConflict if the policy says so."""
         async with await Connection.open(self._plan.target) as target:
+            shared = await self._share(target)
             databases = await used(target, self._mapping)
-            empty = not any(databases.values())
+            empty = not shared and not any(databases.values())
             match self._plan.conflict:
                 case Conflict.STOP if not empty:
                     await self._refuse_shared(target, databases)
@@ -52,6 +59,30 @@ class Preparing:
                 case _:
                     pass
         return empty
+
+    async def _share(self, target: Connection) -> bool:
+        """Tell the other jobs that write here that not all is theirs any more. Whether there are any."""
+        found = False
+        await call(target, "SELECT", 0)
+        async for page in matching(target, CHECKPOINT_PREFIX + b"*"):
+            for key in page:
+                found |= key != self._key and await self._mark(target, key)
+        return found
+
+    async def _mark(self, target: Connection, key: bytes) -> bool:
+        """Note in a checkpoint that its target is shared. False: it is gone, or a user's key named like one."""
+        while True:
+            _, text = await target.pipeline([("WATCH", key), ("GET", key)])
+            try:
+                there = Checkpoint.decode(text, key) if isinstance(text, bytes) else None
+            except BadData:
+                there = None
+            if there is None or there.shared:
+                await call(target, "UNWATCH")
+                return there is not None
+            marked = replace(there, shared=True).encode()
+            if (await many(target, [("MULTI",), ("SET", key, marked), ("EXEC",)]))[-1] is not None:
+                return True
 
     async def _refuse_shared(self, target: Connection, databases: Iterable[int]) -> None:
         async with await Connection.open(self._plan.source) as source:
@@ -82,9 +113,11 @@ class Preparing:
 
     async def sweep(self, all_ours: bool, transact: Transact) -> None:
         """After a repeated copy: take away what an earlier one wrote and this data set does not have."""
-        index = KeyIndex(self._folder / "keys.db")
+        with on_disk("The keys of the data set cannot be kept"):
+            index = KeyIndex(self._folder / "keys.db")
         try:
-            index.add(self._dumped())
+            with on_disk("The keys of the data set cannot be kept"):
+                index.add(self._dumped())
             async with await Connection.open(self._plan.target) as target:
                 stale = 0
                 for database in await used(target, self._mapping):
@@ -101,7 +134,7 @@ class Preparing:
         elif stale:
             message = (
                 f"The target has {stale} keys that the source does not have. It was not empty at the start, "
-                "so they are left: compare to see them"
+                "or another job writes there too, so they are left: compare to see them"
             )
             self._tell(Level.WARN, "redis.left", message, keys=str(stale))
 
@@ -111,7 +144,7 @@ class Preparing:
             return  # nothing was held
         async with await Connection.open(self._plan.target) as target:
             for database in await expiring(target, self._mapping):
-                async for page in pages(target, database):
+                async for page in pages(target, database, others_alone=False):
                     held = [
                         (key, released(at))
                         for key, at in zip(page, await expiries(target, page), strict=True)
@@ -134,10 +167,11 @@ class ForeignKeys:
 
     def save(self, keys: Iterable[tuple[int, bytes]]) -> None:
         partial = self._file.with_suffix(".tmp")
-        with partial.open("wb") as file:
-            for database, key in keys:
-                file.write(database.to_bytes(4, "big") + len(key).to_bytes(4, "big") + key)
-        partial.replace(self._file)
+        with on_disk("The keys of the target cannot be kept"):
+            with partial.open("wb") as file:
+                for database, key in keys:
+                    file.write(database.to_bytes(4, "big") + len(key).to_bytes(4, "big") + key)
+            partial.replace(self._file)
 
     def load(self) -> frozenset[tuple[int, bytes]]:
         """Raises NeedsOperator where the list is gone: without it keys of others would be overwritten."""
@@ -213,7 +247,7 @@ async def used(connection: Connection, mapping: Mapping | None) -> dict[int, int
         if name.startswith("db") and name[2:].isdigit()
     }
     if mapping is not None and not mapping.identity:
-        targets = {mapping.target_of(database) for database in range(4096)}
+        targets = {mapping.target_of(database) for database in range(MOST_DATABASES)}
         found = {database: count for database, count in found.items() if database in targets}
     if mapping is not None and 0 < found.get(0, 0) <= PAGE:
         found[0] -= len(await own_keys(connection))
@@ -231,21 +265,27 @@ async def expiring(connection: Connection, mapping: Mapping) -> list[int]:
 async def own_keys(connection: Connection) -> list[bytes]:
     """Checkpoint keys."""
     await call(connection, "SELECT", 0)
-    keys: list[bytes] = []
+    return [key async for page in matching(connection, CHECKPOINT_PREFIX + b"*") for key in page]
+
+
+async def matching(connection: Connection, pattern: bytes) -> AsyncIterator[list[bytes]]:
+    """The keys of the selected database that match, by pages."""
     cursor = b"0"
     while True:
-        cursor, page = await call(connection, "SCAN", cursor, "MATCH", CHECKPOINT_PREFIX + b"*", "COUNT", PAGE)
-        keys += page
+        cursor, page = await call(connection, "SCAN", cursor, "MATCH", pattern, "COUNT", 10 * PAGE)
+        yield page
         if cursor == b"0":
-            return keys
+            return
 
 
-async def pages(connection: Connection, database: int, count: int = PAGE) -> AsyncIterator[list[bytes]]:
-    """All keys of a database but Sterna's own, page by page. A key may come twice."""
+async def pages(
+    connection: Connection, database: int, count: int = PAGE, *, others_alone: bool = True
+) -> AsyncIterator[list[bytes]]:
+    """All keys of a database by pages, but for those that are, or look like, Sterna's own. One may come twice."""
     cursor = b"0"
     while True:
         _, (cursor, page) = await many(connection, [("SELECT", database), ("SCAN", cursor, "COUNT", count)])
-        if keys := [key for key in page if not key.startswith(CHECKPOINT_PREFIX)]:
+        if keys := [key for key in page if not (others_alone and key.startswith(CHECKPOINT_PREFIX))]:
             yield keys
         if cursor == b"0":
             return

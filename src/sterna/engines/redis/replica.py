@@ -6,7 +6,7 @@ listening port, so that nobody takes us for a server to connect to.
 
 from dataclasses import dataclass
 
-from sterna.core.errors import AccessDenied, ServerBusy, Unsupported
+from sterna.core.errors import AccessDenied, BadData, ServerBusy, Unsupported
 from sterna.core.plan import Endpoint
 from sterna.engines.redis.connection import Connection, ReplyError, info, trouble
 
@@ -75,18 +75,20 @@ async def psync(connection: Connection, replid: str, offset: int) -> FullSync | 
         line = await connection.line(timeout=120)
     words = line.decode("latin-1").split()
     match words:
-        case ["+FULLRESYNC", found, at]:
+        case ["+FULLRESYNC", found, at] if at.isascii() and at.isdigit() and ":" not in found:
             return FullSync(found, int(at))
         case ["+CONTINUE"]:
             return PartialSync(replid)
-        case ["+CONTINUE", found]:
+        case ["+CONTINUE", found] if ":" not in found:
             return PartialSync(found)
         case _:
             raise _refusal(line.decode("utf-8", "replace"), connection.where)
 
 
 def _refusal(line: str, where: str) -> Exception:
-    error = ReplyError(line.lstrip("-"))
+    if not line.startswith("-"):
+        return BadData(f"{where} answered PSYNC with something else: {line[:100]!r}")
+    error = ReplyError(line[1:])
     if known := trouble(error, where):
         return known
     if "NOMASTERLINK" in line or "not connected" in line:

@@ -23,6 +23,7 @@ from sterna.engines.redis.wire.replies import ReplyError as CommandError
 _MULTI = pack("MULTI")
 _EXEC = pack("EXEC")
 _SELECT_0 = pack("SELECT", 0)
+GONE = "The job's checkpoint on the target is gone: the target was emptied, or another run has ended the job"
 QUIET_SAVE_S = 1.0
 """How often a position without changes is saved on the target."""
 
@@ -70,7 +71,7 @@ class RedisSink:
         """Make ready for a copy from the beginning: look for conflicts once, and forget where the last one was."""
         old = self._state
         was_empty = old.was_empty if old.copies else await self._preparing.look()
-        await self._transact(b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty))
+        await self._transact(b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty, old.shared))
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         assert isinstance(chunk.data, bytes), "only commands were offered"
@@ -90,20 +91,21 @@ class RedisSink:
     async def copied(self, anchor: Position) -> None:
         """Take away what an earlier copy left and this one does not have; then changes follow."""
         if self._state.copies > 1:
-            await self._preparing.sweep(self._state.was_empty, self._transact_commands)
+            await self._preparing.sweep(self._state.all_ours, self._transact_commands)
         await self._transact(b"", 0, self._state.at("follow", anchor))
 
     async def finish(self) -> None:
         """Give all keys their true expiry, and take the checkpoint away."""
         await self._preparing.release(self._transact_commands)
-        _, found = await self._pipeline([("WATCH", self._key), ("GET", self._key)])
-        if found is None:
-            return
-        if Checkpoint.decode(found, self._key).epoch != self._room.epoch:
-            raise Fenced
-        *_, done = await self._pipeline([("MULTI",), ("DEL", self._key), ("EXEC",)])
-        if done is None:
-            raise Fenced
+        while True:
+            _, found = await self._pipeline([("WATCH", self._key), ("GET", self._key)])
+            if found is None:
+                return
+            if Checkpoint.decode(found, self._key).epoch != self._room.epoch:
+                raise Fenced
+            *_, done = await self._pipeline([("MULTI",), ("DEL", self._key), ("EXEC",)])
+            if done is not None:
+                return
 
     async def rows(self) -> int:
         return await self._preparing.rows()
@@ -117,24 +119,39 @@ class RedisSink:
         """Send commands and the new checkpoint; returns once the target has carried out all of it or none."""
         if self._broken:
             raise self._broken
+        while not await self._carried_out(data, count, replace(state, shared=self._state.shared)):
+            self._state = replace(self._state, shared=True)
+
+    async def _carried_out(self, data: bytes, count: int, state: Checkpoint) -> bool:
+        """One try. False: nothing was done, since another job has just said that it shares the target."""
         saved = state.encode()
         ending = _SELECT_0 + pack("SET", self._key, saved) + _EXEC + self._watch
         self._connection.send(b"".join((_MULTI, data, ending)))
         try:
-            answers, last = await self._connection.count_replies(count + 6, len(_bulk(saved)))
+            answers, last = await self._connection.count_replies(count + 6, len(saved) + 64)
         except Unreachable as error:
             self._broken = error  # whether it was carried out is unknown: only a new connection can tell
             raise
-        done = count + 3
+        executed = count + 3
         for wrong in answers.errors:
             if wrong.within < 0:
-                raise self._refusal(wrong.text, data, wrong.index - 1 if wrong.index < done else -1)
-        if done in answers.nulls or last != _bulk(saved):
-            self._broken = Fenced()
-            raise self._broken
-        self._state = state
+                raise self._refusal(wrong.text, data, wrong.index - 1 if wrong.index < executed else -1)
+        if executed in answers.nulls:
+            if last.endswith(_bulk(replace(self._state, shared=True).encode())) and not self._state.shared:
+                return False
+            raise self._fenced(last)
+        found = [each for each in (state, replace(state, shared=True)) if last.endswith(_bulk(each.encode()))]
+        if not found:
+            raise self._fenced(last)
+        self._state = found[0]
         if answers.errors:
             raise self._failure(answers.errors[0], answers.failed, data)
+        return True
+
+    def _fenced(self, last: bytes) -> Trouble:
+        """Somebody else has changed the checkpoint, or taken it away."""
+        self._broken = Fenced(GONE) if last.endswith(b"$-1\r\n") else Fenced()
+        return self._broken
 
     def _refusal(self, text: str, data: bytes, index: int) -> Trouble:
         """An error before EXEC: the target has carried out nothing."""

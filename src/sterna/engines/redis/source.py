@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from sterna.core.change import Batch, Chunk, Command, Format, Name, Part, Position
-from sterna.core.errors import PositionGone, Retryable, StartAgain, Trouble
+from sterna.core.errors import BadData, PositionGone, Retryable, StartAgain, Trouble
 from sterna.core.event import Level
 from sterna.core.plan import Mode, Plan, Resume
 from sterna.core.ports import Log, Teller
@@ -27,8 +27,8 @@ BATCH_BYTES = 1 << 20
 BATCH_COMMANDS = 8192
 SIGN_OF_LIFE_S = 1.0
 
-COPIED = Position("copied")
-"""The position of the copy's lane once all of the data set is on the target."""
+COPIED = "copied"
+"""The position in a data set once all of it is on the target."""
 VALUE_LIMIT = 16 << 20
 """Values of more bytes than this in the dump are rebuilt with ordinary commands, in pieces."""
 
@@ -62,8 +62,10 @@ class RedisLog:
         return (await self._intake.begin()).text()
 
     async def resume(self, after: Position) -> None:
+        at = StreamPosition.parse(after)
         self._attached = False
-        await self._intake.attach(StreamPosition.parse(after))
+        if not self._intake.has(at):  # it went on while only the target was away
+            await self._intake.attach(at)
         self._attached = True
 
     async def follow(self, after: Position) -> AsyncIterator[Batch]:
@@ -77,6 +79,7 @@ class RedisLog:
             hold_ms=aim.hold_ms,
             flush=self._plan.options.get("replay_flush") == "yes",
             keep=aim.keep,
+            count=aim.count,
         )
         transformer = Transformer(rules, database=at.database)
         fed = at.offset
@@ -91,7 +94,7 @@ class RedisLog:
                     self._changed = at.offset
                 yield Batch(changes, at.text(), piece.read_at_ms, piece.consumed)
                 continue
-            if found := self._spool.read(fed, BATCH_BYTES):
+            if found := await self._read(fed, at):
                 transformer.feed(*found)
                 fed += len(found[0])
                 continue
@@ -102,6 +105,17 @@ class RedisLog:
                     await self._spool.wait(fed)
             except TimeoutError:
                 yield Batch([], at.text())
+
+    async def _read(self, offset: int, at: StreamPosition) -> tuple[bytes, int] | None:
+        """Some of the stream. What the disk has damaged is asked for again: the next run begins with that."""
+        try:
+            return self._spool.read(offset, BATCH_BYTES)
+        except BadData as error:
+            await self._intake.stop()
+            self._spool.reset(at.offset, at.replid or self._spool.replid)
+            message = f"{error.message}. It is thrown away, and the stream is fetched from the source again"
+            self._tell(Level.WARN, "redis.spool.damaged", message)
+            raise Retryable(message) from error
 
     def _command(self, piece: Piece) -> Command:
         """The piece's commands; a SWAPDB takes our checkpoint along, so the one that was moved is taken away."""
@@ -202,9 +216,13 @@ class RedisSource:
     ) -> AsyncIterator[Chunk]:
         """The data set as it comes in, or out of the file if it is there already."""
         await self._have_data_set()
-        if after == COPIED:
+        facts = self._dump.facts
+        assert facts is not None, "there is a data set"
+        mark = f"{facts.replid}:{facts.offset}/"
+        copied = Position(mark + COPIED)
+        if after == copied:
             return
-        place, done = _parse(after)
+        place, done = _parse(after, mark)
         target = await self._aim()
         walker = Walker(
             target_version=target.rdb_version,
@@ -229,24 +247,24 @@ class RedisSource:
                     size = at.offset - before.offset
                     skipped = result.expired + result.left_out
                     yield Chunk(
-                        RESP, result.data, result.keys, size, Position(f"{at}#0"), result.commands, skipped
+                        RESP, result.data, result.keys, size, Position(f"{mark}{at}#0"), result.commands, skipped
                     )
                 case Functions():
                     at = result.place
                     load = pack("FUNCTION", "LOAD", "REPLACE", result.code)
-                    yield Chunk(RESP, load, 0, at.offset - before.offset, Position(f"{at}#0"), 1)
+                    yield Chunk(RESP, load, 0, at.offset - before.offset, Position(f"{mark}{at}#0"), 1)
                 case Big():
                     choice = pack("SELECT", result.database)
                     for piece in walker.pieces(done):
                         if piece is None:
                             await feeder.feed()
                             continue
-                        here = Position(f"{result.place}#{piece.number + 1}")
+                        here = Position(f"{mark}{result.place}#{piece.number + 1}")
                         yield Chunk(RESP, choice + piece.data, 0, 0, here, piece.commands + 1)
                     at, done = walker.place, 0
-                    yield Chunk(RESP, b"", 1, at.offset - before.offset, Position(f"{at}#0"))
+                    yield Chunk(RESP, b"", 1, at.offset - before.offset, Position(f"{mark}{at}#0"))
                 case End():
-                    yield Chunk(RESP, b"", 0, 0, COPIED)
+                    yield Chunk(RESP, b"", 0, 0, copied)
                     return
 
     async def _have_data_set(self) -> None:
@@ -296,9 +314,14 @@ class Feeder:
             await self._dump.grown()
 
 
-def _parse(after: Position | None) -> tuple[Place, int]:
-    """A place in the dump, and how many pieces of the large value there are done."""
+def _parse(after: Position | None, mark: str) -> tuple[Place, int]:
+    """A place in the data set with this mark, and how many pieces of the large value there are done.
+
+    Raises StartAgain where the target was set back to a time when it took another data set.
+    """
     if after is None:
         return Place(), 0
-    place, _, pieces = after.partition("#")
+    if not after.startswith(mark):
+        raise StartAgain("The target's position is one in another data set than the one that is here")
+    place, _, pieces = after.removeprefix(mark).partition("#")
     return Place.parse(place), int(pieces or 0)

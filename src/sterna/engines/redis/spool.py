@@ -5,7 +5,6 @@ crash the stream goes on from the last frame that is whole; a source sends the r
 """
 
 import asyncio
-import errno
 import json
 import os
 from bisect import bisect_right
@@ -13,14 +12,16 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from sterna.core.errors import BadData, Retryable
+from sterna.core.errors import BadData, DiskFull, Retryable
+from sterna.engines.redis.disk import FULL, on_disk
 from sterna.engines.redis.frames import HEAD_BYTES, MOST_FRAME, Frame, framed, read_frame, sound_end
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _IDENTITY = "identity.json"
 _SUFFIX = ".spool"
 _MARK_BYTES = 1 << 16
 SEGMENT_BYTES = 64 << 20
+MOST_NAMES = 100
+"""Former names of the history that are remembered: each failover of the source adds one."""
 
 
 class SpoolFull(Retryable):
@@ -58,6 +59,8 @@ class Spool:
         self._segment_bytes = min(segment_bytes, max(1, limit_bytes // 8)) if limit_bytes else segment_bytes
         self._segments: list[_Segment] = []
         self._replid = ""
+        self._earlier: list[tuple[str, int]] = []
+        """Names that the history had before, and up to which offset each is right."""
         self._start = self._end = self._synced = self._forgotten = 0
         self._writing: int | None = None
         self._reading: tuple[Path, int] | None = None
@@ -92,6 +95,13 @@ class Spool:
         """The stream offset at which the next ``append`` goes on."""
         return self._end
 
+    def holds(self, offset: int, replid: str) -> bool:
+        """Whether the stream can be read from this offset of this history on, by its name now or one it had."""
+        names = [(self._replid, self._end), *self._earlier]
+        return self._start <= offset <= self._end and any(
+            replid and name == replid and offset <= upto for name, upto in names
+        )
+
     @property
     def size(self) -> int:
         """Bytes that the files take."""
@@ -103,11 +113,13 @@ class Spool:
         """Empty it for a new beginning at an offset of a history."""
         self._empty()
         self._start = self._end = self._synced = self._forgotten = offset
+        self._earlier = []
         self._identify(replid)
         self.wake()
 
     def rename(self, replid: str) -> None:
         """The history goes by a new name from here on; the stream goes on."""
+        self._earlier = [*self._earlier, (self._replid, self._end)][-MOST_NAMES:]
         self._identify(replid)
 
     def append(self, offset: int, data: bytes, at_ms: int) -> None:
@@ -120,14 +132,16 @@ class Spool:
             raise ValueError(f"the spool ends at {self._end}, not at {offset}")
         if not data:
             return
-        self._make_room(len(data) + -(-len(data) // MOST_FRAME) * HEAD_BYTES)
         try:
+            self._make_room(len(data) + -(-len(data) // MOST_FRAME) * HEAD_BYTES)
             segment = self._segment()
             self._write(segment, framed(offset, data, at_ms, self._synced))
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise SpoolFull(f"The disk that holds the spool is full: {error.strerror}") from error
             raise
+        except DiskFull as error:
+            raise SpoolFull(error.message) from error
         self._note(segment, len(data))
         self.wake()
 
@@ -186,7 +200,7 @@ class Spool:
         self._empty()
         (self._folder / _IDENTITY).unlink(missing_ok=True)
         self._start = self._end = self._synced = self._forgotten = 0
-        self._replid = ""
+        self._replid, self._earlier = "", []
         self.wake()
 
     # Inside: writing
@@ -287,15 +301,17 @@ class Spool:
     def _identify(self, replid: str) -> None:
         """Remember what the stream is, by a file that is replaced whole."""
         path = self._folder / _IDENTITY
-        partial = path.with_suffix(".partial")
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, json.dumps({"replid": replid, "start": self._start}).encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        partial.replace(path)
-        _sync_folder(self._folder)
+        with on_disk("The name of the stream cannot be kept"):
+            partial = path.with_suffix(".partial")
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                facts = {"replid": replid, "start": self._start, "earlier": self._earlier}
+                os.write(handle, json.dumps(facts).encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            partial.replace(path)
+            _sync_folder(self._folder)
         self._replid = replid
 
     def _recover(self) -> None:
@@ -307,6 +323,7 @@ class Spool:
         try:
             known = json.loads(path.read_bytes())
             self._replid, self._start = str(known["replid"]), int(known["start"])
+            self._earlier = [(str(name), int(upto)) for name, upto in known.get("earlier", [])]
         except (ValueError, KeyError, TypeError) as error:
             raise BadData(f"{path} is damaged at byte 0") from error
         starts = [int(segment.stem) for segment in segments]

@@ -14,6 +14,7 @@ enum { MORE = 0, RARE = 1, LIMIT = 2, LATER = 3 };
 #define MOST_BULK (1LL << 30)
 #define UNHELD_FROM (1LL << 52)
 #define MOST_WORDS 16
+#define MOST_DATABASES (1LL << 16)
 #define LARGE_RUN (64 * 1024)
 
 typedef struct {
@@ -403,9 +404,9 @@ typedef struct {
 } State;
 
 /* The database that a SELECT names: 1, or 0 if that is for Python to look at, or -1 for an exception. */
-static int go_to(State *state, const Word *words, long long count, PyObject *databases)
+static int go_to(State *state, const Word *words, long long count, PyObject *databases, long long most)
 {
-    long long database = 0;
+    long long database = 0, target;
     Py_ssize_t place;
     PyObject *key, *found;
     if (count != 2 || words[1].length < 1 || words[1].length > 9)
@@ -415,17 +416,26 @@ static int go_to(State *state, const Word *words, long long count, PyObject *dat
             return 0;
         database = database * 10 + (words[1].data[place] - '0');
     }
-    state->database = state->target = database;
-    if (databases == Py_None)
+    if (databases == Py_None) {
+        if (database >= most)
+            return 0;
+        state->database = state->target = database;
         return 1;
+    }
     if (!(key = PyLong_FromLongLong(database)))
         return -1;
     found = PyDict_GetItemWithError(databases, key);
     Py_DECREF(key);
     if (!found && PyErr_Occurred())
         return -1;
-    state->target = found ? PyLong_AsLongLong(found) : -1;
-    return found && state->target == -1 && PyErr_Occurred() ? -1 : 1;
+    target = found ? PyLong_AsLongLong(found) : -1;
+    if (found && target == -1 && PyErr_Occurred())
+        return -1;
+    if (target >= most || (!found && database >= MOST_DATABASES))
+        return 0;
+    state->database = database;
+    state->target = target;
+    return 1;
 }
 
 /* One command that goes into the selected database. */
@@ -486,7 +496,7 @@ typedef struct {
 
 typedef struct {
     Py_ssize_t until, most_at;
-    long long most_commands, most_transaction;
+    long long most_commands, most_transaction, databases_there;
     int open;
     PyObject *databases;
     Clock clock;
@@ -520,7 +530,7 @@ static int loop(Input *in, Output *out, State *state, const Job *job, Py_ssize_t
         case NOTHING:
             break;
         case SELECT:
-            if ((done = go_to(state, words, count, job->databases)) >= 0)
+            if ((done = go_to(state, words, count, job->databases, job->databases_there)) >= 0)
                 done = done ? DONE : LEFT;
             break;
         case MULTI:
@@ -583,7 +593,7 @@ static int loop(Input *in, Output *out, State *state, const Job *job, Py_ssize_t
 
 PyDoc_STRVAR(scan_doc,
              "scan(buffer, base, at, until, most_at, most_commands, most_transaction, open, databases, database,\n"
-             "target, selected, now_ms, hold_ms, left, next)\n"
+             "target, selected, now_ms, hold_ms, databases_there, left, next)\n"
              "-> (reason, at, count, dropped, database, target, selected, left, next, parts)\n\n"
              "Draft commands from the buffer index `at` on; see Transformer for what the words mean.");
 
@@ -598,9 +608,9 @@ static PyObject *scan(PyObject *module, PyObject *arguments)
     int reason;
     PyObject *result = NULL;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "y*LnnnLLpOLLLLLLn", &buffer, &out.base, &at, &job.until, &job.most_at,
+    if (!PyArg_ParseTuple(arguments, "y*LnnnLLpOLLLLLLLn", &buffer, &out.base, &at, &job.until, &job.most_at,
                           &job.most_commands, &job.most_transaction, &job.open, &job.databases, &state.database,
-                          &state.target, &state.selected, &job.clock.now, &job.clock.hold, &in.left, &in.next))
+                          &state.target, &state.selected, &job.clock.now, &job.clock.hold, &job.databases_there, &in.left, &in.next))
         return NULL;
     in.data = buffer.buf;
     in.size = buffer.len;

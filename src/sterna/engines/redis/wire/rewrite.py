@@ -11,6 +11,9 @@ from sterna.engines.redis.wire import commands, expiry
 from sterna.engines.redis.wire.draft import Draft, Words, edited
 from sterna.engines.redis.wire.resp import bad, bulk, command
 
+MOST_DATABASES = 1 << 16
+"""Source databases from this number on cannot be mapped."""
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -24,6 +27,8 @@ class Rules:
     """Whether FLUSHALL and FLUSHDB are replayed; otherwise they are left out, counted and noted."""
     keep: Callable[[int, bytes], bool] | None = None
     """Whether a key of a source database is wanted. None: all are."""
+    count: int = MOST_DATABASES
+    """How many databases the target has: the rest of a transaction whose SELECT fails lands in a wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,26 @@ class Rewriter:
         self.draft = draft
         self.go_to(database)
 
-    def go_to(self, database: int) -> None:
-        """The source has selected a database."""
+    def go_to(self, database: int, start: int = 0) -> None:
+        """The source has selected a database, by the command at ``start``. Raises Unsupported."""
         databases = self.rules.databases
+        target = None if database < 0 else database if databases is None else databases.get(database)
+        self.target = self.fits(database, target, start)
         self.database = database
-        self.target = None if database < 0 else database if databases is None else databases.get(database)
+
+    def fits(self, source: int, target: int | None, start: int) -> int | None:
+        """The target database, if there is such. Raises Unsupported."""
+        if target is None and source < MOST_DATABASES:
+            return None
+        if target is not None and target < self.rules.count:
+            return target
+        where = f"Database {source} of the source, used at byte {start} of the stream,"
+        if target is None:
+            raise Unsupported(f"{where} has too high a number to be mapped")
+        raise Unsupported(
+            f"{where} belongs into database {target}, but the target has {self.rules.count}",
+            hint="Raise 'databases' on the target, or map the databases.",
+        )
 
     def rewrite(self, found: Found, kind: str) -> None:
         """Draft what becomes of a command. Raises BadData, Unsupported."""
@@ -69,7 +89,7 @@ class Rewriter:
         database = expiry.number(found.words[1]) if len(found.words) == 2 else None
         if database is None or database < 0:
             raise bad("a SELECT of no database", found.start)
-        self.go_to(database)
+        self.go_to(database, found.start)
 
     # Commands about one database or several
 
@@ -96,6 +116,8 @@ class Rewriter:
         if not everything and not self._alone(self.database):
             raise _cannot(found, "empties one of several databases that are merged into one")
         for target in dict.fromkeys(databases[source] for source in sources):
+            if target >= self.rules.count:
+                continue  # there is nothing, then
             self.draft.select(target)
             self._send(b"FLUSHDB", *found.words[1:])
 
@@ -124,6 +146,8 @@ class Rewriter:
                 found, f"swaps databases {first} and {second}, which are merged with others on the target"
             )
         else:
+            for source, target in zip((first, second), targets, strict=True):
+                self.fits(source, target, found.start)
             self._anywhere()
             self._send(b"SWAPDB", *targets)
             self.draft.swaps.append((targets[0], targets[1]))
@@ -143,6 +167,7 @@ class Rewriter:
             self.draft.select(here)
             self._send(b"UNLINK", words[1])
         else:
+            self.fits(other, there, found.start)
             self.draft.select(here)
             self._send(words[0], words[1], there)
 
@@ -166,6 +191,7 @@ class Rewriter:
         elif here == there and words[1] == words[2]:
             self.draft.dropped += 1
         else:
+            self.fits(other, there, found.start)
             self.draft.select(here)
             self._send(*words[0:place], there, *words[place + 1 :])
 

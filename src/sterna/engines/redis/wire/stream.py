@@ -164,6 +164,7 @@ class Transformer:
                 draft.selected,
                 read_at_ms,
                 rewriter.rules.hold_ms,
+                rewriter.rules.count,
                 left,
                 following - base if left else 0,
             )
