@@ -31,8 +31,8 @@ test: .venv/.native
 	test -z "$$failed"
 
 check: lint
-	@echo "== tests without servers"
-	@$(bin)/python -m pytest -q -n $(workers) -m "not server and not slow"
+	@echo "== tests without servers, the quick ones"
+	@$(bin)/python -m pytest -q -n $(workers) -m "not server and not long and not slow"
 
 lint: .venv/.native
 	@echo "== format"

@@ -10,6 +10,8 @@ from hypothesis import strategies as some
 
 from tests.api.service import INSTANCE, PROJECT
 
+pytestmark = pytest.mark.long
+
 BASE = f"/v2/{PROJECT}"
 FIELDS = [
     "name", "task_name", "description", "vpc_id", "subnet_id", "security_group_id", "migration_method",

@@ -19,6 +19,8 @@ from tests.api.service import (
 )
 from tests.api.test_signing import VECTORS
 
+pytestmark = pytest.mark.long
+
 BASE = f"/v2/{PROJECT}"
 PLACES = {"vpc_id": "vpc-1", "subnet_id": "subnet-1", "security_group_id": "group-1"}
 UNKNOWN = "f" * 32

@@ -23,6 +23,8 @@ from sterna.store.sql import SqlStore, open_store
 from sterna.store.tables import metadata
 from tests.contract.stores import KEY, PASSWORD, PLAN, a_job
 
+pytestmark = pytest.mark.long
+
 WRITER = tests.contract.writer.__file__
 
 

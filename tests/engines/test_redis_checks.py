@@ -241,8 +241,9 @@ async def test_functions_need_a_target_that_knows_them(redis_server: StartServer
 @server
 async def test_a_small_target_fails_and_a_tight_one_is_an_alarm(redis_server: StartServer) -> None:
     source = redis_server("redis70")
-    for number in range(200):
-        source.client().set(f"k{number}", b"\x00\x01" * 50_000)
+    client = source.client()
+    for number in range(2000):
+        client.set(f"k{number}", b"\x00\x01" * 5_000)
     small, tight = redis_server("redis70", "--maxmemory", "10mb"), redis_server("redis70", "--maxmemory", "21mb")
     found = await look(endpoint(source), endpoint(small))
     assert found["redis.target.memory"].severity is FAILED

@@ -17,6 +17,8 @@ from sterna.jobs.desk import Desk
 from sterna.main import engines, open_store
 from tests.journeys.command import Home, Running, files_with
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:

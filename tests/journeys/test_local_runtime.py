@@ -18,6 +18,8 @@ from sterna.runtime.local import KEEPS_DYING, LocalRuntime
 from tests.journeys import child
 from tests.journeys.stage import ORDERS, STOCK, Condition, Phase, Stage, fill, reached, restarted, until
 
+pytestmark = pytest.mark.long
+
 
 def children(folder: Path) -> Sequence[int]:
     """The processes whose command line names the folder and a job."""

@@ -18,6 +18,8 @@ from sterna.jobs.runner import UNEXPECTED
 from sterna.jobs.tempo import Backoff, Tempo
 from tests.journeys.stage import ORDERS, STOCK, Condition, Phase, Stage, Wish, fill, reached, until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:

@@ -31,6 +31,8 @@ from tests.unit.rdb_files import (
     walker,
 )
 
+pytestmark = pytest.mark.long
+
 SECONDS = float(os.environ.get("STERNA_FUZZ_SECONDS", "4"))
 Outcome = tuple[object, ...]
 compiled = pytest.mark.skipif(native is None, reason="the compiled module is not built, or turned off")
