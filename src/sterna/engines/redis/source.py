@@ -217,6 +217,8 @@ class RedisSource:
         assert facts is not None, "there is a data set"
         mark = f"{facts.replid}:{facts.offset}/"
         place, done = _parse(after, mark)
+        if facts.complete and place.offset == facts.size:
+            return  # the last run ended right behind its last byte
         target = await self._aim()
         walker = Walker(
             target_version=target.rdb_version,
