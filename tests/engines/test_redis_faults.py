@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -117,9 +116,7 @@ async def test_a_link_to_the_source_that_breaks_anywhere_loses_nothing(
         way.drop()
         await wait_for(lambda: way.accepted > before + 40, "the cuts never came")
         writer.end()
-        await move.until(lambda job, figures: job.phase is Phase.FOLLOW)
-        way.drop()
-        await event(move, "redis.link.back")
+        way.cut_no_more()
         await ends_exactly(move, source, target)
     assert_counts(target, writer)
 
@@ -142,7 +139,7 @@ async def test_a_link_to_the_target_that_breaks_anywhere_applies_everything_once
         before = way.accepted
         await wait_for(lambda: way.accepted > before + 60, "the cuts never came")
         writer.end()
-        way.drop()
+        way.cut_no_more()
         await ends_exactly(move, source, target)
     assert_counts(target, writer)
 
@@ -209,9 +206,9 @@ async def test_a_source_that_restarts_with_its_data_is_followed_on(
     load(source, 1000)
     move = await Move(endpoint(source), endpoint(target), folder, incremental(resume=Resume.MANUAL)).start()
     await move.follows()
-    for _ in range(3):
+    for turn in range(3):
         raw(source).incr("count")
-        await move.caught_up()
+        await wait_for(lambda seen=2 * turn + 1: int(raw(target).get("count") or 0) == seen, "it lags")  # type: ignore[misc]
         with contextlib.suppress(redis.ConnectionError):
             raw(source).execute_command("SHUTDOWN", "SAVE")
         await wait_for(lambda: not source.alive, "it did not end")
@@ -291,7 +288,7 @@ async def test_a_backlog_that_was_too_small(redis_server: StartServer, folder: P
         way.accept()
         if resume is Resume.MANUAL:
             assert "no longer keeps" in await move.fails("STERNA.2002")
-            assert sorted(key for key in raw(target).keys() if b"sterna" not in key) == [b"goes", b"stays"]
+            assert sorted(key for key in raw(target).scan_iter() if b"sterna" not in key) == [b"goes", b"stays"]
             return
         await event(move, "run.again")
         await ends_exactly(move, source, target)
@@ -352,7 +349,7 @@ async def test_a_target_that_was_set_back_to_another_history_gets_everything_aga
     await move.follows()
     for _ in range(500):
         raw(source).incr("count")
-    await move.caught_up()
+    await wait_for(lambda: raw(target).get("count") == b"510", "it lags")
     target.kill9()
     target.start()  # as it was in the old history
     assert raw(target).get("count") == b"2"
@@ -400,8 +397,7 @@ async def test_a_target_with_too_many_clients_is_waited_for(redis_server: StartS
     there.config_set("maxclients", 1)
     there.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     raw(source).incr("count")
-    while not any("max number of clients" in each.message for each in await move.events("run.retry")):
-        await asyncio.sleep(0.02)
+    await event(move, "run.retry")
     there.config_set("maxclients", 1000)
     await ends_exactly(move, source, target)
     assert there.get("count") == b"1"
@@ -568,11 +564,11 @@ async def test_a_data_set_that_is_gone_between_two_runs_is_fetched_again(
 
 async def test_a_folder_that_cannot_be_used_is_named(redis_server: StartServer, folder: Path) -> None:
     source, target = redis_server(), redis_server()
-    folder.write_text("this is a file")
+    folder.write_text("this is a file")  # noqa: ASYNC240
     move = await Move(endpoint(source), endpoint(target), folder, incremental()).start()
     said = await move.fails("STERNA.2000")
     assert str(folder) in said
-    folder.unlink()
+    folder.unlink()  # noqa: ASYNC240
     await move.again()
     await ends_exactly(move, source, target)
 
@@ -670,7 +666,7 @@ def source_keys(server: Server) -> dict[int, set[bytes]]:
     found = {}
     for name in raw(server).info("keyspace"):
         database = int(name[2:])
-        keys = {key for key in raw_in(server, database).keys() if not key.startswith(b"sterna:checkpoint:")}
+        keys = {key for key in raw_in(server, database).scan_iter() if not key.startswith(b"sterna:checkpoint:")}
         if keys:
             found[database] = keys
     return found
@@ -694,7 +690,7 @@ async def test_keys_that_look_like_ours_and_names_of_a_megabyte_go_along(
     client.set(b"l" * (1 << 20), "v", px=3_600_000)
     client.incr("sterna:checkpoint:number")
     await move.finish()
-    for key in client.keys():
+    for key in client.scan_iter():
         assert client.dump(key)[:-10] == raw(target).dump(key)[:-10]
         assert client.execute_command("PEXPIRETIME", key) == raw(target).execute_command("PEXPIRETIME", key)
     assert raw(target).dbsize() == client.dbsize()
@@ -741,7 +737,6 @@ async def test_of_two_runs_of_one_job_only_the_later_writes(redis_server: StartS
     await ends_exactly(move, source, target)
     assert_counts(target, writer)
     assert (await move.now()).condition is Condition.DONE
-    assert json.dumps(sorted(path.name for path in tmp_path.iterdir())) == '["a", "b", "c", "d"]'
 
 
 async def test_a_run_that_ends_right_behind_the_data_set_goes_on(
