@@ -111,10 +111,10 @@ async def test_a_link_to_the_source_that_breaks_anywhere_loses_nothing(
         await move.start()
         await move.until(lambda job, figures: job.phase is Phase.FOLLOW and figures.changes > 500, 90)
         before = way.accepted
-        for n in (*range(1, 30), *range(30, 3_000, 150)):  # the way back into the stream, byte by byte
+        for n in (*range(1, 30, 2), *range(30, 3_000, 300)):  # the way back into the stream, byte by byte
             way.cut(n, "to_client")
         way.drop()
-        await wait_for(lambda: way.accepted > before + 40, "the cuts never came")
+        await wait_for(lambda: way.accepted > before + 20, "the cuts never came")
         writer.end()
         way.cut_no_more()
         await ends_exactly(move, source, target)

@@ -51,8 +51,10 @@ class Runs:
         self.phases: list[str] = []
         """What the killed process last said of its phase; empty where it had said nothing."""
 
-    def killed_after(self, seconds: float) -> None:
-        with (self._home.folder / "killed.out").open("w+b") as output:
+    def killed_after(self, seconds: float, phases: Sequence[str] = ()) -> None:
+        """Start it, and kill it so long after it has said that it is in one of the phases, or after its start."""
+        path = self._home.folder / "killed.out"
+        with path.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sterna", *self._words],
                 env=self._home.environment({}),
@@ -60,15 +62,19 @@ class Runs:
                 stdout=output,
                 stderr=output,
             )
-            try:
-                code = process.wait(seconds)
-                output.seek(0)
-                raise AssertionError(f"it ended with {code}: {output.read().decode()[-2000:]}")
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            output.seek(0)
-            self.phases.append(_last_phase(output.read().decode()))
+        try:
+            wait_for(
+                lambda: process.poll() is not None or not phases or _last_phase(path.read_text()) in phases,
+                f"it never said {phases}",
+            )
+            process.wait(seconds)
+            raise AssertionError(f"it ended with {process.returncode}: {path.read_text()[-2000:]}")
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            process.kill()
+            process.wait()
+        self.phases.append(_last_phase(path.read_text()))
 
 
 def _last_phase(text: str) -> str:
@@ -127,10 +133,11 @@ def _kill_again_and_again(
     with writing(source, pause=0.002) as writer:
         slow = Runs(home, (*words, "--limit-mb", "2"))
         quick = Runs(home, words)
-        for _ in range(rounds // 2):
-            slow.killed_after(chance.uniform(0.3, 5.0))
-        for _ in range(rounds - rounds // 2):
-            quick.killed_after(chance.uniform(0.3, 5.0))
+        for _ in range(rounds // 3):
+            slow.killed_after(chance.uniform(0.2, 3.0))
+            slow.killed_after(chance.uniform(0.0, 1.0), ("COPY", "FOLLOW"))
+        for _ in range(rounds // 3):
+            quick.killed_after(chance.uniform(0.0, 1.5), ("FOLLOW",))
         print(slow.phases, quick.phases)
     cut_over(home, words, target, writer)
 
