@@ -67,6 +67,10 @@ class Proxy:
         """
         self._do(lambda: self._cuts.append(_Cut(direction, after)))
 
+    def cut_no_more(self) -> None:
+        """Forget the cuts that have not come yet."""
+        self._do(self._cuts.clear)
+
     def stall(self) -> None:
         """Move no more bytes, keeping connections open."""
         self._do(self._flowing.clear)

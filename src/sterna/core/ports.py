@@ -138,6 +138,13 @@ class Sink(Protocol):
         """
         ...
 
+    async def verify(self) -> None:
+        """Find out, while there is nothing to write, whether the target still is as this run left it.
+
+        One that restarted may have lost what it had. Raises Unreachable, Fenced.
+        """
+        ...
+
     async def copied(self, anchor: Position) -> None:
         """All parts are there; changes follow from ``anchor``. Remembered as the lane ``follow``."""
         ...

@@ -199,6 +199,7 @@ class _Landing:
             self.written = batch.position
             ledger.meter.batch(batch, sum(c.count if isinstance(c, Command) else 1 for c in batch.changes))
         else:
+            await self.step.sink.verify()
             ledger.hold(QUIET, _quiet(self.written, batch.position))
         ledger.hold(FOLLOW, batch.position)
         if ledger.due(FOLLOW):

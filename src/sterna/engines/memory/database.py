@@ -277,6 +277,12 @@ class Database:
             self._call()
             self._mine(job, epoch).lanes[lane] = position
 
+    def verify(self, job: str, epoch: int) -> None:
+        """Raises Fenced if this run has not the target, or no longer."""
+        with self._lock:
+            self._call()
+            self._mine(job, epoch)
+
     def unclaim(self, job: str, epoch: int) -> None:
         """Take the checkpoint away."""
         with self._lock:

@@ -43,6 +43,9 @@ class MemorySink:
         await asyncio.sleep(self.database.delay())
         self.database.write(self.room.job_id, self.room.epoch, batch.changes, batch.position)
 
+    async def verify(self) -> None:
+        self.database.verify(self.room.job_id, self.room.epoch)
+
     async def copied(self, anchor: Position) -> None:
         self.database.keep(self.room.job_id, self.room.epoch, "follow", anchor)
 

@@ -4,11 +4,15 @@ REPLCONF and PSYNC are sent one at a time: servers refuse PSYNC while an answer 
 listening port, so that nobody takes us for a server to connect to.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from sterna.core.errors import AccessDenied, BadData, ServerBusy, Unsupported
 from sterna.core.plan import Endpoint
 from sterna.engines.redis.connection import Connection, ReplyError, info, trouble
+
+FORK_S = 120.0
+"""A server that prepares a sync sends at least a newline within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,7 @@ async def psync(connection: Connection, replid: str, offset: int) -> FullSync | 
         f"*3\r\n$5\r\nPSYNC\r\n${len(replid)}\r\n{replid}\r\n${len(str(wanted))}\r\n{wanted}\r\n".encode()
     )
     await connection.drain()
-    line = b""
-    while not line:  # a server that waits for others to join its fork sends newlines meanwhile
-        line = await connection.line(timeout=120)
+    line = await _beyond_newlines(connection)
     words = line.decode("latin-1").split()
     match words:
         case ["+FULLRESYNC", found, at] if at.isascii() and at.isdigit() and ":" not in found:
@@ -83,6 +85,13 @@ async def psync(connection: Connection, replid: str, offset: int) -> FullSync | 
             return PartialSync(found)
         case _:
             raise _refusal(line.decode("utf-8", "replace"), connection.where)
+
+
+async def _beyond_newlines(connection: Connection) -> bytes:
+    """The next line that says something: newlines only tell that the server is alive and still prepares."""
+    while not (line := await connection.line(timeout=FORK_S)):
+        await asyncio.sleep(0)  # lines that are there already are read without a pause
+    return line
 
 
 def _refusal(line: str, where: str) -> Exception:
@@ -104,13 +113,13 @@ def _refusal(line: str, where: str) -> Exception:
 
 async def payload(connection: Connection) -> Payload:
     """How the data set will come; waits while the server prepares it (it sends newlines meanwhile)."""
-    line = b""
-    while not line:
-        line = await connection.line(timeout=120)
+    line = await _beyond_newlines(connection)
     if line.startswith(b"$EOF:") and len(line) == 45:
         return Payload(mark=line[5:])
     if line.startswith(b"$") and line[1:].isdigit():
         return Payload(size=int(line[1:]))
+    if line.startswith(b"-"):  # it could not fork, or not save
+        raise ServerBusy(f"{connection.where} cannot send its data set: {line[1:].decode('utf-8', 'replace')}")
     raise _refusal(line.decode("utf-8", "replace"), connection.where)
 
 

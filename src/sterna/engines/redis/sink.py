@@ -88,6 +88,19 @@ class RedisSink:
             self._saved_at = now
             await self._transact(data, count, self._state.at("follow", batch.position))
 
+    async def verify(self) -> None:
+        """A connection that breaks, or another checkpoint, tells of a target that lost what it had."""
+        if self._broken:
+            raise self._broken
+        try:
+            (found,) = await self._pipeline([("GET", self._key)])
+        except Unreachable as error:
+            self._broken = error
+            raise
+        if found != self._state.encode() and not self._is_shared_now(found):
+            self._broken = Fenced() if found is not None else Fenced(GONE)
+            raise self._broken
+
     async def copied(self, anchor: Position) -> None:
         """Take away what an earlier copy left and this one does not have; then changes follow."""
         if self._state.copies > 1:
