@@ -97,7 +97,7 @@ class RedisSink:
         except Unreachable as error:
             self._broken = error
             raise
-        if found != self._state.encode() and not self._is_shared_now(found):
+        if found not in (self._state.encode(), replace(self._state, shared=True).encode()):
             self._broken = Fenced() if found is not None else Fenced(GONE)
             raise self._broken
 

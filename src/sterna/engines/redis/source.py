@@ -223,8 +223,6 @@ class RedisSource:
         if after == copied:
             return
         place, done = _parse(after, mark)
-        if facts.complete and place.offset == facts.size:
-            return  # the last run ended right behind its last byte
         target = await self._aim()
         walker = Walker(
             target_version=target.rdb_version,
