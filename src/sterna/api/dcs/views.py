@@ -106,11 +106,11 @@ def _behind(job: Job, progress: Progress) -> int:
 
 
 def log_row(event: Event) -> answers.LogRow:
-    """A line of a task's history."""
+    """A line of a task's history; where something is to be done, it says what."""
     return answers.LogRow(
         created_at=iso(event.at_ms),
         log_level=event.level,
-        message=event.message,
+        message=_sentences(event.message, event.fields["hint"]) if event.fields.get("hint") else event.message,
         log_code=event.code,
         keyword=list(event.fields.values()),
     )
@@ -192,7 +192,12 @@ def _released(job: Job) -> str | None:
 def _failure(job: Job) -> str | None:
     if not job.failure or status(job) is not Status.FAILED:
         return None
-    return f"{job.failure.code} {job.failure.message} {job.failure.hint}".strip()
+    return f"{job.failure.code} {_sentences(job.failure.message, job.failure.hint)}"
+
+
+def _sentences(*texts: str) -> str:
+    """Texts one after the other, each with its full stop."""
+    return " ".join(text if text.endswith((".", "!", "?", "…")) else text + "." for text in texts if text)
 
 
 def _extra(job: Job, name: str) -> str | None:
