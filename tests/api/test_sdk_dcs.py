@@ -222,6 +222,7 @@ def test_the_figures_of_a_task_are_text(service: Service, dcs: Any) -> None:
         bytes_per_s=51200,
         changes_per_s=5300,
         lag_bytes=100,
+        at_ms=service.desk.clock(),
     )
     service.run(service.store.set_progress(JobId(id), figures, epoch=1))
     stats = dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id))
@@ -239,9 +240,10 @@ def test_the_figures_of_a_task_are_text(service: Service, dcs: Any) -> None:
 def test_an_offset_of_0_means_that_the_target_lacks_nothing(service: Service, dcs: Any) -> None:
     id = created(dcs)
 
-    def offset_at(*facts: tuple[Phase, Condition], **figures: Any) -> str:
+    def offset_at(*facts: tuple[Phase, Condition], age_ms: int = 0, **figures: Any) -> str:
         service.play(id, *facts)
-        service.run(service.store.set_progress(JobId(id), Progress(**figures), epoch=1))
+        seen = Progress(at_ms=service.desk.clock() - age_ms, **figures)
+        service.run(service.store.set_progress(JobId(id), seen, epoch=1))
         return str(dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id)).offset)
 
     configured(dcs, id)
@@ -250,6 +252,7 @@ def test_an_offset_of_0_means_that_the_target_lacks_nothing(service: Service, dc
     assert offset_at(copying, bytes=100, bytes_total=1000) == "900"
     assert offset_at(FOLLOWING) == "1"
     assert offset_at(FOLLOWING, lag_bytes=0) == "0"
+    assert offset_at(FOLLOWING, lag_bytes=0, age_ms=60_000) == "1"
     assert offset_at(FOLLOWING, lag_bytes=70) == "70"
     assert offset_at((Phase.FOLLOW, Condition.FAILED), lag_bytes=0) == "1"
 

@@ -14,6 +14,9 @@ from sterna.core.people import Instance
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.progress import Progress
 
+FRESH_MS = 5000
+"""For so long figures of a running task are believed: its runner renews them every other second."""
+
 _METHOD_OF = {mode: method for method, mode in METHODS.items()}
 
 
@@ -67,7 +70,7 @@ def listed(job: Job, worker: str) -> answers.ListedTask:
     )
 
 
-def stats(job: Job, progress: Progress) -> answers.Stats:
+def stats(job: Job, progress: Progress, now_ms: int) -> answers.Stats:
     """A task's figures. What is not known yet is 0; an offset of 0 says that the target lacks nothing."""
     if _about_to_begin(job):
         progress = Progress()  # what an earlier run left counts no more
@@ -77,7 +80,7 @@ def stats(job: Job, progress: Progress) -> answers.Stats:
     target = next((it for it in (progress.target_rows, progress.rows) if it >= 0), 0)
     return answers.Stats(
         full_migration_progress=str(100 if following or now is Status.SUCCESS else progress.percent),
-        offset=str(_behind(job, progress)),
+        offset=str(_behind(job, progress, now_ms)),
         source_dbsize=str(source),
         target_dbsize=str(target),
         target_input_kbps=str(round(max(0.0, progress.bytes_per_s) / 1024) if at_work else 0),
@@ -93,13 +96,16 @@ def _about_to_begin(job: Job) -> bool:
     return job.wished and job.wish is Wish.RUN and job.condition in (Condition.IDLE, Condition.DONE)
 
 
-def _behind(job: Job, progress: Progress) -> int:
+def _behind(job: Job, progress: Progress, now_ms: int) -> int:
     """Bytes that the target lacks. Scripts cut over at 0: where it is not known it is what is left of the copy,
     and never 0."""
+    fresh = now_ms - progress.at_ms < FRESH_MS
     match status(job):
         case Status.RUNNING | Status.SUCCESS:
             return 0
-        case Status.INCRMIGEATING | Status.TERMINATING | Status.TERMINATED if progress.lag_bytes >= 0:
+        case Status.INCRMIGEATING if progress.lag_bytes >= 0 and fresh:
+            return progress.lag_bytes
+        case Status.TERMINATING | Status.TERMINATED if progress.lag_bytes >= 0:
             return progress.lag_bytes
         case _:
             return max(1, progress.bytes_total - progress.bytes, progress.lag_bytes)
