@@ -18,7 +18,7 @@ class Wire(H11Protocol):
         headers = [*refusal.raw_headers, (b"x-request-id", id.encode()), (b"connection", b"close")]
         for event in (
             h11.Response(status_code=refusal.status_code, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=refusal.body),
+            h11.Data(data=bytes(refusal.body)),
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
