@@ -103,6 +103,17 @@ def listening(settings: Settings) -> socket.socket:
         ) from error
 
 
+def _metrics_token(file: Path | None) -> str:
+    """The first line of the file; empty if none is named. Raises NeedsOperator."""
+    try:
+        token = file.read_text(encoding="utf-8").strip().partition("\n")[0] if file else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise NeedsOperator(f"The metrics token in {file} cannot be read: {error}") from error
+    if file and not token:
+        raise NeedsOperator(f"There is no metrics token in {file}", hint="Write one into it, e.g. 32 letters.")
+    return token
+
+
 async def _answer_requests(settings: Settings, store: Store, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve HTTP on the socket until told to stop."""
     server = _server(settings, store)
@@ -122,6 +133,7 @@ def _server(settings: Settings, store: Store) -> "uvicorn.Server":
 
     from sterna.api.app import create_app
     from sterna.api.settings import ApiSettings
+    from sterna.api.wire import Wire
     from sterna.jobs.desk import Desk
 
     class Server(uvicorn.Server):
@@ -135,10 +147,11 @@ def _server(settings: Settings, store: Store) -> "uvicorn.Server":
         clock_window_s=settings.clock_window,
         body_limit=settings.body_limit,
         token_hours=settings.token_hours,
+        metrics_token=_metrics_token(settings.metrics_token_file),
     )
     config = uvicorn.Config(
         create_app(store, Desk(store, engines()), api),
-        http="h11",  # hands on the path and the query exactly as they were sent: signatures cover their bytes
+        http=Wire,  # h11 hands on path and query exactly as they were sent: signatures cover their bytes
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
         log_config=None,

@@ -163,6 +163,12 @@ class Settings:
         default=0,
         metadata=_told(_size, "What a job may keep on this machine's disk, in bytes or as 20G; 0: no limit."),
     )
+    metrics_token_file: Path | None = field(
+        default=None,
+        metadata=_told(
+            _path, "File with the token that /metrics asks for. Default: /metrics answers this machine alone."
+        ),
+    )
     stop_wait: int = field(
         default=10, metadata=_told(_seconds, "How many seconds requests have to end when the service is stopped.")
     )

@@ -17,6 +17,7 @@ import uvicorn
 
 from sterna.api.app import create_app
 from sterna.api.settings import ApiSettings
+from sterna.api.wire import Wire
 from sterna.core.job import Condition, Failure, JobId, Phase
 from sterna.core.people import AccessKey, Domain, Instance, Project, User, hash_password
 from sterna.core.plan import Endpoint, Plan
@@ -133,7 +134,7 @@ def serving(settings: ApiSettings | None = None) -> Iterator[Service]:
     desk = Desk(store, {"redis": NoEngine()})
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(store, desk, settings), log_config=None, access_log=False)
+    config = uvicorn.Config(create_app(store, desk, settings), http=Wire, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_serve, args=(loop, server, listener, store))

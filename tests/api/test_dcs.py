@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from sterna.api.settings import ApiSettings
+from sterna.core.event import Level
 from sterna.core.job import Condition, Failure, JobId, Phase
 from sterna.core.plan import Rename
 from tests.api.service import (
@@ -136,6 +137,15 @@ def test_a_failed_task_says_why_in_the_list(service: Service, client: httpx.Clie
     row = client.get(f"{BASE}/migration-tasks", params={"name": "fails-soon"}).json()["migration_tasks"][0]
     assert (row["status"], row["task_id"]) == ("FAILED", id)
     assert row["error_message"] == "STERNA.2001 The server refused the password. Correct it."
+
+
+def test_a_line_of_the_history_says_what_is_to_be_done(service: Service, client: httpx.Client) -> None:
+    id = created(client, "fails-loud")
+    told = service.desk.tell(JobId(id), Level.ERROR, "run.failed", "Not reachable", fault="X.1", hint="Start it")
+    service.run(told)
+    (row,) = client.get(f"{BASE}/migration-task/{id}/logs?log_level=ERROR").json()["migration_logs"]
+    assert row["message"] == "Not reachable. Start it."
+    assert row["keyword"] == ["X.1", "Start it"]
 
 
 def test_the_legacy_path_creates_a_task_too(client: httpx.Client) -> None:

@@ -222,6 +222,7 @@ def test_the_figures_of_a_task_are_text(service: Service, dcs: Any) -> None:
         bytes_per_s=51200,
         changes_per_s=5300,
         lag_bytes=100,
+        at_ms=service.desk.clock(),
     )
     service.run(service.store.set_progress(JobId(id), figures, epoch=1))
     stats = dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id))
@@ -234,6 +235,41 @@ def test_the_figures_of_a_task_are_text(service: Service, dcs: Any) -> None:
         "target_ops": "5300",
         "is_migrating": True,
     }
+
+
+def test_an_offset_of_0_means_that_the_target_lacks_nothing(service: Service, dcs: Any) -> None:
+    id = created(dcs)
+
+    def offset_at(*facts: tuple[Phase, Condition], age_ms: int = 0, **figures: Any) -> str:
+        service.play(id, *facts)
+        seen = Progress(at_ms=service.desk.clock() - age_ms, **figures)
+        service.run(service.store.set_progress(JobId(id), seen, epoch=1))
+        return str(dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id)).offset)
+
+    configured(dcs, id)
+    copying = (Phase.COPY, Condition.RUNNING)
+    assert offset_at(copying) == "1"
+    assert offset_at(copying, bytes=100, bytes_total=1000) == "900"
+    assert offset_at(FOLLOWING) == "1"
+    assert offset_at(FOLLOWING, lag_bytes=0) == "0"
+    assert offset_at(FOLLOWING, lag_bytes=0, age_ms=60_000) == "1"
+    assert offset_at(FOLLOWING, lag_bytes=70) == "70"
+    assert offset_at((Phase.FOLLOW, Condition.FAILED), lag_bytes=0) == "1"
+
+
+def test_a_task_that_is_to_run_anew_shows_nothing_of_its_last_run(service: Service, dcs: Any) -> None:
+    id = created(dcs)
+    configured(dcs, id)
+    service.play(id, (Phase.CLOSE, Condition.RUNNING), (Phase.CLOSE, Condition.DONE))
+    done = Progress(phase="CLOSE", rows=9, source_rows=9, target_rows=9, bytes_per_s=4096, rows_per_s=9)
+    service.run(service.store.set_progress(JobId(id), done, epoch=1))
+    ended = dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id))
+    assert (ended.full_migration_progress, ended.offset, ended.source_dbsize) == ("100", "0", "9")
+    assert (ended.target_input_kbps, ended.target_ops, ended.is_migrating) == ("0", "0", False)
+    configured(dcs, id)
+    again = dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id))
+    assert (again.full_migration_progress, again.source_dbsize, again.is_migrating) == ("0", "0", True)
+    assert again.offset != "0"
 
 
 def test_the_history_of_a_task_can_be_paged_and_filtered(service: Service, dcs: Any) -> None:

@@ -116,6 +116,20 @@ async def test_a_users_facts_are_replaced_as_a_whole(town: Store) -> None:
     assert (await town.users())[0].project_ids == ("s", "n")
 
 
+async def test_another_password_or_being_disabled_voids_the_users_tokens(town: Store) -> None:
+    other = replace(ANNA, id="b", name="berta")
+    await town.add_user(other)
+    for changes, left in (({}, True), ({"password_hash": "scrypt$other"}, False), ({"enabled": False}, False)):
+        await town.add_token(replace(TOKEN, digest="hers", user_id="b"))
+        await town.add_token(replace(TOKEN, digest="annas", user_id="a"))
+        await town.put_user(replace(other, **changes))
+        assert (await town.token("hers") is not None) is left
+        assert await town.token("annas") is not None
+        await town.put_user(other)
+        for digest in ("hers", "annas"):
+            await town.revoke_token(digest)
+
+
 async def test_a_user_must_belong_to_projects_that_exist(town: Store) -> None:
     with pytest.raises(NotFound):
         await town.put_user(replace(ANNA, project_ids=("nowhere",)))

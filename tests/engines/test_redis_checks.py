@@ -176,6 +176,15 @@ async def test_a_node_of_a_cluster_and_a_sentinel_are_told_apart_from_servers(re
 
 
 @server
+async def test_several_servers_that_are_no_cluster_are_not_taken_for_one(redis_server: StartServer) -> None:
+    first, second, target = (redis_server() for _ in range(3))
+    both = Endpoint("redis", ((first.host, first.port), (second.host, second.port)))
+    found = await look(both, endpoint(target))
+    assert not_passed(found) == {"redis.source.mode": FAILED}
+    assert "2 addresses" in found["redis.source.mode"].evidence
+
+
+@server
 async def test_a_target_that_replicates_from_the_source_is_a_loop(redis_server: StartServer) -> None:
     source = redis_server("redis70")
     target = redis_server("redis70", "--replicaof", f"{source.host} {source.port}")

@@ -76,6 +76,8 @@ def test_users_projects_and_keys_come_and_go(home: Home, facts: dict[str, str]) 
     assert home.good("user", "grant", "ann", facts["project_id"])["projects"] == ["eu-2", "local-1"]
     assert home.good("user", "revoke", "ann", "eu-2")["projects"] == ["local-1"]
     assert "password" not in home.good("user", "passwd", "ann", "--password-env", "NEW", NEW="x" * 12)
+    assert home.good("user", "disable", "ann")["enabled"] is False
+    assert home.good("user", "enable", "ann")["enabled"] is True
     key = home.good("key", "create", "ann")
     assert [each["access_key"] for each in home.good("key", "list", "--user", "ann")] == [key["access_key"]]
     assert key["secret_key"] not in home.run("key", "list").all

@@ -49,6 +49,29 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert slow.eta_s == -1
 
 
+def test_a_lag_of_nothing_is_not_believed_for_long() -> None:
+    clock = Clock()
+    following = meter(clock)
+    following.note(phase="FOLLOW")
+    following.lag(batch(), 0)
+    clock.now += 2
+    assert (following.read().lag_bytes, following.read().lag_ms) == (0, 0)
+    clock.now += 2
+    assert (following.read().lag_bytes, following.read().lag_ms) == (-1, -1)
+    following.lag(batch(), 70)
+    clock.now += 60
+    assert following.read().lag_bytes == 70
+
+
+def test_changes_count_for_the_rate_of_bytes() -> None:
+    clock = Clock()
+    following = meter(clock)
+    following.read()
+    following.batch(batch(), 1)
+    clock.now += 1
+    assert following.read().bytes_per_s == 7
+
+
 def test_rows_tell_what_is_left_where_bytes_are_not_known() -> None:
     clock = Clock()
     copying = meter(clock, rows_total=100)

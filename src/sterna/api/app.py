@@ -72,8 +72,9 @@ def _own_routes(app: FastAPI) -> None:
         return JSONResponse({"status": "ok"})
 
     @app.get("/metrics", name="Metrics", tags=["Service"], response_class=Response)
-    async def figures(front: FrontDep) -> Response:
-        """Figures for Prometheus."""
+    async def figures(front: FrontDep, request: Request) -> Response:
+        """Figures for Prometheus: for clients on the service's machine, or with its metrics token."""
+        metrics.admit(request, front.settings.metrics_token)
         return Response(await metrics.exposition(front.store), media_type="text/plain; version=0.0.4")
 
     @app.get("/docs", include_in_schema=False)

@@ -4,6 +4,7 @@ The raw request is kept for the signature check; what the routes see is tidied: 
 an encoded slash inside a path segment stays inside it.
 """
 
+import re
 import time
 import traceback
 from urllib.parse import unquote
@@ -23,6 +24,9 @@ REQUEST_ID = "sterna.request_id"
 
 DRAINED = 16
 """How many times the limit is still read of a body that is too large."""
+
+
+_ORIGIN = re.compile(rb"^https?://[^/]*", re.IGNORECASE)
 
 
 class TooLarge(Exception):
@@ -121,8 +125,9 @@ def _raw(scope: Scope, body: bytes) -> RawRequest:
 
 
 def _raw_path(scope: Scope) -> bytes:
-    raw: bytes | None = scope.get("raw_path")
-    return raw or scope["path"].encode()
+    """The path as it was sent. A target may be a whole URL (RFC 9112, 3.2.2): its scheme and host are left out."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return _ORIGIN.sub(b"", raw) or b"/"
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -34,6 +34,7 @@ GATEWAY = {
         "API不存在或尚未在该环境发布",
     ),
     "APIGW.0201": Message(413, "Request entity too large", "请求体过大"),
+    "APIGW.0201.bad": Message(400, "Bad request", "请求无效"),
     "APIGW.0301": Message(401, "Incorrect IAM authentication information: {0}", "IAM认证信息错误：{0}"),
     "APIGW.0500": Message(500, "Internal error", "内部错误"),
 }

@@ -1,5 +1,11 @@
-"""Figures for Prometheus, read from the store each time that they are asked for."""
+"""Figures for Prometheus, read from the store each time that they are asked for.
 
+They tell the names of all projects' jobs, so not everybody may see them: whoever brings the metrics token if there
+is one, else whoever asks from this machine.
+"""
+
+import hmac
+import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +13,9 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.requests import Request
 
+from sterna.api.errors import Told
 from sterna.core.job import Job
 from sterna.core.ports import JobStore
 from sterna.core.progress import Progress
@@ -21,6 +29,22 @@ class Sample:
 
     job: Job
     progress: Progress
+
+
+def admit(request: Request, token: str) -> None:
+    """Raise Told unless this client may see the figures. ``token``: empty if none was set."""
+    given = request.headers.get("authorization", "").encode("latin-1", "replace")
+    welcome = hmac.compare_digest(given, b"Bearer " + token.encode()) if token else _from_here(request)
+    if not welcome:
+        missing = "the metrics token" if token else "/metrics answers this machine alone, or a metrics token"
+        raise Told("APIGW.0301", missing, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _from_here(request: Request) -> bool:
+    """Whether the client is on this machine, and no proxy that speaks for another one."""
+    if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip")):
+        return False
+    return request.client is not None and ipaddress.ip_address(request.client.host.partition("%")[0]).is_loopback
 
 
 async def exposition(store: JobStore) -> bytes:

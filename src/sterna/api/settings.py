@@ -1,6 +1,6 @@
 """What the operator may choose about the APIs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,8 @@ class ApiSettings:
     """The largest request body, in bytes."""
     token_hours: int = 24
     """How long a token is valid."""
+    metrics_token: str = field(default="", repr=False)
+    """What ``/metrics`` asks for as a bearer token; empty: it answers clients on this machine alone."""
     stop_wait_s: float = 60.0
     """How long a synchronous stop waits for the task to end."""
     worker_address: str = ""

@@ -122,7 +122,10 @@ def change_password(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Give a user another password. Without --password-env one is made up and printed, once."""
+    """Give a user another password. Without --password-env one is made up and printed, once.
+
+    The user's tokens are void from now on; access keys stay.
+    """
 
     async def work(tools: Tools, store: Store) -> dict[str, object]:
         given = password_from(tools.environ, password_env)
@@ -132,6 +135,31 @@ def change_password(
         return _identified(found) | ({} if given else {"password": password})
 
     print_facts(_with_store(context, data, config, work), as_json=as_json)
+
+
+@users.command("disable")
+def disable(
+    context: typer.Context, user: UserName, data: Data = None, config: Config = None, as_json: Json = False
+) -> None:
+    """Lock a user out: password, tokens and keys are refused from now on. Jobs go on."""
+    print_facts(_with_store(context, data, config, _switched(user, enabled=False)), as_json=as_json)
+
+
+@users.command("enable")
+def enable(
+    context: typer.Context, user: UserName, data: Data = None, config: Config = None, as_json: Json = False
+) -> None:
+    """Let a disabled user in again, with the same password and keys."""
+    print_facts(_with_store(context, data, config, _switched(user, enabled=True)), as_json=as_json)
+
+
+def _switched(user: str, *, enabled: bool) -> Callable[[Tools, Store], Awaitable[dict[str, object]]]:
+    async def work(_: Tools, store: Store) -> dict[str, object]:
+        changed = dataclasses.replace(await the_user(store, user), enabled=enabled)
+        await store.put_user(changed)
+        return _user_row(changed, await store.projects())
+
+    return work
 
 
 @users.command("grant")

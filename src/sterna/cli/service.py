@@ -59,6 +59,10 @@ def serve(
         _Text,
         typer.Option("--spool-limit", metavar="BYTES", help="Disk that a job may use here. Default: no limit."),
     ] = None,
+    metrics_token_file: Annotated[
+        Path | None,
+        typer.Option("--metrics-token-file", metavar="FILE", help="File with the token that /metrics asks for."),
+    ] = None,
     stop_wait: Annotated[
         _Text, typer.Option("--stop-wait", metavar="SECONDS", help="How long requests have to end at the stop.")
     ] = None,

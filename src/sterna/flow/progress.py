@@ -10,6 +10,8 @@ from sterna.core.progress import Progress
 
 WINDOW = 5.0
 """Seconds over which a rate is taken."""
+STALE = 3.0
+"""Seconds for which a lag of nothing is believed. When nothing was heard of for longer, it is not known."""
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Meter:
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     _past: deque[tuple[float, Progress]] = field(default_factory=deque, init=False)
+    _lag_seen: float = field(default=float("-inf"), init=False)
 
     def chunk(self, chunk: Chunk) -> None:
         """A chunk of the copy has landed."""
@@ -41,6 +44,7 @@ class Meter:
         else:
             lag_ms = self.now.lag_ms
         self.now = replace(self.now, lag_ms=lag_ms, lag_bytes=behind)
+        self._lag_seen = self.clock()
 
     def note(self, **figures: int | str) -> None:
         """Set figures by their names in ``Progress``."""
@@ -62,15 +66,22 @@ class Meter:
             self._past.popleft()
         then, old = self._past[0]
         seconds = moment - then
+        if self.now.phase == "FOLLOW" and self.now.lag_bytes == 0 and moment - self._lag_seen > STALE:
+            self.now = replace(self.now, lag_ms=-1, lag_bytes=-1)
         if seconds > 0:
             self.now = replace(
                 self.now,
                 rows_per_s=max(0, self.now.rows - old.rows) / seconds,
-                bytes_per_s=max(0, self.now.bytes - old.bytes) / seconds,
+                bytes_per_s=max(0, _size(self.now) - _size(old)) / seconds,
                 changes_per_s=max(0, self.now.changes - old.changes) / seconds,
             )
         self.now = replace(self.now, eta_s=_left(self.now), at_ms=self.wall())
         return self.now
+
+
+def _size(progress: Progress) -> int:
+    """All bytes that landed: of the copy and of the changes."""
+    return progress.bytes + progress.change_bytes
 
 
 def _left(progress: Progress) -> int:

@@ -24,6 +24,9 @@ from sterna.jobs.tempo import Tempo
 
 log = structlog.get_logger(__name__)
 
+SIGN_OF_LIFE_MS = 2000
+"""Figures that stay the same are written again after so long: a reader can tell whether anybody still looks."""
+_COPYING = (Phase.PREPARE.value, Phase.COPY.value)
 STORE_PATIENCE = 60.0
 """Seconds for which a run works on while the store cannot be written in the background."""
 
@@ -64,7 +67,8 @@ class Ledger:
         """Say that a phase begins, before it does."""
         if phase is not self.phase:
             await self._report(phase, Condition.RUNNING)
-        self.meter.note(phase=phase.value)
+        if not (phase is Phase.CLOSE and self.stop.is_set() and self.meter.now.phase in _COPYING):
+            self.meter.note(phase=phase.value)  # a copy that was cut short keeps its figures: it is not complete
 
     async def end(self, condition: Condition, failure: Failure | None = None) -> None:
         """The run is over: write everything that is still to be written, then how it ended."""
@@ -135,8 +139,8 @@ class Ledger:
             await self.store.add_events(events)
 
     async def write_progress(self) -> None:
-        now = self.meter.read()
-        if self._written is None or replace(now, at_ms=0) != replace(self._written, at_ms=0):
+        now, last = self.meter.read(), self._written
+        if last is None or replace(now, at_ms=last.at_ms) != last or now.at_ms - last.at_ms >= SIGN_OF_LIFE_MS:
             await self.store.set_progress(self.job.id, now, epoch=self.job.epoch)
             self._written = now
 

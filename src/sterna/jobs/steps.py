@@ -59,7 +59,7 @@ class Precheck(_LeavesNothing):
         failed = [finding for finding in found if finding.severity is Severity.FAILED]
         if failed:
             named = "; ".join(f"{finding.check}: {finding.evidence}" for finding in failed)
-            hint = " ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy))
+            hint = "; ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy))
             raise ChecksFailed(f"{ChecksFailed().message} {named}", hint=hint)
 
     async def _look(self, check: Check, ledger: Ledger) -> Sequence[Finding]:

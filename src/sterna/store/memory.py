@@ -233,8 +233,10 @@ class MemoryPeople(MemoryJobs):
         self._users[user.id] = rules.distinct(user)
 
     async def put_user(self, user: User) -> None:
-        _find(self._users, user.id, "user")
+        before = _find(self._users, user.id, "user")
         self._fits(user)
+        if rules.voids_tokens(before, user):
+            self._tokens = {digest: it for digest, it in self._tokens.items() if it.user_id != user.id}
         self._users[user.id] = rules.distinct(user)
 
     async def users(self) -> Sequence[User]:

@@ -96,6 +96,11 @@ def distinct(user: User) -> User:
     return replace(user, project_ids=tuple(dict.fromkeys(user.project_ids)))
 
 
+def voids_tokens(before: User, after: User) -> bool:
+    """Whether tokens that the user got so far prove nothing any more."""
+    return before.password_hash != after.password_hash or not after.enabled
+
+
 def began(before: Job, after: Job) -> Event:
     return Event(
         after.id, after.updated_ms, Level.INFO, "job.began", _move(before, after), {"epoch": str(after.epoch)}

@@ -150,6 +150,9 @@ def _add_user(transaction: Connection, user: User) -> None:
 def _put_user(transaction: Connection, user: User) -> None:
     _there(transaction, tables.users, user.id, "user")
     _fits(transaction, user)
+    before = next(it for it in _users(transaction) if it.id == user.id)
+    if rules.voids_tokens(before, user):
+        _delete(transaction, tables.tokens, tables.tokens.c.user_id == user.id)
     transaction.execute(update(tables.users).where(tables.users.c.id == user.id).values(_columns_of_user(user)))
     _delete(transaction, tables.memberships, tables.memberships.c.user_id == user.id)
     _enrol(transaction, user)

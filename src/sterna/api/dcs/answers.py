@@ -117,7 +117,9 @@ class Started(BaseModel):
 
 class Stats(BaseModel):
     full_migration_progress: str = Field(description="Percent.", examples=["100"])
-    offset: str = Field(description="Bytes of the source's stream that the target lacks.", examples=["0"])
+    offset: str = Field(
+        description="Bytes that the target lacks; 0 only where it is known to lack none.", examples=["0"]
+    )
     source_dbsize: str = Field(description="Keys.", examples=["531221"])
     target_dbsize: str = Field(description="Keys.", examples=["531211"])
     target_input_kbps: str = Field(description="KB/s.", examples=["50"])

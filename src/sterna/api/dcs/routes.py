@@ -149,7 +149,7 @@ async def show_task(job: TaskDep, worker: WorkerDep) -> answers.Task:
 @routes.get("/migration-task/{task_id}/stats", name="ShowMigrationTaskStats")
 async def show_stats(front: FrontDep, job: TaskDep) -> answers.Stats:
     """A task's figures."""
-    return views.stats(job, await front.desk.progress(job))
+    return views.stats(job, await front.desk.progress(job), front.desk.clock())
 
 
 @routes.get("/migration-task/{task_id}/logs", name="ListMigrationTaskLogs")

@@ -9,10 +9,13 @@ from sterna.api.dcs import answers
 from sterna.api.dcs.plans import MEGABYTE, METHODS
 from sterna.api.dcs.states import MIGRATING, Status, status
 from sterna.core.event import Event
-from sterna.core.job import Job, Phase
+from sterna.core.job import Condition, Job, Phase, Wish
 from sterna.core.people import Instance
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.progress import Progress
+
+FRESH_MS = 5000
+"""For so long figures of a running task are believed: its runner renews them every other second."""
 
 _METHOD_OF = {mode: method for method, mode in METHODS.items()}
 
@@ -67,28 +70,53 @@ def listed(job: Job, worker: str) -> answers.ListedTask:
     )
 
 
-def stats(job: Job, progress: Progress) -> answers.Stats:
-    """A task's figures. What is not known yet is 0."""
-    following = job.phase is Phase.FOLLOW
+def stats(job: Job, progress: Progress, now_ms: int) -> answers.Stats:
+    """A task's figures. What is not known yet is 0; an offset of 0 says that the target lacks nothing."""
+    if _about_to_begin(job):
+        progress = Progress()  # what an earlier run left counts no more
+    now, following = status(job), job.phase is Phase.FOLLOW
+    at_work = now in MIGRATING
     source = next((it for it in (progress.source_rows, progress.rows_total) if it >= 0), 0)
     target = next((it for it in (progress.target_rows, progress.rows) if it >= 0), 0)
     return answers.Stats(
-        full_migration_progress=str(progress.percent if status(job) is not Status.SUCCESS else 100),
-        offset=str(max(0, progress.lag_bytes)),
+        full_migration_progress=str(100 if following or now is Status.SUCCESS else progress.percent),
+        offset=str(_behind(job, progress, now_ms)),
         source_dbsize=str(source),
         target_dbsize=str(target),
-        target_input_kbps=str(round(max(0.0, progress.bytes_per_s) / 1024)),
-        target_ops=str(round(max(0.0, progress.changes_per_s if following else progress.rows_per_s))),
-        is_migrating=status(job) in MIGRATING,
+        target_input_kbps=str(round(max(0.0, progress.bytes_per_s) / 1024) if at_work else 0),
+        target_ops=str(
+            round(max(0.0, progress.changes_per_s if following else progress.rows_per_s)) if at_work else 0
+        ),
+        is_migrating=at_work,
     )
 
 
+def _about_to_begin(job: Job) -> bool:
+    """Asked to run from the beginning, and no runner has taken it up yet."""
+    return job.wished and job.wish is Wish.RUN and job.condition in (Condition.IDLE, Condition.DONE)
+
+
+def _behind(job: Job, progress: Progress, now_ms: int) -> int:
+    """Bytes that the target lacks. Scripts cut over at 0: where it is not known it is what is left of the copy,
+    and never 0."""
+    fresh = now_ms - progress.at_ms < FRESH_MS
+    match status(job):
+        case Status.RUNNING | Status.SUCCESS:
+            return 0
+        case Status.INCRMIGEATING if progress.lag_bytes >= 0 and fresh:
+            return progress.lag_bytes
+        case Status.TERMINATING | Status.TERMINATED if progress.lag_bytes >= 0:
+            return progress.lag_bytes
+        case _:
+            return max(1, progress.bytes_total - progress.bytes, progress.lag_bytes)
+
+
 def log_row(event: Event) -> answers.LogRow:
-    """A line of a task's history."""
+    """A line of a task's history; where something is to be done, it says what."""
     return answers.LogRow(
         created_at=iso(event.at_ms),
         log_level=event.level,
-        message=event.message,
+        message=_sentences(event.message, event.fields["hint"]) if event.fields.get("hint") else event.message,
         log_code=event.code,
         keyword=list(event.fields.values()),
     )
@@ -170,7 +198,12 @@ def _released(job: Job) -> str | None:
 def _failure(job: Job) -> str | None:
     if not job.failure or status(job) is not Status.FAILED:
         return None
-    return f"{job.failure.code} {job.failure.message} {job.failure.hint}".strip()
+    return f"{job.failure.code} {_sentences(job.failure.message, job.failure.hint)}"
+
+
+def _sentences(*texts: str) -> str:
+    """Texts one after the other, each with its full stop."""
+    return " ".join(text if text.endswith((".", "!", "?", "…")) else text + "." for text in texts if text)
 
 
 def _extra(job: Job, name: str) -> str | None:

@@ -27,7 +27,7 @@ def authenticated(facts: Facts, endpoint: Endpoint) -> Verdict:
     return passed(f"{facts.where} takes {how}")
 
 
-def mode(facts: Facts) -> Verdict:
+def mode(facts: Facts, endpoint: Endpoint) -> Verdict:
     """Whether it is a single server with or without replicas: clusters are not moved yet."""
     said = facts.info.get("redis_mode") or facts.info.get("server_mode", "")
     if said == "cluster" or facts.info.get("cluster_enabled") == "1":
@@ -39,6 +39,11 @@ def mode(facts: Facts) -> Verdict:
         return failed(
             f"{facts.where} is a sentinel, not a server",
             "Ask it for the server: SENTINEL GET-MASTER-ADDR-BY-NAME <master name>, and give that address",
+        )
+    if len(endpoint.addresses) > 1:  # only the first would be moved, and nobody would notice what is missing
+        return failed(
+            f"{len(endpoint.addresses)} addresses are named, and {facts.where} is not a node of a cluster",
+            "Name one server; move several servers with one task each",
         )
     if not said:
         return alarm("The server does not say its mode", "Make sure that it is neither a cluster node nor a proxy")

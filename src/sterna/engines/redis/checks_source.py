@@ -175,7 +175,7 @@ JUDGES: dict[str, tuple[Callable[[Scene], Verdict], tuple[str, ...]]] = {
     "reachable": (lambda scene: either.reachable(scene.source), ()),
     "authenticated": (lambda scene: either.authenticated(scene.source, scene.plan.source), ()),
     "version": (version, _SEEN),
-    "mode": (lambda scene: either.mode(scene.source), _SEEN),
+    "mode": (lambda scene: either.mode(scene.source, scene.plan.source), _SEEN),
     "loading": (lambda scene: either.loading(scene.source), _SEEN),
     "role": (role, _SEEN),
     "rights": (rights, _SEEN),

@@ -131,7 +131,7 @@ JUDGES: dict[str, tuple[Callable[[Scene], Verdict], tuple[str, ...]]] = {
     "reachable": (lambda scene: either.reachable(scene.target), ()),
     "authenticated": (lambda scene: either.authenticated(scene.target, scene.plan.target), ()),
     "version": (version, _SEEN),
-    "mode": (lambda scene: either.mode(scene.target), _SEEN),
+    "mode": (lambda scene: either.mode(scene.target, scene.plan.target), _SEEN),
     "loading": (lambda scene: either.loading(scene.target), _SEEN),
     "role": (role, _SEEN),
     "rights": (lambda scene: either.rights(scene.target, scene.plan.target.user), _SEEN),

@@ -1,0 +1,50 @@
+"""The figures on a job's page are true to what was done, and show whether anybody still looks."""
+
+from sterna.core.job import JobId, Phase
+from sterna.core.plan import Endpoint, Plan
+from sterna.flow.progress import Meter
+from sterna.jobs.desk import Desk
+from sterna.jobs.ledger import SIGN_OF_LIFE_MS, Ledger
+from sterna.store.memory import MemoryStore
+from tests.api.service import NoEngine
+
+PLAN = Plan(Endpoint("redis", (("a", 1),)), Endpoint("redis", (("b", 2),)))
+
+
+class Wall:
+    now = 5_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+async def begun(wall: Wall) -> Ledger:
+    """The page of a job that has just begun to run."""
+    store = MemoryStore()
+    desk = Desk(store, {"redis": NoEngine()})
+    job = await desk.create("p", "cli", "moves", plan=PLAN)
+    await desk.run(job)
+    await store.begin(job.id)
+    return Ledger(store, await store.job(job.id), clock=lambda: 0.0, meter=Meter(clock=lambda: 0.0, wall=wall))
+
+
+async def test_figures_that_stay_the_same_are_written_now_and_then() -> None:
+    wall = Wall()
+    ledger = await begun(wall)
+    seen = []
+    for step in (0, 100, SIGN_OF_LIFE_MS - 101, 1):
+        wall.now += step
+        await ledger.write_progress()
+        seen.append((await ledger.store.progress(JobId(ledger.job.id))).at_ms)
+    assert seen == [5_000, 5_000, 5_000, 5_000 + SIGN_OF_LIFE_MS]
+
+
+async def test_a_copy_that_is_cut_short_does_not_become_complete() -> None:
+    for stopped, percent in ((True, 40), (False, 100)):
+        ledger = await begun(Wall())
+        await ledger.enter(Phase.COPY)
+        ledger.meter.note(bytes=40, bytes_total=100)
+        if stopped:
+            ledger.stop.set()
+        await ledger.enter(Phase.CLOSE)
+        assert ledger.meter.read().percent == percent
