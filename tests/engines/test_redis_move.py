@@ -449,3 +449,24 @@ async def test_a_wrong_password_stops_the_job_and_is_not_repeated(
     message = await move.fails("STERNA.2008")
     assert "wrong-secret" not in message + repr(await move.now()) + repr(await move.events())
     assert f"redis.{side}.authenticated" in message
+
+
+async def test_a_second_job_that_moves_the_same_is_refused(redis_server: StartServer, tmp_path: Path) -> None:
+    source, target = redis_server(), redis_server()
+    source.client().set("count", 0)
+    first = await Move(endpoint(source), endpoint(target), tmp_path / "a", incremental()).start()
+    await first.follows()
+    second = await Move(endpoint(source), endpoint(target), tmp_path / "b", incremental()).start()
+    assert first.job.id in await second.fails("STERNA.2009")
+    other = incremental(selection=Selection(rows=RowFilter(("other:",))))
+    third = await Move(endpoint(source), endpoint(target), tmp_path / "c", other).start()
+    await third.follows()
+    source.client().incr("count")
+    await third.finish()
+    await first.finish()
+    await second.desk.stop(await second.now())
+    second.go()
+    assert second.task
+    await second.task
+    assert target.client().get("count") == b"1"
+    assert own_keys(target) == []

@@ -24,6 +24,9 @@ class Checkpoint:
     shared: bool = False
     """Another job has come to the same target. It says so here itself, once, and changes nothing else."""
 
+    what: str = ""
+    """Which databases and keys of the source it moves: another job for the same would do everything twice."""
+
     @property
     def all_ours(self) -> bool:
         """Whether everything that the target holds was brought by this job."""
@@ -38,6 +41,7 @@ class Checkpoint:
             "copies": self.copies,
             "empty": self.was_empty,
             "shared": self.shared,
+            "what": self.what,
         }
         facts["lanes"] = dict(self.lanes)
         return json.dumps(facts, separators=(",", ":")).encode()
@@ -47,8 +51,8 @@ class Checkpoint:
         try:
             facts = json.loads(text)
             lanes = {str(lane): Position(str(at)) for lane, at in facts["lanes"].items()}
-            shared = bool(facts.get("shared"))
-            return cls(int(facts["epoch"]), lanes, int(facts["copies"]), bool(facts["empty"]), shared)
+            shared, what = bool(facts.get("shared")), str(facts.get("what", ""))
+            return cls(int(facts["epoch"]), lanes, int(facts["copies"]), bool(facts["empty"]), shared, what)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadData(
                 f"The key {key.decode()} on the target is not a checkpoint of Sterna's",

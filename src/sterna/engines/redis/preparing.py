@@ -45,9 +45,18 @@ class Preparing:
         self._dumped = dumped
         self._tell = tell
 
+    @property
+    def what(self) -> str:
+        """Which databases and keys of the source go along, as the checkpoint notes it."""
+        return repr(self._mapping)
+
     async def look(self) -> bool:
-        """Before the first copy: whether the target is empty. Raises KeyConflict if the policy says so."""
+        """Before the first copy: whether the target is empty.
+
+        Raises KeyConflict if the policy says so, or if another job already moves the same.
+        """
         async with await Connection.open(self._plan.target) as target:
+            await self._refuse_twin(target)
             shared = await self._share(target)
             databases = await used(target, self._mapping)
             empty = not shared and not any(databases.values())
@@ -59,6 +68,31 @@ class Preparing:
                 case _:
                     pass
         return empty
+
+    async def _refuse_twin(self, target: Connection) -> None:
+        """Two jobs that move the same from one source would apply every change twice."""
+        async with await Connection.open(self._plan.source) as source:
+            facts = info(await call(source, "INFO", "replication"))
+        histories = tuple(
+            facts[name] for name in ("master_replid", "master_replid2") if facts.get(name, "0").strip("0")
+        )
+        await call(target, "SELECT", 0)
+        async for page in matching(target, CHECKPOINT_PREFIX + b"*"):
+            for key in page:
+                if key != self._key and await self._is_twin(target, key, histories):
+                    job = key.removeprefix(CHECKPOINT_PREFIX).decode("utf-8", "replace")
+                    raise KeyConflict(
+                        f"Job {job} already moves the same from this source to this target",
+                        hint="Let that job go on, or stop it. If it is gone for good, delete the key "
+                        f"{printable(key)} in database 0 of the target.",
+                    )
+
+    async def _is_twin(self, target: Connection, key: bytes, histories: tuple[str, ...]) -> bool:
+        try:
+            there = Checkpoint.decode((await many(target, [("GET", key)]))[0] or b"", key)
+        except (BadData, NeedsOperator):
+            return False  # a user's key that is named like one of ours
+        return there.what == self.what and any(lane.startswith(histories) for lane in there.lanes.values())
 
     async def _share(self, target: Connection) -> bool:
         """Tell the other jobs that write here that not all is theirs any more. Whether there are any."""

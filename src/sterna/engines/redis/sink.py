@@ -71,7 +71,9 @@ class RedisSink:
         """Make ready for a copy from the beginning: look for conflicts once, and forget where the last one was."""
         old = self._state
         was_empty = old.was_empty if old.copies else await self._preparing.look()
-        await self._transact(b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty, old.shared))
+        await self._transact(
+            b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty, old.shared, self._preparing.what)
+        )
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         assert isinstance(chunk.data, bytes), "only commands were offered"
