@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sterna.core.job import Condition
+from sterna.core.job import Condition, Phase
 from sterna.core.plan import Selection
 from tests.engines.moving import Move, endpoint, incremental
 from tests.servers.fixtures import StartServer
@@ -65,3 +65,22 @@ async def test_a_command_larger_than_the_spool_may_be_goes_through(
     await move.finish()
     assert target.client().strlen("large") == 9 << 20
     assert target.client().get("after") == b"1"
+
+
+@pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
+async def test_a_replica_can_be_the_source(redis_server: StartServer, tmp_path: Path, flavor: str) -> None:
+    first, source, target = redis_server(flavor), redis_server(flavor), redis_server()
+    first.client(db=3).set("before", 1)
+    source.client().replicaof(first.host, first.port)
+    while source.client().info("replication")["master_link_status"] != "up":
+        await asyncio.sleep(0.02)
+    first.client(db=3).incr("before")
+    while source.client(db=3).get("before") != b"2":
+        await asyncio.sleep(0.02)
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.until(lambda job, _: job.phase is Phase.FOLLOW)
+    first.client(db=3).incr("before")
+    while target.client(db=3).get("before") != b"3":
+        await move.until(lambda job, _: True)
+        await asyncio.sleep(0.02)
+    await move.finish()

@@ -109,7 +109,7 @@ class RedisLog:
         return Command(piece.data + pack("SELECT", place) + pack("DEL", self._key), piece.count + 2)
 
     async def confirm(self, upto: Position) -> None:
-        """The spool may forget it: also what held nothing for the target, whose own position stands before that."""
+        """The spool may forget it, also where it held nothing for the target, whose own position is before it."""
         self._spool.forget(StreamPosition.parse(upto).offset)
 
     async def release(self) -> None:
