@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,22 @@ async def test_a_replica_can_be_the_source(redis_server: StartServer, tmp_path: 
         await move.until(lambda job, _: True)
         await asyncio.sleep(0.02)
     await move.finish()
+
+
+NEVER = [9_007_199_254_740_991, 9_223_372_036_854_775_807, (1 << 52) + 1000, (1 << 52) - 1]
+
+
+async def test_expiries_that_mean_never_stay_as_they_are(redis_server: StartServer, tmp_path: Path) -> None:
+    source, target = redis_server(), redis_server()
+    client: Any = source.client()
+    for at in NEVER:
+        client.execute_command("SET", f"copied:{at}", 1, "PXAT", at)
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.follows()
+    for at in NEVER:
+        client.execute_command("SET", f"followed:{at}", 1, "PXAT", at)
+    await move.finish()
+    there: Any = target.client()
+    for key in client.scan_iter():
+        assert there.execute_command("PEXPIRETIME", key) == client.execute_command("PEXPIRETIME", key), key
+    await move.is_equal()

@@ -11,7 +11,7 @@ from sterna.core.plan import Conflict, Mode, Plan
 from sterna.core.ports import Teller
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
 from sterna.engines.redis.mapping import Mapping
-from sterna.engines.redis.names import CHECKPOINT_PREFIX, HOLD_MS, printable, released
+from sterna.engines.redis.names import CHECKPOINT_PREFIX, printable, released
 
 PAGE = 1000
 """Keys a page of SCAN asks for."""
@@ -115,7 +115,7 @@ class Preparing:
                     held = [
                         (key, released(at))
                         for key, at in zip(page, await expiries(target, page), strict=True)
-                        if at >= HOLD_MS
+                        if released(at) != at
                     ]
                     if held:
                         await transact(database, [("PEXPIREAT", key, at) for key, at in held])
