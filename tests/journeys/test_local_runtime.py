@@ -39,6 +39,7 @@ class House(Stage):
     """A stage whose jobs run in processes of their own."""
 
     breaks: bool = False
+    idles: bool = False
     runtime: LocalRuntime = field(init=False)
 
     async def open(self) -> None:
@@ -47,7 +48,9 @@ class House(Stage):
         self.runtime = LocalRuntime(self.store, self.command, self.folder, child.PATIENT)
 
     def command(self, id: JobId) -> Sequence[str]:
-        return [sys.executable, "-c", "raise SystemExit(3)"] if self.breaks else child.command(self.folder, id)
+        if self.breaks or self.idles:
+            return [sys.executable, "-c", f"raise SystemExit({3 if self.breaks else 0})"]
+        return child.command(self.folder, id)
 
     async def same(self) -> None:
         await until(lambda: self.target.contents() == self.source.contents())
@@ -162,6 +165,18 @@ async def test_a_job_whose_child_cannot_live_fails_with_a_reason(house: House) -
     assert failure
     assert failure.code == KEEPS_DYING
     assert "exit code 3" in failure.message
+
+
+async def test_a_child_that_leaves_politely_without_doing_what_was_asked_is_not_started_for_ever(
+    house: House,
+) -> None:
+    house.idles = True
+    await house.runtime.start()
+    job = await house.job()
+    await reached(house, job, Phase.PREPARE, Condition.FAILED)
+    assert not (await house.now(job)).wished
+    deaths = [event for event in (await house.store.events(job.id))[1] if event.code == "run.died"]
+    assert len(deaths) == child.PATIENT.deaths
 
 
 async def test_two_jobs_run_beside_each_other_and_one_death_touches_no_other(house: House) -> None:

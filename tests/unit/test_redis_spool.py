@@ -220,6 +220,18 @@ def test_a_tiny_limit_never_stops_the_stream_for_good(tmp_path: Path) -> None:
         spool.forget(spool.end)
 
 
+async def test_its_limit_is_passed_only_for_a_reader_that_has_nothing_left_to_read(tmp_path: Path) -> None:
+    spool = begun(tmp_path, limit_bytes=2000)
+    spool.append(spool.end, b"x" * 1900, 1)
+    waiting = asyncio.create_task(spool.wait(spool.end))
+    await asyncio.sleep(0)
+    spool.append(spool.end, b"y" * 1900, 2)
+    await waiting
+    with pytest.raises(SpoolFull):
+        spool.append(spool.end, b"z" * 1900, 3)
+    assert everything(spool) == b"x" * 1900 + b"y" * 1900
+
+
 def test_a_disk_that_fills_up_in_the_middle_of_a_frame_leaves_the_spool_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

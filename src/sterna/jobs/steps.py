@@ -226,9 +226,13 @@ class _Cutover:
     ledger: Ledger
     _asked: float | None = None
     _quiet: float | None = None
+    _said: bool = False
 
     async def due(self, batch: Batch) -> bool:
-        """True: nothing is left to apply and nothing came for a while; or, after much patience, the former."""
+        """True: nothing is left to apply and nothing came for a while; or, after much patience, the former.
+
+        Never while the source does not say how far it is: what it has may not have arrived here.
+        """
         now = self.ledger.clock()
         self._asked = now if self._asked is None else self._asked
         if batch.changes:
@@ -237,8 +241,10 @@ class _Cutover:
         if batch.changes and not impatient:
             return False
         lag = await self.log.lag(batch.position)
-        if lag > 0 or (lag < 0 and batch.changes):
+        if lag != 0:
             self._quiet = None
+            if lag < 0:
+                self._say_once()
             return False
         self._quiet = now if self._quiet is None else self._quiet
         if now - self._quiet >= self.ledger.tempo.quiet:
@@ -246,6 +252,13 @@ class _Cutover:
         if impatient:
             self.ledger.tell(Level.WARN, "cutover.busy", "Cut over while the source is still being written")
         return impatient
+
+    def _say_once(self) -> None:
+        if not self._said:
+            message = "The cutover waits: the source does not say whether everything has arrived from it"
+            hint = "Let the source answer again, or stop the job: then it ends with what the target has."
+            self.ledger.tell(Level.WARN, "cutover.waits", f"{message}. {hint}")
+        self._said = True
 
 
 @dataclass(frozen=True)

@@ -124,9 +124,10 @@ class LocalRuntime:
         deaths = Deaths(self.patience, self.clock)
         try:
             while not self._ending.is_set() and id in await self.store.due():
+                asked = (await self.store.job(id)).asked
                 code = await self._child(id)
                 if not self._ending.is_set():
-                    await self._after(id, code, deaths)
+                    await self._after(id, code, asked, deaths)
         except Exception:
             log.exception("tending a job failed", job=id)
             await self._pause(self.patience.longest_wait)
@@ -162,10 +163,11 @@ class LocalRuntime:
                 child.kill()
         return await gone
 
-    async def _after(self, id: JobId, code: int, deaths: Deaths) -> None:
-        """A child that ended and left work is started again, in a while."""
+    async def _after(self, id: JobId, code: int, asked: int, deaths: Deaths) -> None:
+        """A child that ended and left work, or left the wish it was started for, is started again, in a while."""
         job = await self.store.job(id)
-        if code == 0 and (job.wished or job.condition is not Condition.RUNNING):
+        settled = job.asked > asked if job.wished else job.condition is not Condition.RUNNING
+        if code == 0 and settled:
             return
         deaths.another(await self._done(job))
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

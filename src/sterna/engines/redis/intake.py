@@ -20,6 +20,7 @@ from sterna.engines.redis.dump import Dump, DumpFacts
 from sterna.engines.redis.position import StreamPosition
 from sterna.engines.redis.replica import FullSync, PartialSync, Payload, keeps, open_replica, payload, psync
 from sterna.engines.redis.spool import Spool, SpoolFull
+from sterna.engines.redis.wire.opening import OPENING_BYTES, stream_database
 
 ACK_S = 1.0
 QUIET_S = 60.0
@@ -74,7 +75,18 @@ class Intake:
             await connection.close()
             raise
         self._start(self._whole(connection, how))
-        return StreamPosition(answer.replid, answer.offset)
+        return StreamPosition(answer.replid, answer.offset, await self._selected() if self._follow else -1)
+
+    async def _selected(self) -> int:
+        """The database that is selected where the stream begins, by the first bytes of the data set."""
+        while not self.failure:
+            database = stream_database(self._dump.read(0, OPENING_BYTES))
+            if database is not None:
+                return database
+            if self._dump.facts and self._dump.facts.complete:
+                return -1
+            await self._dump.grown()
+        raise self.failure
 
     async def attach(self, after: StreamPosition) -> None:
         """Go on with the stream from the spool's end, or from ``after`` if the spool does not reach it.

@@ -9,6 +9,7 @@ from sterna.engines.redis.names import REPAIR_PREFIX
 from sterna.engines.redis.pages import Group, Pair
 from sterna.engines.redis.reading import ABSENT, BIG, FOOTER, FOREVER, bunches
 from sterna.engines.redis.wire.crc64 import crc64
+from sterna.engines.redis.wire.expiry import UNHELD_FROM
 from sterna.engines.redis.wire.kinds import kind_in
 
 
@@ -56,7 +57,7 @@ def stamped(dump: bytes) -> bytes:
 
 
 def _held(expiry: int, hold_ms: int) -> int:
-    return 0 if expiry == FOREVER else expiry + hold_ms
+    return 0 if expiry == FOREVER else expiry + hold_ms if expiry < UNHELD_FROM else expiry
 
 
 async def mend(pair: Pair, group: Group, key: bytes, hold_ms: int) -> None:

@@ -1,6 +1,7 @@
 """Words and numbers that several modules of the Redis engine share."""
 
 from sterna.core.change import Format
+from sterna.engines.redis.wire.expiry import UNHELD_FROM
 
 RESP = Format("redis-resp")
 """Chunks of commands in the server's protocol, ready to be sent."""
@@ -11,11 +12,12 @@ CHECKPOINT_PREFIX = b"sterna:checkpoint:"
 REPAIR_PREFIX = b"sterna:repair:"
 """Keys of Sterna's own on the target while a large value is mended."""
 
-HOLD_MS = 1 << 52
-"""Added to every expiry on the target while a job follows, in ms (about 142 000 years).
+HOLD_MS = 3 << 52
+"""Added to every expiry on the target while a job follows, in ms (about 428 000 years).
 
 A key must not run out on the target by the target's own clock before the source's DEL arrives: a PERSIST or
-EXPIRE still on its way would be lost. No real expiry is as large, and the sum is exact in a double (Lua).
+EXPIRE still on its way would be lost. Expiries from ``UNHELD_FROM`` on are left as they are; those that people
+write for "never" (all bits of a double's integer or of 64 bits set, a row of nines) are not among the sums.
 """
 
 
@@ -26,7 +28,7 @@ def checkpoint_key(job_id: str) -> bytes:
 
 def released(expiry_ms: int) -> int:
     """The true expiry of one that may be held."""
-    return expiry_ms - HOLD_MS if expiry_ms >= HOLD_MS else expiry_ms
+    return expiry_ms - HOLD_MS if HOLD_MS <= expiry_ms < HOLD_MS + UNHELD_FROM else expiry_ms
 
 
 def printable(key: bytes, most: int = 80) -> str:

@@ -14,7 +14,7 @@ from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, info, trouble
 from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.mapping import Mapping
-from sterna.engines.redis.names import CHECKPOINT_PREFIX, HOLD_MS, printable, released
+from sterna.engines.redis.names import CHECKPOINT_PREFIX, printable, released
 from sterna.engines.redis.wire.rewrite import MOST_DATABASES
 
 PAGE = 1000
@@ -182,7 +182,7 @@ class Preparing:
                     held = [
                         (key, released(at))
                         for key, at in zip(page, await expiries(target, page), strict=True)
-                        if at >= HOLD_MS
+                        if released(at) != at
                     ]
                     if held:
                         await transact(database, [("PEXPIREAT", key, at) for key, at in held])

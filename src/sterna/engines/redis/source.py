@@ -54,7 +54,6 @@ class RedisLog:
         self._dump = dump
         self._aim = aim
         self._attached = False
-        self._changed = -1
         self._asking: Connection | None = None
 
     async def anchor(self) -> Position:
@@ -90,8 +89,6 @@ class RedisLog:
             if piece.consumed:
                 at = StreamPosition(self._spool.replid, at.offset + piece.consumed, piece.database)
                 changes = [self._command(piece)] if piece.count else []
-                if changes:
-                    self._changed = at.offset
                 yield Batch(changes, at.text(), piece.read_at_ms, piece.consumed)
                 continue
             if found := await self._read(fed, at):
@@ -127,9 +124,8 @@ class RedisLog:
         return Command(piece.data + pack("SELECT", place) + pack("DEL", self._key), piece.count + 2)
 
     async def confirm(self, upto: Position) -> None:
-        """The spool may forget it, but keeps what the target's own position may still need."""
-        offset = StreamPosition.parse(upto).offset
-        self._spool.forget(min(offset, self._changed) if self._changed >= 0 else offset)
+        """The spool may forget it, also where it held nothing for the target, whose own position is before it."""
+        self._spool.forget(StreamPosition.parse(upto).offset)
 
     async def release(self) -> None:
         await self.close()
@@ -148,6 +144,8 @@ class RedisLog:
         except BaseException:
             await self._hang_up()
             raise
+        if facts.get("master_replid", self._spool.replid) != self._spool.replid:
+            return -1  # another history than the one that arrives here: the two offsets have nothing in common
         return max(0, int(facts.get("master_repl_offset", "0")) - StreamPosition.parse(applied).offset)
 
     async def close(self) -> None:

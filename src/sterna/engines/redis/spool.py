@@ -66,12 +66,15 @@ class Spool:
         self._reading: tuple[Path, int] | None = None
         self._frame: Frame | None = None
         self._changed = asyncio.Event()
+        self._awaited = False
+        """Whether the reader has read everything and needs more before it can have any of it forgotten."""
 
     @classmethod
     def open(cls, folder: Path, *, limit_bytes: int = 0, segment_bytes: int = SEGMENT_BYTES) -> "Spool":
         """Open what is in a folder, or begin in an empty one.
 
-        ``limit_bytes``: what its files may take together; 0: as much as the disk has. What the last crash tore is
+        ``limit_bytes``: what its files may take together; 0: as much as the disk has. It is passed only where the
+        reader waits for more, having read everything: a single command may be larger. What the last crash tore is
         cut off. Raises BadData, naming file and byte, where something that was safely on the disk is damaged; what
         lies in segments before the last is checked when it is read.
         """
@@ -143,6 +146,7 @@ class Spool:
         except DiskFull as error:
             raise SpoolFull(error.message) from error
         self._note(segment, len(data))
+        self._awaited = False
         self.wake()
 
     def sync(self) -> None:
@@ -181,6 +185,7 @@ class Spool:
     async def wait(self, offset: int) -> None:
         """Returns once there is something to read at an offset, or after ``wake``."""
         if self._end <= offset:
+            self._awaited = True
             self._changed.clear()
             await self._changed.wait()
 
@@ -208,6 +213,8 @@ class Spool:
     def _make_room(self, needed: int) -> None:
         if not self._limit or self.size + needed <= self._limit:
             return
+        if self._awaited:
+            return  # the rest of a command that is larger than the limit must come, or nothing ever goes on
         if self._forgotten < self._end:
             raise SpoolFull(f"The spool holds {self.size} bytes and may hold {self._limit}")
         if self._segments:

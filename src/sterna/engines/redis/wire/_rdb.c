@@ -17,6 +17,7 @@
 #define MOST_GROWTH 88
 #define MOST_LOOPS 6
 #define MOST_TTL INT64_MAX
+#define UNHELD_FROM (INT64_C(1) << 52)
 #define FIRST_OPCODE 242
 
 /* Checksum: Jones' polynomial, reflected, eight bytes at a time. */
@@ -502,7 +503,7 @@ static const unsigned char *read_record(Record *record, const unsigned char *p, 
 static uint64_t ttl_of(const Plan *plan, const Record *record) {
     if (!record->expires) return 0;
     int64_t at = record->expires_ms;
-    if (at > 0 && at < plan->hold) at = at > MOST_TTL - plan->hold ? MOST_TTL : at + plan->hold;
+    if (at > 0 && at < plan->hold && at < UNHELD_FROM) at = at > MOST_TTL - plan->hold ? MOST_TTL : at + plan->hold;
     if (at < 1) at = 1;
     if (plan->absolute) return (uint64_t)at;
     if (at <= plan->now) return 1;

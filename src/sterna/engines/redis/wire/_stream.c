@@ -13,6 +13,7 @@ enum { MORE = 0, RARE = 1, LIMIT = 2, LATER = 3 };
 #define MOST_NUMBER 2147483647LL
 #define MOST_BULK (1LL << 30)
 #define UNHELD_FROM (1LL << 52)
+#define MOST_HOLD (1LL << 54)
 #define MOST_WORDS 16
 #define MOST_DATABASES (1LL << 16)
 #define LARGE_RUN (64 * 1024)
@@ -615,7 +616,7 @@ static PyObject *scan(PyObject *module, PyObject *arguments)
     in.data = buffer.buf;
     in.size = buffer.len;
     if (at < 0 || at > in.size || in.left < 0 || (in.left && (in.next < at || in.next > in.size)) ||
-        job.clock.now < 0 || job.clock.now >= UNHELD_FROM || job.clock.hold < 0 || job.clock.hold > UNHELD_FROM ||
+        job.clock.now < 0 || job.clock.now >= UNHELD_FROM || job.clock.hold < 0 || job.clock.hold > MOST_HOLD ||
         (job.databases != Py_None && !PyDict_Check(job.databases)))
         PyErr_SetString(PyExc_ValueError, "scan was called with values that cannot be");
     else if ((out.parts = PyList_New(0))) {

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 UNHELD_FROM = 1 << 52
 """Expiries from here on (ms since 1970) mean "never" to those who wrote them; they are not held."""
+MOST_HOLD = 1 << 54
+"""The longest hold that the compiled loop takes."""
 _LARGEST = 1 << 63
 _INTEGER = re.compile(rb"-?[0-9]{1,18}").fullmatch
 

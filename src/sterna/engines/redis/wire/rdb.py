@@ -68,11 +68,11 @@ class Walker:
     7.0, 11: 7.2 and Valkey 7.2 to 8.1, 12: Redis 7.4 to 8.4, 13: 8.6, 14: 8.8, 80: Valkey 9). ``limit``: a
     value of more bytes than this in the file comes as Big. ``databases``: source database to target database,
     or None to leave it out. ``keep``: source database and key to whether the key is wanted. ``hold_ms`` is
-    added to every expiry that is below it, so that the target lets nothing expire meanwhile; with 0, keys whose
-    time is over at ``now_ms`` are left out, and with ``skip_expired_before_ms`` those of before that moment.
-    ``replace``: write over a key that is there. ``absolute``: give expiries as points in time (Redis 5 and
-    later). ``hints``: pass on idle time and frequency (Redis 5 and later). ``place``: where the bytes that will
-    be fed begin.
+    added to every expiry below it and ``UNHELD_FROM``, so that the target lets nothing expire meanwhile; with
+    0, keys whose time is over at ``now_ms`` are left out, and with ``skip_expired_before_ms`` those of before
+    that moment. ``replace``: write over a key that is there. ``absolute``: give expiries as points in time
+    (Redis 5 and later). ``hints``: pass on idle time and frequency (Redis 5 and later). ``place``: where the
+    bytes that will be fed begin.
     """
 
     def __init__(

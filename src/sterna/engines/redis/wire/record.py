@@ -6,6 +6,7 @@ from struct import Struct
 from sterna.core.errors import BadData
 from sterna.engines.redis.wire.command import command
 from sterna.engines.redis.wire.crc64 import crc64
+from sterna.engines.redis.wire.expiry import UNHELD_FROM
 from sterna.engines.redis.wire.kinds import Kind
 from sterna.engines.redis.wire.tape import Tape
 
@@ -46,7 +47,7 @@ class Style:
         """When the key expires on the target; 0: never."""
         if record.expires_ms is None:
             return 0
-        held = self.hold_ms if 0 < record.expires_ms < self.hold_ms else 0
+        held = self.hold_ms if 0 < record.expires_ms < min(self.hold_ms, UNHELD_FROM) else 0
         return max(1, min(record.expires_ms + held, MOST_MS))
 
     def restore(self, record: Record, kind: Kind, value: bytes, now_ms: int) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sterna.core.errors import Trouble, Unsupported
 from sterna.engines.redis.wire.draft import Draft, Words
-from sterna.engines.redis.wire.expiry import UNHELD_FROM
+from sterna.engines.redis.wire.expiry import MOST_HOLD
 from sterna.engines.redis.wire.native import compiled
 from sterna.engines.redis.wire.resp import Framer, bad
 from sterna.engines.redis.wire.rewrite import KINDS, PLAIN, SET, Found, Rewriter, Rules
@@ -80,7 +80,7 @@ class Transformer:
         self._border: _Border | None = None
         self._error: Trouble | None = None
         self._rewriter = Rewriter(rules, self._outer, database)
-        self._native = _native if rules.keep is None and 0 <= rules.hold_ms <= UNHELD_FROM else None
+        self._native = _native if rules.keep is None and 0 <= rules.hold_ms <= MOST_HOLD else None
         self._databases = None if rules.databases is None else dict(rules.databases)
         self._partial = (0, 0)
         """Of a command that the compiled loop saw in part: words left, and the stream offset of the next."""

@@ -1,0 +1,106 @@
+"""What is lost nowhere on the way: at the cutover, while much is left out, over slow links, from replicas."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sterna.core.job import Condition, Phase
+from sterna.core.plan import Selection
+from tests.engines.moving import Move, endpoint, incremental
+from tests.servers.fixtures import StartServer
+from tests.servers.proxy import proxy
+
+pytestmark = pytest.mark.server
+
+
+async def test_nothing_is_cut_over_while_the_source_does_not_answer(
+    redis_server: StartServer, tmp_path: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    with proxy(source.host, source.port) as way:
+        move = await Move(endpoint(source, way.port), endpoint(target), tmp_path, incremental()).start()
+        await move.follows()
+        way.refuse()
+        way.drop()
+        source.client().set("written meanwhile", 1)
+        await move.desk.finish(await move.now())
+        assert move.task
+        await asyncio.wait({move.task}, timeout=2)
+        assert (await move.now()).condition is Condition.RUNNING
+        way.accept()
+        await move.ended()
+    assert target.client().get("written meanwhile") == b"1"
+
+
+async def test_a_small_spool_does_not_fill_with_what_is_left_out(
+    redis_server: StartServer, tmp_path: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    source.client().set("k", 1)
+    move = Move(endpoint(source), endpoint(target), tmp_path, incremental(selection=Selection(only=("0",))))
+    move.spool_limit = 2 << 20
+    await move.start()
+    await move.follows()
+    source.client().incr("k")
+    await move.caught_up()
+    other = source.client(db=1)
+    for n in range(400):
+        other.set(f"k{n}", "x" * 30_000)
+    source.client().incr("k")
+    await move.finish()
+    assert target.client().get("k") == b"3"
+
+
+async def test_a_command_larger_than_the_spool_may_be_goes_through(
+    redis_server: StartServer, tmp_path: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    move = Move(endpoint(source), endpoint(target), tmp_path, incremental())
+    move.spool_limit = 2 << 20
+    await move.start()
+    await move.follows()
+    source.client().set("large", "x" * (9 << 20))
+    source.client().set("after", 1)
+    await move.finish()
+    assert target.client().strlen("large") == 9 << 20
+    assert target.client().get("after") == b"1"
+
+
+@pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
+async def test_a_replica_can_be_the_source(redis_server: StartServer, tmp_path: Path, flavor: str) -> None:
+    first, source, target = redis_server(flavor), redis_server(flavor), redis_server()
+    first.client(db=3).set("before", 1)
+    source.client().replicaof(first.host, first.port)
+    while source.client().info("replication")["master_link_status"] != "up":
+        await asyncio.sleep(0.02)
+    first.client(db=3).incr("before")
+    while source.client(db=3).get("before") != b"2":
+        await asyncio.sleep(0.02)
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.until(lambda job, _: job.phase is Phase.FOLLOW)
+    first.client(db=3).incr("before")
+    while target.client(db=3).get("before") != b"3":
+        await move.until(lambda job, _: True)
+        await asyncio.sleep(0.02)
+    await move.finish()
+
+
+NEVER = [9_007_199_254_740_991, 9_223_372_036_854_775_807, (1 << 52) + 1000, (1 << 52) - 1]
+
+
+async def test_expiries_that_mean_never_stay_as_they_are(redis_server: StartServer, tmp_path: Path) -> None:
+    source, target = redis_server(), redis_server()
+    client: Any = source.client()
+    for at in NEVER:
+        client.execute_command("SET", f"copied:{at}", 1, "PXAT", at)
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.follows()
+    for at in NEVER:
+        client.execute_command("SET", f"followed:{at}", 1, "PXAT", at)
+    await move.finish()
+    there: Any = target.client()
+    for key in client.scan_iter():
+        assert there.execute_command("PEXPIRETIME", key) == client.execute_command("PEXPIRETIME", key), key
+    await move.is_equal()
