@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from sterna.cli.app import run
 from sterna.cli.context import Tools
 from sterna.core.errors import NeedsOperator
@@ -24,8 +22,6 @@ from sterna.settings import Settings
 
 if TYPE_CHECKING:
     import uvicorn
-
-log = structlog.get_logger(__name__)
 
 
 def cli() -> None:
@@ -51,6 +47,8 @@ async def open_store(url_or_path: str, key_file: Path) -> Store:
 
 async def serve(settings: Settings) -> None:
     """The service, until SIGTERM or SIGINT: first no new requests, then the jobs leave, then the store closes."""
+    import structlog
+
     from sterna.runtime.local import LocalRuntime
 
     stop = asyncio.Event()
@@ -68,7 +66,7 @@ async def serve(settings: Settings) -> None:
                 await runtime.stop()
         finally:
             await store.close()
-    log.info("stopped")
+    structlog.get_logger(__name__).info("stopped")
 
 
 async def work(settings: Settings, job_id: JobId) -> int:
@@ -116,6 +114,9 @@ def _metrics_token(file: Path | None) -> str:
 
 async def _answer_requests(settings: Settings, store: Store, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve HTTP on the socket until told to stop."""
+    import structlog
+
+    log = structlog.get_logger(__name__)
     server = _server(settings, store)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())

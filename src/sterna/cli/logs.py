@@ -4,11 +4,12 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from sterna.settings import without_userinfo
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 HIDDEN = "***"
 _SECRET_NAME = re.compile(
@@ -60,7 +61,9 @@ def set_up_logging(level: str, form: str) -> None:
 
     ``level`` and ``form`` are the settings ``log_level`` and ``log_format``.
     """
-    shared: list[structlog.typing.Processor] = [
+    import structlog  # here: most commands write no log, and start a fifth sooner without it
+
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -68,7 +71,7 @@ def set_up_logging(level: str, form: str) -> None:
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer: structlog.typing.Processor = (
+    renderer: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())

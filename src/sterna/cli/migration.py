@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -26,7 +27,9 @@ from sterna.core.plan import Plan
 from sterna.core.ports import Comparison, Store
 from sterna.core.progress import Progress
 from sterna.jobs.desk import Desk
-from sterna.jobs.runner import Runner
+
+if TYPE_CHECKING:
+    from sterna.jobs.runner import Runner
 
 LEAVE_AFTER = 5.0
 """Seconds after an interruption that a job which cannot be paused now has to end; then it is left as it is."""
@@ -167,13 +170,15 @@ class Migration:
                 await asyncio.gather(steer, view, return_exceptions=True)
         await self._show_findings(store, job.id, screen)
 
-    def _runner(self, desk: Desk, id: JobId) -> Runner:
+    def _runner(self, desk: Desk, id: JobId) -> "Runner":
+        from sterna.jobs.runner import Runner  # here: it brings the log along, which no other command needs
+
         folder = self.folder / "job"
         folder.mkdir(mode=0o700, exist_ok=True)
         return Runner(desk.store, desk.engines, id, folder)
 
     @contextlib.contextmanager
-    def _interruptions(self, runner: Runner, screen: Screen) -> Iterator[None]:
+    def _interruptions(self, runner: "Runner", screen: Screen) -> Iterator[None]:
         """Ctrl-C and SIGTERM pause; a second one leaves the job as it is; a third one is not held back."""
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM)
@@ -195,7 +200,7 @@ class Migration:
             for each in signals:
                 loop.remove_signal_handler(each)
 
-    async def _steer(self, store: Store, desk: Desk, id: JobId, runner: Runner, screen: Screen) -> None:
+    async def _steer(self, store: Store, desk: Desk, id: JobId, runner: "Runner", screen: Screen) -> None:
         """Turn interruptions and the cutover into wishes, as soon as they are allowed."""
         while True:
             job = await store.job(id)
@@ -205,7 +210,7 @@ class Migration:
                 await self._wish(desk, job, runner)
             await asyncio.sleep(LOOK)
 
-    async def _wish(self, desk: Desk, job: Job, runner: Runner) -> None:
+    async def _wish(self, desk: Desk, job: Job, runner: "Runner") -> None:
         if self._interrupted:
             if allowed(job, Wish.PAUSE) and not (job.wished and job.wish is Wish.PAUSE):
                 await desk.pause(job)

@@ -1,22 +1,27 @@
-"""What the commands print: tables for people, JSON for scripts, and errors in one clear line."""
+"""What the commands print: tables for people, JSON for scripts, and errors in one clear line.
+
+What draws tables and colours is imported where it is used: a script that asks for JSON need not wait for it.
+"""
 
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from sterna.core.errors import Invalid, Trouble
 from sterna.settings import without_userinfo
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 WIDE = 200
 
 
-def console(*, errors: bool = False) -> Console:
+def console(*, errors: bool = False) -> "Console":
     """A console for people. Where it is no terminal, lines are wide enough not to be cut."""
+    from rich.console import Console
+
     stream = sys.stderr if errors else sys.stdout
     return Console(
         file=stream, width=None if stream.isatty() else WIDE, soft_wrap=not stream.isatty(), highlight=False
@@ -30,12 +35,12 @@ def print_json(value: object) -> None:
 
 def print_line(text: str) -> None:
     """One line for people; square brackets in it mean themselves."""
-    console().print(escape(text))
+    console().print(literal(text))
 
 
 def print_note(text: str) -> None:
     """One line for people beside the output proper."""
-    console(errors=True).print(escape(text))
+    console(errors=True).print(literal(text))
 
 
 def print_rows(rows: Sequence[Mapping[str, object]], columns: Iterable[str], *, as_json: bool) -> None:
@@ -43,12 +48,14 @@ def print_rows(rows: Sequence[Mapping[str, object]], columns: Iterable[str], *, 
     if as_json:
         print_json(list(rows))
         return
+    from rich.table import Table
+
     shown = tuple(columns)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in shown:
         table.add_column(column.replace("_", " ").upper(), overflow="fold")
     for row in rows:
-        table.add_row(*(escape(words(row.get(column))) for column in shown))
+        table.add_row(*(literal(words(row.get(column))) for column in shown))
     console().print(table)
 
 
@@ -57,9 +64,11 @@ def print_facts(facts: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json(dict(facts))
         return
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in facts.items():
-        table.add_row(f"[bold]{escape(name.replace('_', ' '))}[/bold]", escape(words(value)))
+        table.add_row(f"[bold]{literal(name.replace('_', ' '))}[/bold]", literal(words(value)))
     console().print(table)
 
 
@@ -67,12 +76,19 @@ def print_error(error: Trouble, *, as_json: bool) -> None:
     """The error in one line, a hint in another; with JSON an object on the standard output as well."""
     message, hint = without_userinfo(error.message), without_userinfo(error.hint)
     screen = console(errors=True)
-    screen.print(f"[bold red]Error:[/bold red] {escape(' '.join(message.split()))}", soft_wrap=True)
+    screen.print(f"[bold red]Error:[/bold red] {literal(' '.join(message.split()))}", soft_wrap=True)
     if hint:
-        screen.print(f"Hint: {escape(' '.join(hint.split()))}", soft_wrap=True)
+        screen.print(f"Hint: {literal(' '.join(hint.split()))}", soft_wrap=True)
     if as_json:
         body = {"code": error.code, "message": message, "hint": hint}
         print_json({"error": body | ({"field": error.field} if isinstance(error, Invalid) else {})})
+
+
+def literal(text: str) -> str:
+    """A text in which square brackets mean themselves."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def words(value: object) -> str:

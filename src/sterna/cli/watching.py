@@ -4,21 +4,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Group
-from rich.live import Live
-from rich.markup import escape
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
-from sterna.cli.output import bytes_of, console, print_json, span_of, time_of
+from sterna.cli.output import bytes_of, console, literal, print_json, span_of, time_of
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Condition, Job, JobId
 from sterna.core.ports import JobStore
 from sterna.core.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 LOOK = 0.2
 """Seconds between two looks at the store."""
@@ -123,15 +120,17 @@ def finding_facts(finding: Finding) -> dict[str, object]:
     }
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
+def findings_table(findings: Sequence[Finding]) -> "Table":
     """What the checks found, worst first, with what to do about it."""
+    from rich.table import Table
+
     colors = {Severity.FAILED: "red", Severity.ALARM: "yellow", Severity.PASSED: "green"}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("RESULT", "CHECK", "EVIDENCE", "WHAT TO DO"):
         table.add_column(column, overflow="fold")
     for each in sorted(findings, key=lambda finding: list(colors).index(finding.severity)):
         result = f"[{colors[each.severity]}]{each.severity.value}[/]"
-        table.add_row(result, escape(each.check), escape(each.evidence), escape(each.remedy))
+        table.add_row(result, literal(each.check), literal(each.evidence), literal(each.remedy))
     return table
 
 
@@ -209,10 +208,10 @@ class PlainScreen:
 
     def progress(self, job: Job, progress: Progress) -> None:
         if self._rhythm.due(job):
-            self._console.print(escape(line_of(job, progress)))
+            self._console.print(literal(line_of(job, progress)))
 
     def note(self, text: str) -> None:
-        self._console.print(escape(text))
+        self._console.print(literal(text))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -222,6 +221,8 @@ class LiveScreen:
     """A bar and a line that change in place; events scroll by above them."""
 
     def __init__(self) -> None:
+        from rich.live import Live
+
         self._live = Live(console=console(), refresh_per_second=8, transient=False)
         self._live.start()
 
@@ -232,16 +233,22 @@ class LiveScreen:
         self._live.console.print(findings_table(findings))
 
     def progress(self, job: Job, progress: Progress) -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
         bar = ProgressBar(total=100, completed=progress.percent, width=40)
         self._live.update(Group(bar, Text(line_of(job, progress))))
 
     def note(self, text: str) -> None:
-        self._live.console.print(escape(text))
+        self._live.console.print(literal(text))
 
     def close(self) -> None:
         self._live.stop()
 
 
-def _event_text(event: Event) -> Text:
+def _event_text(event: Event) -> "Text":
+    from rich.text import Text
+
     style = {Level.ERROR: "red", Level.WARN: "yellow", Level.DEBUG: "dim"}.get(event.level, "")
     return Text(f"{time_of(event.at_ms)}  {event.level.value:5}  {event.message}", style=style)
