@@ -68,6 +68,23 @@ async def test_a_command_larger_than_the_spool_may_be_goes_through(
     assert target.client().get("after") == b"1"
 
 
+async def test_a_run_that_comes_while_the_one_before_is_leaving_does_not_touch_its_files(
+    redis_server: StartServer, tmp_path: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    client = source.client()
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.follows()
+    for _ in range(5):
+        move.go()  # the one before learns of it only when it looks at the store or writes to the target
+        for _ in range(30):
+            client.incr("count")
+            await asyncio.sleep(0.005)
+    await move.finish()
+    assert target.client().get("count") == b"150"
+    assert await move.events("redis.spool") == []
+
+
 @pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
 async def test_a_replica_can_be_the_source(redis_server: StartServer, tmp_path: Path, flavor: str) -> None:
     first, source, target = redis_server(flavor), redis_server(flavor), redis_server()

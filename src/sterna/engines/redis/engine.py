@@ -13,6 +13,7 @@ from sterna.engines.redis.checks import checks
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
 from sterna.engines.redis.dump import Dump
+from sterna.engines.redis.folder import alone_in
 from sterna.engines.redis.intake import Intake
 from sterna.engines.redis.mapping import Mapping as Databases
 from sterna.engines.redis.names import checkpoint_key
@@ -58,6 +59,12 @@ class RedisEngine:
 @asynccontextmanager
 async def _source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
     room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with alone_in(room.folder), _source_alone(plan, room, tell) as source:
+        yield source
+
+
+@asynccontextmanager
+async def _source_alone(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
     spool = _spool(room, tell)
     dump = Dump(room.folder)
     intake = Intake(plan.source, dump, spool, tell, follow=plan.mode is Mode.INCREMENTAL)
