@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from sterna.core.errors import Unreachable
 from sterna.core.job import Condition, Phase
 from sterna.core.plan import Selection
+from sterna.engines.redis.connection import Connection
 from tests.engines.moving import Move, endpoint, incremental
 from tests.servers.fixtures import StartServer
 from tests.servers.proxy import proxy
@@ -121,3 +123,15 @@ async def test_expiries_that_mean_never_stay_as_they_are(redis_server: StartServ
     for key in client.scan_iter():
         assert there.execute_command("PEXPIRETIME", key) == client.execute_command("PEXPIRETIME", key), key
     await move.is_equal()
+
+
+async def test_a_slow_link_is_given_the_time_that_a_large_value_takes(redis_server: StartServer) -> None:
+    target = redis_server()
+    with proxy(target.host, target.port) as way:
+        way.limit(5 << 20)
+        connection = await Connection.open(endpoint(target, way.port), timeout=3.0)
+        async with connection:
+            assert await connection.call("SET", "k", b"x" * (32 << 20)) == b"OK"
+            way.stall()
+            with pytest.raises(Unreachable, match="no answer"):
+                await connection.call("SET", "k", b"x" * (32 << 20))
