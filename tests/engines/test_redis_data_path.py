@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from sterna.core.errors import Unreachable
 from sterna.core.job import Condition, Phase
 from sterna.core.plan import Selection
+from sterna.engines.redis.connection import Connection
 from tests.engines.moving import Move, endpoint, incremental
 from tests.servers.fixtures import StartServer
 from tests.servers.proxy import proxy
@@ -68,6 +70,23 @@ async def test_a_command_larger_than_the_spool_may_be_goes_through(
     assert target.client().get("after") == b"1"
 
 
+async def test_a_run_that_comes_while_the_one_before_is_leaving_does_not_touch_its_files(
+    redis_server: StartServer, tmp_path: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    client = source.client()
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.follows()
+    for _ in range(5):
+        move.go()  # the one before learns of it only when it looks at the store or writes to the target
+        for _ in range(30):
+            client.incr("count")
+            await asyncio.sleep(0.005)
+    await move.finish()
+    assert target.client().get("count") == b"150"
+    assert await move.events("redis.spool") == []
+
+
 @pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
 async def test_a_replica_can_be_the_source(redis_server: StartServer, tmp_path: Path, flavor: str) -> None:
     first, source, target = redis_server(flavor), redis_server(flavor), redis_server()
@@ -104,3 +123,15 @@ async def test_expiries_that_mean_never_stay_as_they_are(redis_server: StartServ
     for key in client.scan_iter():
         assert there.execute_command("PEXPIRETIME", key) == client.execute_command("PEXPIRETIME", key), key
     await move.is_equal()
+
+
+async def test_a_slow_link_is_given_the_time_that_a_large_value_takes(redis_server: StartServer) -> None:
+    target = redis_server()
+    with proxy(target.host, target.port) as way:
+        way.limit(5 << 20)
+        connection = await Connection.open(endpoint(target, way.port), timeout=3.0)
+        async with connection:
+            assert await connection.call("SET", "k", b"x" * (32 << 20)) == b"OK"
+            way.stall()
+            with pytest.raises(Unreachable, match="no answer"):
+                await connection.call("SET", "k", b"x" * (32 << 20))

@@ -183,14 +183,22 @@ class Connection:
         return counter, last
 
     async def read(self, most: int, timeout: float | None = None) -> bytes:
-        """Some raw bytes, at least one. Raises Unreachable at the end of the stream or after the timeout (s)."""
-        try:
-            async with asyncio.timeout(timeout or self._timeout):
-                data = await self._reader.read(most)
-        except TimeoutError as error:
-            raise Unreachable(f"{self.where}: no answer for {timeout or self._timeout:g} s") from error
-        except (OSError, ssl.SSLError) as error:
-            raise Unreachable(f"{self.where}: {_reason(error)}") from error
+        """Some raw bytes, at least one. Raises Unreachable at the end of the stream or after the timeout (s).
+
+        While what was sent before is still going out, the time begins anew: nobody answers what he has not got.
+        """
+        limit = timeout or self._timeout
+        while True:
+            unsent = self._writer.transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(limit):
+                    data = await self._reader.read(most)
+                break
+            except TimeoutError as error:
+                if self._writer.transport.get_write_buffer_size() >= unsent:
+                    raise Unreachable(f"{self.where}: no answer for {limit:g} s") from error
+            except (OSError, ssl.SSLError) as error:
+                raise Unreachable(f"{self.where}: {_reason(error)}") from error
         if not data:
             raise Unreachable(f"{self.where}: the server closed the connection")
         return data

@@ -14,6 +14,7 @@ from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
 from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.dump import Dump
+from sterna.engines.redis.folder import alone_in
 from sterna.engines.redis.intake import Intake
 from sterna.engines.redis.mapping import Mapping as Databases
 from sterna.engines.redis.names import checkpoint_key
@@ -60,6 +61,14 @@ class RedisEngine:
 async def _source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
     with on_disk("Nothing can be kept"):
         room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (room.folder / "lock").touch(0o600)
+    async with alone_in(room.folder), _source_alone(plan, room, tell) as source:
+        yield source
+
+
+@asynccontextmanager
+async def _source_alone(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
+    with on_disk("Nothing can be kept"):
         spool = _spool(room, tell)
         dump = Dump(room.folder)
     intake = Intake(plan.source, dump, spool, tell, follow=plan.mode is Mode.INCREMENTAL)
