@@ -1,9 +1,11 @@
 """What happens on the target around a copy: looking for conflicts before it, tidying after it, the end."""
 
+import asyncio
 import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from sterna.core.errors import BadData, KeyConflict, NeedsOperator, Trouble, Unsupported
@@ -19,6 +21,8 @@ from sterna.engines.redis.wire.rewrite import MOST_DATABASES
 
 PAGE = 1000
 """Keys a page of SCAN asks for."""
+STEP = 5000
+"""Keys that are indexed at once, which takes some ten milliseconds."""
 MOST_FOREIGN = 1_000_000
 """How many keys of others the policy ``skip`` can remember; they are held in memory while the job runs."""
 
@@ -151,7 +155,7 @@ class Preparing:
             index = KeyIndex(self._folder / "keys.db")
         try:
             with on_disk("The keys of the data set cannot be kept"):
-                index.add(self._dumped())
+                await index.add(self._dumped())
             async with await Connection.open(self._plan.target) as target:
                 stale = 0
                 for database in await used(target, self._mapping):
@@ -235,9 +239,12 @@ class KeyIndex:
         self._base.execute("PRAGMA synchronous=OFF")
         self._base.execute("CREATE TABLE keys (digest BLOB PRIMARY KEY) WITHOUT ROWID")
 
-    def add(self, keys: Iterable[tuple[int, bytes]]) -> None:
+    async def add(self, keys: Iterable[tuple[int, bytes]]) -> None:
+        """In small steps: the source and the API must not wait until all keys are through."""
         rows = ((_digest(database, key),) for database, key in keys)
-        self._base.executemany("INSERT OR IGNORE INTO keys VALUES (?)", rows)
+        while some := list(islice(rows, STEP)):
+            self._base.executemany("INSERT OR IGNORE INTO keys VALUES (?)", some)
+            await asyncio.sleep(0)
 
     def has(self, database: int, key: bytes) -> bool:
         query = "SELECT 1 FROM keys WHERE digest = ?"
