@@ -7,10 +7,13 @@
 # make clean    take away everything that the others made
 #
 # Needs Python 3.11 or newer with venv, make, and a package index that pip can reach. No root, no terminal.
+# The tests that make up their own cases try more of them with STERNA_TEST_EFFORT=20 in the environment.
 
 bin := .venv/bin
 native := $(shell find src -name '*.c' 2>/dev/null)
 workers ?= 2
+# Some images set this; Python would then compile every module anew for each of the thousand processes of a test run.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check lint bench lock clean
 .DELETE_ON_ERROR:

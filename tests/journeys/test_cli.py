@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import urllib.error
 import urllib.request
@@ -25,11 +26,18 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A data folder that ``sterna init`` made, and what it said."""
+    home = Home(tmp_path_factory.mktemp("founded"))
+    return home.data, home.good("init")
+
+
 @pytest.fixture
-def facts(home: Home) -> dict[str, str]:
-    """What ``sterna init`` said."""
-    said: dict[str, str] = home.good("init")
-    return said
+def facts(home: Home, founded: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    """What ``sterna init`` said of the home's data folder."""
+    shutil.copytree(founded[0], home.data)
+    return founded[1]
 
 
 async def store_of(home: Home) -> Store:

@@ -1,9 +1,8 @@
 """Damaged files make no harm, and the compiled walk does what the one in Python does, byte for byte.
 
-``STERNA_FUZZ_SECONDS`` in the environment makes it go on for longer than the normal few seconds.
+It goes on for longer where the tests are told to make an effort, see ``tests.effort``.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from sterna.core.errors import BadData, Unsupported
 from sterna.engines.redis.wire.native import native
 from sterna.engines.redis.wire.recode import length, string
+from tests.effort import EFFORT, examples
 from tests.unit.rdb_files import (
     NOW_MS,
     RECORDED,
@@ -33,7 +33,7 @@ from tests.unit.rdb_files import (
 
 pytestmark = pytest.mark.long
 
-SECONDS = float(os.environ.get("STERNA_FUZZ_SECONDS", "4"))
+SECONDS = 4 * EFFORT
 Outcome = tuple[object, ...]
 compiled = pytest.mark.skipif(native is None, reason="the compiled module is not built, or turned off")
 
@@ -154,7 +154,7 @@ choices = st.fixed_dictionaries(
 
 
 @compiled
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(prefixed, max_size=12), choices, st.integers(1, 60), st.integers(1, 400))
 def test_the_compiled_walk_gives_the_same_bytes(
     parts: list[bytes], options: dict[str, Any], chunk: int, most: int

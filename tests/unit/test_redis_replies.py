@@ -12,6 +12,7 @@ from sterna.core.errors import BadData
 from sterna.engines.redis.wire import replies
 from sterna.engines.redis.wire.native import compiled
 from sterna.engines.redis.wire.replies import ReplyCounter, ReplyError, reply_counter
+from tests.effort import examples
 
 COMPILED = compiled("_stream")
 WAYS: list[Callable[[int], ReplyCounter]] = [replies._PythonCounter]
@@ -78,7 +79,7 @@ answers = st.recursive(
 
 
 @pytest.mark.skipif(COMPILED is None, reason="the compiled loop was not built")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.lists(answers, max_size=8).map(b"".join), cuts=st.lists(st.integers(0, 1000), max_size=5))
 def test_both_count_the_same(data: bytes, cuts: list[int]) -> None:
     counters = [way(4) for way in WAYS]
@@ -91,7 +92,7 @@ def test_both_count_the_same(data: bytes, cuts: list[int]) -> None:
 
 
 @pytest.mark.skipif(COMPILED is None, reason="the compiled loop was not built")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.binary(max_size=100), lead=st.sampled_from([b"", b"*3\r\n", b"$5\r\n", b"-"]))
 def test_no_bytes_harm_the_compiled_loop(data: bytes, lead: bytes) -> None:
     counter = WAYS[-1](4)

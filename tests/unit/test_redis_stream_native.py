@@ -13,6 +13,7 @@ from sterna.engines.redis.wire import stream as module
 from sterna.engines.redis.wire.native import compiled
 from sterna.engines.redis.wire.resp import command
 from sterna.engines.redis.wire.stream import Rules, Transformer
+from tests.effort import examples
 
 pytestmark = pytest.mark.skipif(compiled("_stream") is None, reason="the compiled loop was not built")
 
@@ -74,7 +75,7 @@ def outcome(data: bytes, how: Rules, cuts: list[int], limits: tuple[int, int], *
     return found
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     data=st.one_of(streams, streams, noisy),
     how=rules,
@@ -91,7 +92,7 @@ def test_both_say_the_same(
         assert fast == outcome(data, how, cuts, limits, database=database)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     data=streams, changes=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), max_size=4), how=rules
 )
@@ -104,7 +105,7 @@ def test_both_say_the_same_about_damaged_bytes(data: bytes, changes: list[tuple[
         assert fast == outcome(bytes(damaged), how, [], (1 << 20, 1000), database=0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(data=st.binary(max_size=200), lead=st.sampled_from([b"", b"*", b"*2\r\n$", b"*1\r\n$3\r\n"]))
 def test_both_say_the_same_about_any_bytes(data: bytes, lead: bytes) -> None:
     fast = outcome(lead + data, Rules(), [], (1 << 20, 1000), database=0)

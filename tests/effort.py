@@ -1,0 +1,13 @@
+"""How many cases the tests try that make up their own: some by default, many where one has the time.
+
+``STERNA_TEST_EFFORT=20 make test`` tries twenty times as many as an ordinary run.
+"""
+
+import os
+
+EFFORT = float(os.environ.get("STERNA_TEST_EFFORT") or 1)
+
+
+def examples(ordinary: int) -> int:
+    """How many cases to try where an ordinary run tries so many."""
+    return max(1, round(ordinary * EFFORT))
