@@ -23,4 +23,3 @@ async def test_it_knows_all_its_keys_and_others_go_on_while_it_is_filled(tmp_pat
     assert all(index.has(n % 3, b"%d" % n) for n in range(4 * STEP + 1))
     assert not index.has(0, b"1")
     index.close()
-    assert not (tmp_path / "keys.db").exists()  # noqa: ASYNC240

@@ -15,6 +15,7 @@ Argument = bytes | str | int | float
 Reply = Any  # a reply is bytes, int, None, a nested list of these, or a ReplyError: the protocol is untyped
 
 READ_SIZE = 1 << 20
+SEND_AT_ONCE = 4 << 20
 
 _pack: Any = hiredis.pack_command  # its stub is narrower than what it takes
 
@@ -134,6 +135,19 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Hand bytes to the socket; they are buffered without limit until ``drain`` or ``replies``."""
         self._writer.write(data)
+
+    async def send_all(self, *parts: bytes) -> None:
+        """Send parts as one; much of it goes out piece by piece, so that it is not held in memory again and again.
+
+        Raises Unreachable.
+        """
+        if sum(len(part) for part in parts) <= SEND_AT_ONCE:
+            self.send(b"".join(parts))
+            return
+        for part in parts:
+            for place in range(0, len(part), SEND_AT_ONCE):
+                self.send(part[place : place + SEND_AT_ONCE])
+                await self.drain()
 
     async def drain(self) -> None:
         """Wait until the socket has taken most of what was sent."""

@@ -119,8 +119,8 @@ class RedisSink:
             raise self._broken
         saved = state.encode()
         ending = _SELECT_0 + pack("SET", self._key, saved) + _EXEC + self._watch
-        self._connection.send(b"".join((_MULTI, data, ending)))
         try:
+            await self._connection.send_all(_MULTI, data, ending)
             answers, last = await self._connection.count_replies(count + 6, len(_bulk(saved)))
         except Unreachable as error:
             self._broken = error  # whether it was carried out is unknown: only a new connection can tell
