@@ -1,6 +1,7 @@
 """What is lost nowhere on the way: at the cutover, while much is left out, over slow links, from replicas."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,21 @@ async def test_a_small_spool_does_not_fill_with_what_is_left_out(
     source.client().incr("k")
     await move.finish()
     assert target.client().get("k") == b"3"
+
+
+async def test_the_data_set_does_not_stay_on_the_disk_while_changes_are_followed(
+    redis_server: StartServer, tmp_path: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    source.client().set("k", 1)
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.follows()
+    assert not any(name.startswith("dump") for name in os.listdir(tmp_path))
+    await move.pause()
+    source.client().incr("k")
+    await move.again()
+    await move.finish()
+    assert target.client().get("k") == b"2"
 
 
 async def test_a_command_larger_than_the_spool_may_be_goes_through(
