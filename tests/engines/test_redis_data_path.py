@@ -17,6 +17,10 @@ from tests.servers.proxy import proxy
 pytestmark = pytest.mark.server
 
 
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 async def test_nothing_is_cut_over_while_the_source_does_not_answer(
     redis_server: StartServer, tmp_path: Path
 ) -> None:
@@ -53,6 +57,21 @@ async def test_a_small_spool_does_not_fill_with_what_is_left_out(
     source.client().incr("k")
     await move.finish()
     assert target.client().get("k") == b"3"
+
+
+async def test_the_data_set_does_not_stay_on_the_disk_while_changes_are_followed(
+    redis_server: StartServer, tmp_path: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    source.client().set("k", 1)
+    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    await move.follows()
+    assert files(tmp_path) == ["lock", "spool"]
+    await move.pause()
+    source.client().incr("k")
+    await move.again()
+    await move.finish()
+    assert target.client().get("k") == b"2"
 
 
 async def test_a_command_larger_than_the_spool_may_be_goes_through(

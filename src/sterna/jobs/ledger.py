@@ -136,7 +136,11 @@ class Ledger:
     async def write_events(self) -> None:
         events, self._events = self._events, []
         if events:
-            await self.store.add_events(events)
+            try:
+                await self.store.add_events(events)
+            except Exception:
+                self._events = events + self._events  # they are told once the store can be written again
+                raise
 
     async def write_progress(self) -> None:
         now, last = self.meter.read(), self._written

@@ -18,6 +18,7 @@ READ_SIZE = 1 << 20
 ANSWER_S = 60.0
 """A server that sends nothing for so long while an answer is due is taken for gone."""
 CONNECT_S = 10.0
+SEND_AT_ONCE = 4 << 20
 
 _pack: Any = hiredis.pack_command  # its stub is narrower than what it takes
 
@@ -142,6 +143,19 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Hand bytes to the socket; they are buffered without limit until ``drain`` or ``replies``."""
         self._writer.write(data)
+
+    async def send_all(self, *parts: bytes) -> None:
+        """Send parts as one; much of it goes out piece by piece, so that it is not held in memory again and again.
+
+        Raises Unreachable.
+        """
+        if sum(len(part) for part in parts) <= SEND_AT_ONCE:
+            self.send(b"".join(parts))
+            return
+        for part in parts:
+            for place in range(0, len(part), SEND_AT_ONCE):
+                self.send(part[place : place + SEND_AT_ONCE])
+                await self.drain()
 
     async def drain(self) -> None:
         """Wait until the socket has taken most of what was sent."""

@@ -141,8 +141,8 @@ class RedisSink:
         """One try. False: nothing was done, since another job has just said that it shares the target."""
         saved = state.encode()
         ending = _SELECT_0 + pack("SET", self._key, saved) + _EXEC + self._watch
-        self._connection.send(b"".join((_MULTI, data, ending)))
         try:
+            await self._connection.send_all(_MULTI, data, ending)
             answers, last = await self._connection.count_replies(count + 6, len(saved) + 64)
         except Unreachable as error:
             self._broken = error  # whether it was carried out is unknown: only a new connection can tell

@@ -72,6 +72,7 @@ class RedisLog:
         at = StreamPosition.parse(after)
         if not self._attached:
             await self.resume(after)
+        self._dump.remove()  # all of it is on the target, and following may take days
         aim = await self._aim()
         rules = Rules(
             databases=aim.databases,
