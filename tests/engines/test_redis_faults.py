@@ -223,12 +223,13 @@ async def test_a_replica_that_takes_over_is_followed_on(redis_server: StartServe
     first, target = redis_server("redis70"), redis_server()
     second = redis_server("redis70", "--replicaof", first.host, str(first.port))
     await wait_for(lambda: raw(second).info("replication")["master_link_status"] == "up", "no replica")
+    raw(first).config_set("repl-ping-replica-period", 3600)
     with switch(first) as way:
         with writing(first, pause=0.003) as writer:
             plan = incremental(resume=Resume.MANUAL)
             move = await Move(through(way), endpoint(target), folder, plan).start()
             await move.until(lambda job, figures: figures.changes > 300)
-        raw(first).wait(1, 0)
+        raw(first).wait(2, 0)  # both the replica and the job: one that lacks something could not be followed
         first.freeze()
         raw(second).execute_command("REPLICAOF", "NO", "ONE")
         lead(way, second)
