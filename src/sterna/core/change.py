@@ -89,6 +89,8 @@ class Command:
     data: bytes
     count: int
     """How many commands ``data`` holds that get an answer."""
+    database: str = ""
+    """The source's database that they come from, where that is not in ``data``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +114,5 @@ class Batch:
     """When the source handed out the oldest of the changes, epoch milliseconds; 0 if unknown."""
     size: int = 0
     """Bytes of the source's log that the batch covers."""
+    more: bool = False
+    """The source's transaction goes on in the next batch: nothing is kept until one without ``more`` is."""

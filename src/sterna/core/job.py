@@ -76,6 +76,8 @@ class Job:
     updated_ms: int
     ended_ms: int | None = None
     deleted: bool = False
+    starts_ms: int = 0
+    """A wish to run is carried out from then on, epoch milliseconds; 0: at once."""
 
     @property
     def wished(self) -> bool:

@@ -40,7 +40,7 @@ class Endpoint:
     """One side of a migration."""
 
     engine: str
-    """``redis``, ``memory`` …"""
+    """``redis``, ``postgresql``, ``memory`` …"""
     addresses: tuple[tuple[str, int], ...]
     """Host and port; several for a cluster, one for each master."""
     user: str = ""
@@ -49,6 +49,8 @@ class Endpoint:
     instance_id: str = ""
     """The registered instance it came from, if any."""
     name: str = ""
+    database: str = ""
+    """Where to log in, for servers that want a database's name for that; empty: the server's default."""
 
     def __str__(self) -> str:
         return ",".join(f"{host}:{port}" for host, port in self.addresses)
@@ -72,22 +74,108 @@ class RowFilter:
     """Prefixes to leave out, stronger than ``include``."""
 
 
+Path = tuple[str, ...]
+"""The names of a database, schema or table, outermost first: ``("shop", "public", "orders")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """One database, schema or table that is taken."""
+
+    path: Path
+    to: Path = ()
+    """What it is called on the target, as long as ``path``; empty: as on the source."""
+    columns: tuple[str, ...] = ()
+    """Of a table: take these alone; none: all."""
+    where: str = ""
+    """Of a table: take the rows for which this SQL condition holds; empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a table goes, and what of it."""
+
+    to: Path
+    columns: tuple[str, ...] = ()
+    where: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of the source goes where."""
+    """What of the source goes where. Key-value stores use ``only``, ``renames`` and ``rows``, others the rest."""
 
     only: tuple[str, ...] = ()
     """Databases to take; none: all."""
     renames: tuple[Rename, ...] = ()
     rows: RowFilter = RowFilter()
+    objects: tuple[Picked, ...] = ()
+    """Databases, schemas and tables to take; none: everything. Of several that hold a table the narrowest one
+    counts."""
+    without: tuple[Path, ...] = ()
+    """Databases, schemas and tables to leave out, stronger than ``objects``."""
+
+    def place(self, path: Path) -> Place | None:
+        """Where a database, schema or table goes; None: it is not taken."""
+        if any(path[: len(each)] == each for each in self.without):
+            return None
+        holding = [each for each in self.objects if path[: len(each.path)] == each.path]
+        if self.objects and not holding:
+            return None
+        holding.sort(key=lambda each: len(each.path), reverse=True)
+        to = next((each.to + path[len(each.path) :] for each in holding if each.to), path)
+        narrowest = holding[0] if holding and holding[0].path == path else Picked(path)
+        return Place(to, narrowest.columns, narrowest.where)
+
+    def touches(self, path: Path) -> bool:
+        """Whether anything in a database or schema is taken, or the thing itself."""
+        if any(path[: len(each)] == each for each in self.without):
+            return False
+        return not self.objects or any(_along(each.path, path) for each in self.objects)
+
+
+def _along(one: Path, other: Path) -> bool:
+    """Whether one holds the other."""
+    length = min(len(one), len(other))
+    return one[:length] == other[:length]
+
+
+MINUTES = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A limit that holds for a part of each day, in the service's local time."""
+
+    begin: int
+    """Minute of the day at which it begins, 0 to 1439."""
+    end: int
+    """Minute of the day with whose end it ends; smaller than ``begin``: on the next day."""
+    bytes_per_s: int
+
+    def holds(self, minute: int) -> bool:
+        if self.begin <= self.end:
+            return self.begin <= minute <= self.end
+        return minute >= self.begin or minute <= self.end
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Upper limits, 0 being none."""
+    """Upper limits, 0 being none. A window that holds now counts before them, in both phases."""
 
     copy_bytes_per_s: int = 0
     follow_bytes_per_s: int = 0
+    windows: tuple[Window, ...] = ()
+
+    def copy_rate(self, minute: int) -> int:
+        """Bytes a second that the copy may move in this minute of the day; 0: no limit."""
+        return self._window(minute) or self.copy_bytes_per_s
+
+    def follow_rate(self, minute: int) -> int:
+        """The same for changes."""
+        return self._window(minute) or self.follow_bytes_per_s
+
+    def _window(self, minute: int) -> int:
+        return next((each.bytes_per_s for each in self.windows if each.holds(minute)), 0)
 
 
 @dataclass(frozen=True, slots=True)

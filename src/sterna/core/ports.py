@@ -1,8 +1,9 @@
 """Who promises what. A reader of this page can write another engine, store or runtime."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -135,6 +136,7 @@ class Sink(Protocol):
         """Write a batch of changes and its position, together. Raises Fenced, ApplyFailed, TargetFull.
 
         Fenced also where this run's checkpoint is gone. May be cancelled at any moment: all is kept, or none.
+        A batch with ``more`` is kept together with those that follow it, up to one without.
         """
         ...
 
@@ -146,7 +148,10 @@ class Sink(Protocol):
         ...
 
     async def copied(self, anchor: Position) -> None:
-        """All parts are there; changes follow from ``anchor``. Remembered as the lane ``follow``."""
+        """All parts are there; changes follow from ``anchor``. Remembered as the lane ``follow``.
+
+        What is better made after the data is made here: indexes, constraints, triggers. Goes on where it was cut.
+        """
         ...
 
     async def finish(self) -> None:
@@ -181,6 +186,35 @@ class Difference:
     kind: str
     """``missing`` on the target, ``extra`` on the target, ``type``, ``value`` or ``expiry``."""
     detail: str = ""
+    remedy: str = ""
+    """What mends it on the target, in the server's own language; may be empty."""
+
+
+class Depth(StrEnum):
+    """How closely a comparison looks."""
+
+    OBJECTS = "objects"  #: what there is: tables, indexes, views …
+    ROWS = "rows"  #: that, and how many rows each table has
+    CONTENTS = "contents"  #: that, and what is in the rows
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparison found of one table, collection or database."""
+
+    name: Name
+    target: Name
+    source_rows: int
+    """-1: not known, or there is none."""
+    target_rows: int
+    different: int = 0
+    """Rows that are missing, extra or different; with ``ROWS`` the difference of the counts."""
+    trouble: str = ""
+    """Why it could not be compared; empty: it was."""
+
+    @property
+    def equal(self) -> bool:
+        return not self.different and not self.trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +231,9 @@ class Comparison:
     unsettled: int = 0
     """Things that changed each time they were looked at."""
     repaired: int = 0
+    objects: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Kind of object (``tables``, ``indexes`` …): how many on the source, how many on the target."""
+    tables: Sequence[Compared] = ()
 
 
 class Engine(Protocol):
@@ -212,9 +249,21 @@ class Engine(Protocol):
     def checks(self, plan: Plan) -> Sequence[Check]: ...
 
     async def compare(
-        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+        self,
+        plan: Plan,
+        *,
+        room: Room | None = None,
+        repair: bool = False,
+        most: int = 100,
+        depth: Depth = Depth.CONTENTS,
+        only: Sequence[Name] = (),
+        heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
-        """Compare what the plan selects, bounded in memory, while writes go on."""
+        """Compare what the plan selects, bounded in memory, while writes go on.
+
+        ``only``: these tables of the source alone. ``heard`` is told of each table when it is done. ``repair``
+        mends the target. Raises Unsupported for a depth that the engine does not have.
+        """
         ...
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
@@ -247,7 +296,10 @@ class JobStore(Protocol):
         ...
 
     async def due(self) -> Sequence[JobId]:
-        """The jobs that need a run: those that are RUNNING, and those with a wish that is not answered."""
+        """The jobs that need a run: those that are RUNNING, and those with a wish that is not answered.
+
+        A wish to RUN counts once the job's ``starts_ms`` is reached.
+        """
         ...
 
     async def describe(
@@ -258,6 +310,7 @@ class JobStore(Protocol):
         name: str | None = None,
         description: str | None = None,
         extra: Mapping[str, object] | None = None,
+        starts_ms: int | None = None,
     ) -> None:
         """Change what the operator described; ``extra`` is merged. A new plan for an ended job is legal."""
         ...
@@ -309,6 +362,18 @@ class JobStore(Protocol):
     async def events(
         self, id: JobId, *, level: Level | None = None, offset: int = 0, limit: int = 100, newest: bool = True
     ) -> tuple[int, Sequence[Event]]: ...
+
+    async def put_note(self, id: JobId, kind: str, key: str, body: Mapping[str, object]) -> None:
+        """Keep a small document with the job, e.g. a comparison; one with the same kind and key is replaced."""
+        ...
+
+    async def notes(self, id: JobId, kind: str) -> Mapping[str, Mapping[str, object]]:
+        """All documents of a kind by key, oldest first. They go with the job."""
+        ...
+
+    async def remove_note(self, id: JobId, kind: str, key: str) -> None:
+        """Twice is once."""
+        ...
 
     async def set_findings(self, id: JobId, findings: Sequence[Finding]) -> None: ...
 

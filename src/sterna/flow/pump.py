@@ -31,7 +31,7 @@ async def pump(
         async for batch in ready:
             if limit:
                 await limit.take(batch.size, stop)
-            if batch.changes:
+            if batch.changes or batch.more:
                 await sink.write(batch)
-            if await landed(batch):
+            if not batch.more and await landed(batch):
                 return
