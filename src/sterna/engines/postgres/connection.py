@@ -1,0 +1,202 @@
+"""Connections to PostgreSQL, and what its errors mean.
+
+Three kinds: ``connect`` (psycopg) for catalogues and changes, ``replication`` (psycopg at libpq's level) for the
+stream of a slot, ``bulk`` (asyncpg) for COPY, which moves several times as many bytes a second of our own CPU.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+import psycopg
+from psycopg import errors as pg
+
+from sterna.core.errors import (
+    AccessDenied,
+    NeedsOperator,
+    Retryable,
+    ServerBusy,
+    TargetFull,
+    Trouble,
+    Unreachable,
+)
+from sterna.core.plan import Endpoint, Tls
+from sterna.engines.postgres.names import DEFAULT_DATABASE
+
+Connection = psycopg.AsyncConnection[Any]
+
+CONNECT_SECONDS = 15
+_SETTINGS = (
+    "-c client_encoding=UTF8 -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3 "
+    "-c bytea_output=hex -c search_path= -c statement_timeout=0 -c lock_timeout=0 "
+    "-c idle_in_transaction_session_timeout=0 -c row_security=off -c synchronize_seqscans=off "
+    "-c standard_conforming_strings=on -c TimeZone=UTC"
+)
+"""What every session begins with: values are written and read the same way on both sides, nothing is resolved
+by a search path, no timeout of the server's ends a long copy, a row policy is an error instead of missing rows."""
+
+
+async def connect(
+    endpoint: Endpoint, database: str = "", *, autocommit: bool = True, purpose: str = "sterna"
+) -> Connection:
+    """A new connection; ``purpose`` is its application_name. Raises Unreachable, AccessDenied, ServerBusy."""
+    with translated(endpoint):
+        return await psycopg.AsyncConnection.connect(
+            autocommit=autocommit, **words(endpoint, database, purpose), options=_SETTINGS
+        )
+
+
+@asynccontextmanager
+async def connected(
+    endpoint: Endpoint, database: str = "", *, purpose: str = "sterna"
+) -> AsyncIterator[Connection]:
+    """``connect``, closed at the end; its errors come translated out of the block."""
+    connection = await connect(endpoint, database, purpose=purpose)
+    try:
+        with translated(endpoint):
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def replication(endpoint: Endpoint, database: str, *, purpose: str = "sterna") -> Connection:
+    """A connection that takes replication commands of one database. Same errors as ``connect``."""
+    with translated(endpoint):
+        return await psycopg.AsyncConnection.connect(
+            autocommit=True, **words(endpoint, database, purpose), options=_SETTINGS, replication="database"
+        )
+
+
+async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") -> "asyncpg.Connection[Any]":
+    """A connection for COPY. Same errors as ``connect``."""
+    host, port = endpoint.addresses[0]
+    settings = dict(pair.split("=", 1) for pair in _SETTINGS.replace("-c ", "").split())
+    with translated(endpoint):
+        return await asyncpg.connect(
+            host=host,
+            port=port,
+            user=endpoint.user or "postgres",
+            password=endpoint.password or None,
+            database=database or endpoint.database or DEFAULT_DATABASE,
+            ssl=_context(endpoint.tls) if endpoint.tls else False,
+            timeout=CONNECT_SECONDS,
+            command_timeout=None,
+            statement_cache_size=0,
+            server_settings={**settings, "application_name": purpose},
+        )
+
+
+def words(endpoint: Endpoint, database: str, purpose: str) -> dict[str, Any]:
+    """The connection parameters for libpq; nothing is taken from the environment or a password file."""
+    host, port = endpoint.addresses[0]
+    given = {
+        "host": host,
+        "port": port,
+        "user": endpoint.user or "postgres",
+        "password": endpoint.password,
+        "dbname": database or endpoint.database or DEFAULT_DATABASE,
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": purpose,
+        "passfile": "",
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+        "target_session_attrs": "any",
+        "gssencmode": "disable",
+        "sslmode": "disable",
+    }
+    if endpoint.tls:
+        given |= _tls_words(endpoint.tls)
+    return given
+
+
+def _tls_words(tls: Tls) -> Mapping[str, str]:
+    files = {"sslcert": tls.cert_file, "sslkey": tls.key_file}
+    if tls.verify:
+        files |= {"sslmode": "verify-full", "sslrootcert": tls.ca_file or "system"}
+    else:
+        files |= {"sslmode": "require"}
+    return {name: value for name, value in files.items() if value}
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
+        if tls.cert_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file or None)
+    except OSError as error:
+        raise NeedsOperator(f"The TLS files cannot be used: {error.strerror or error}") from error
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def translated(where: Endpoint) -> Iterator[None]:
+    """Turns what the drivers raise into ``core.errors``. ``where`` is named in the message."""
+    try:
+        yield
+    except Trouble:
+        raise
+    except (psycopg.Error, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise trouble_of(error, where) from error
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, socket.gaierror) as error:
+        raise Unreachable(f"PostgreSQL at {where} cannot be reached: {error or type(error).__name__}") from error
+
+
+def trouble_of(error: Exception, where: Endpoint) -> Trouble:
+    """What an error of a driver means, by its SQLSTATE (PostgreSQL documentation, appendix A)."""
+    state = sqlstate(error)
+    said = _said(error)
+    match state[:2], state:
+        case _, "57P03" | "53300" | "55006" | "55P03" | "57014":
+            return ServerBusy(f"PostgreSQL at {where} is not ready: {said}")
+        case ("28", _) | (_, "42501"):
+            return AccessDenied(f"PostgreSQL at {where} refused: {said}")
+        case "3D", _:
+            return NeedsOperator(
+                f"PostgreSQL at {where}: {said}", hint="Create the database, or correct its name."
+            )
+        case _, "53100":
+            return TargetFull(f"PostgreSQL at {where} has no room left: {said}")
+        case ("08" | "57" | "58", _) | (_, ""):
+            return Unreachable(f"PostgreSQL at {where} does not answer: {said}")
+        case "40" | "53", _:
+            return Retryable(f"PostgreSQL at {where}: {said}")
+    return NeedsOperator(f"PostgreSQL at {where} answered {state}: {said}")
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five letters of an error of either driver; empty: it did not come from the server.
+
+    libpq tells a refused login by text alone, while the connection is being made.
+    """
+    state = getattr(error, "sqlstate", None)
+    if state:
+        return str(state)
+    if isinstance(error, pg.OperationalError | psycopg.OperationalError):
+        text = str(error)
+        if "authentication failed" in text or "no password supplied" in text or "pg_hba.conf" in text:
+            return "28P01"
+        if "does not exist" in text and "database" in text:
+            return "3D000"
+        if "role" in text and "does not exist" in text:
+            return "28000"
+        if "starting up" in text or "shutting down" in text or "in recovery mode" in text:
+            return "57P03"
+        if "too many clients" in text or "remaining connection slots" in text:
+            return "53300"
+    return ""
+
+
+def _said(error: BaseException) -> str:
+    """The server's sentence, without the values of rows that PostgreSQL puts into DETAIL."""
+    diagnostic = getattr(error, "diag", None)
+    primary = getattr(diagnostic, "message_primary", None)
+    return str(primary or getattr(error, "message", "") or error).strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Bytes of PostgreSQL's formats as values, and back: pgoutput messages, COPY data. No sockets."""
