@@ -21,3 +21,5 @@ class Finding:
     """What was seen, with the actual value."""
     remedy: str = ""
     """What to do about it; empty when passed."""
+    group: str = ""
+    """What it belongs to, in the words of the cloud's checks: ``network``, ``db_params`` …; may be empty."""
