@@ -92,8 +92,13 @@ class Source(Protocol):
     def copy(self, part: Part, formats: Sequence[Format], after: Position | None = None) -> AsyncIterator[Chunk]:
         """The part's contents as of the anchor, bounded in memory, going on after a chunk's position.
 
-        Raises StartAgain if it cannot go on from there.
+        Raises StartAgain if it cannot go on from there. After a part's last position there is nothing more, and
+        nothing of what ``copied`` gave up is needed to know that.
         """
+        ...
+
+    async def copied(self) -> None:
+        """The target has all parts: what was held for the copy alone (a snapshot) may go. Twice is once."""
         ...
 
     async def rows(self) -> int:

@@ -148,6 +148,7 @@ class Copy(_LeavesNothing):
         anchor = await ledger.position(ANCHOR)
         if anchor is None:
             raise StartAgain("The mark that the copy began with is not known")
+        await self.source.copied()
         await self.sink.copied(anchor)
         await note_kept(self.sink, ledger, FOLLOW)
         await ledger.put(FOLLOW, anchor)

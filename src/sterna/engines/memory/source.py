@@ -93,5 +93,8 @@ class MemorySource:
             yield Chunk(VALUES, rows, len(rows), size, Position(json.dumps(last)))
             await asyncio.sleep(0)
 
+    async def copied(self) -> None:
+        """Nothing is held for the copy."""
+
     async def rows(self) -> int:
         return self.database.count()

@@ -194,6 +194,9 @@ class RedisSource:
         size = (facts.size if facts.complete else facts.expected) if facts else 0
         return [Part(DATA_SET, name, rows=max(0, facts.keys) if facts else 0, size=max(0, size))]
 
+    async def copied(self) -> None:
+        """Nothing is held for the copy on the server."""
+
     async def rows(self) -> int:
         """Keys on the source that are selected; -1 while it does not answer."""
         try:
