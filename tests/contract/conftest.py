@@ -17,18 +17,18 @@ from tests.servers.postgres import postgres
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
+def store_server() -> Iterator[str]:
     with postgres() as dsn:
         yield dsn
 
 
 @pytest.fixture
-def postgres_url(postgres_server: str) -> str:
+def postgres_url(store_server: str) -> str:
     """An empty schema of its own on the session's server: there faster, and gone faster, than a database."""
     name = f"sterna_{new_id()}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
+    with psycopg.connect(store_server, autocommit=True) as connection:
         connection.execute(psycopg.sql.SQL("CREATE SCHEMA {}").format(psycopg.sql.Identifier(name)))
-    return f"{postgres_server}?options=-csearch_path%3D{name}"
+    return f"{store_server}?options=-csearch_path%3D{name}"
 
 
 @pytest.fixture

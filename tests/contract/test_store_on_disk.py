@@ -291,10 +291,10 @@ async def test_a_server_that_is_not_there_is_unreachable_and_its_password_stays_
 
 
 @pytest.mark.server
-async def test_a_database_that_does_not_exist_is_said_not_to_exist(postgres_server: str) -> None:
+async def test_a_database_that_does_not_exist_is_said_not_to_exist(store_server: str) -> None:
     for scheme in ("postgresql", "postgres", "postgresql+psycopg"):
         with pytest.raises(Unreachable, match=r"nowhere.*does not exist"):
-            await open_store(f"{scheme}://{postgres_server.split('://')[1].rsplit('/', 1)[0]}/nowhere", KEY)
+            await open_store(f"{scheme}://{store_server.split('://')[1].rsplit('/', 1)[0]}/nowhere", KEY)
 
 
 async def test_a_writer_waits_for_one_who_holds_the_file(tmp_path: Path) -> None:

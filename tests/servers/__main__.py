@@ -1,11 +1,13 @@
 """``python -m tests.servers``: fetch every server that this machine can run, and say which it cannot, and why."""
 
-from tests.servers.flavors import FLAVORS, available
+from tests.servers import flavors, postgres_flavors
 
 
 def main() -> None:
-    for flavor in FLAVORS.values():
-        print(f"{flavor.name:10} {available(flavor.name) or 'ready'}", flush=True)
+    for name in flavors.FLAVORS:
+        print(f"{name:10} {flavors.available(name) or 'ready'}", flush=True)
+    for name in postgres_flavors.POSTGRES_FLAVORS:
+        print(f"{name:10} {postgres_flavors.available(name) or 'ready'}", flush=True)
 
 
 if __name__ == "__main__":

