@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from sterna.core.change import Name
 from sterna.core.errors import BadData
 from sterna.core.event import Level
 from sterna.core.plan import Endpoint, Mode, Plan
-from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import checks
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
@@ -40,9 +41,17 @@ class RedisEngine:
         return checks(plan)
 
     async def compare(
-        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+        self,
+        plan: Plan,
+        *,
+        room: Room | None = None,
+        repair: bool = False,
+        most: int = 100,
+        depth: Depth = Depth.CONTENTS,
+        only: Sequence[Name] = (),
+        heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
-        return await compare(plan, room=room, repair=repair, most=most)
+        return await compare(plan, room=room, repair=repair, most=most, depth=depth, only=only, heard=heard)
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
         async with await Connection.open(endpoint) as connection:
