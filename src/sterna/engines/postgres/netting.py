@@ -139,6 +139,8 @@ def _sorted(shape: Shape, tracks: dict[object, _Track]) -> Net | None:
         now = track.now
         if track.before == _THERE and now is not None and not track.replaced:
             fields = settable(shape, now)
+            if not fields and shape.fixed:
+                return None
             if fields:
                 found.updates.setdefault(fields, []).append(now)
             continue

@@ -64,7 +64,7 @@ def steps(bound: Bound, row: Row) -> list[Due] | None:
             return None
         return [Due(make.delete(old), None if row.kind == UPSERT else 1), Due(make.insert(row.new), 1)]
     fields = changed(shape, row.new, old)
-    return [Due(make.update(row.new, fields, old) if fields else make.exists(old), 1)]
+    return [Due(make.update(row.new, fields, old) if fields else make.stays(row.new, old), 1)]
 
 
 def changed(shape: Shape, new: Cells, old: Cells) -> tuple[Field, ...]:

@@ -40,8 +40,7 @@ class Statements:
         shape = self._shape
         nulls = _nulls(shape, old)
         statement = self._once(("update", fields, nulls), lambda: _update(shape, fields, nulls))
-        fixed = _values(shape.fixed, cells) if shape.key else []
-        return Step(statement, _values(fields, cells) + _told(shape, old) + fixed)
+        return Step(statement, _values(fields, cells) + _told(shape, old) + _values(_also(shape), cells))
 
     def delete(self, old: Cells) -> Step:
         """The row that was ``old``, or has its key."""
@@ -50,10 +49,17 @@ class Statements:
         return Step(self._once(("delete", nulls), lambda: _delete(shape, nulls)), _told(shape, old))
 
     def exists(self, old: Cells) -> Step:
-        """Gives a row if the row is there."""
+        """Gives a row if the one that was ``old``, or has its key, is there."""
         shape = self._shape
         nulls = _nulls(shape, old)
-        return Step(self._once(("exists", nulls), lambda: _exists(shape, nulls)), _told(shape, old))
+        return Step(self._once(("exists", nulls), lambda: _exists(shape, nulls, ())), _told(shape, old))
+
+    def stays(self, cells: Cells, old: Cells) -> Step:
+        """The same where an update sets nothing: gives none if a fixed column is not the same."""
+        shape = self._shape
+        nulls = _nulls(shape, old)
+        statement = self._once(("stays", nulls), lambda: _exists(shape, nulls, _also(shape)))
+        return Step(statement, _told(shape, old) + _values(_also(shape), cells))
 
     def insert_many(self, rows: Sequence[Cells]) -> Step:
         shape = self._shape
@@ -100,11 +106,7 @@ def _insert(shape: Shape) -> Statement:
 
 def _update(shape: Shape, fields: Fields, nulls: tuple[bool, ...]) -> Statement:
     sets = ", ".join(f"{each.name} = ${number}" for number, each in enumerate(fields, 1))
-    where, types = _where(shape, len(fields) + 1, nulls)
-    if shape.key:
-        for number, each in enumerate(shape.fixed, len(fields) + len(types) + 1):
-            where += f" AND t.{each.name} = ${number}"
-        types += _types(shape.fixed)
+    where, types = _where(shape, len(fields) + 1, nulls, _also(shape))
     return Statement(f"UPDATE {shape.table} AS t SET {sets} WHERE {where}", _types(fields) + types)
 
 
@@ -113,16 +115,22 @@ def _delete(shape: Shape, nulls: tuple[bool, ...]) -> Statement:
     return Statement(f"DELETE FROM {shape.table} AS t WHERE {where}", types)
 
 
-def _exists(shape: Shape, nulls: tuple[bool, ...]) -> Statement:
-    where, types = _where(shape, 1, nulls)
+def _exists(shape: Shape, nulls: tuple[bool, ...], also: Fields) -> Statement:
+    where, types = _where(shape, 1, nulls, also)
     return Statement(f"SELECT 1 FROM {shape.table} AS t WHERE {where} LIMIT 1", types)
 
 
-def _where(shape: Shape, number: int, nulls: tuple[bool, ...]) -> tuple[str, tuple[int, ...]]:
-    """Which row: by its key, or one of those that are the same in every column."""
+def _also(shape: Shape) -> Fields:
+    """What an update looks at beside the key: columns that it could not set if they had changed."""
+    return shape.fixed if shape.key else ()
+
+
+def _where(shape: Shape, number: int, nulls: tuple[bool, ...], also: Fields = ()) -> tuple[str, tuple[int, ...]]:
+    """Which row: by its key (and ``also``), or one of those that are the same in every column."""
     if shape.key:
-        parts = [f"t.{each.name} {each.column.equals} ${n}" for n, each in enumerate(shape.key, number)]
-        return " AND ".join(parts), _types(shape.key)
+        matched = shape.key + also
+        parts = [f"t.{each.name} {each.column.equals} ${n}" for n, each in enumerate(matched, number)]
+        return " AND ".join(parts), _types(matched)
     same: list[str] = []
     present: list[Field] = []
     for each, null in zip(shape.fields, nulls, strict=True):
