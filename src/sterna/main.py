@@ -23,6 +23,8 @@ from sterna.settings import Settings
 if TYPE_CHECKING:
     import uvicorn
 
+    from sterna.jobs.desk import Desk
+
 
 def cli() -> None:
     """The ``sterna`` command."""
@@ -49,6 +51,7 @@ async def serve(settings: Settings) -> None:
     """The service, until SIGTERM or SIGINT: first no new requests, then the jobs leave, then the store closes."""
     import structlog
 
+    from sterna.jobs.desk import Desk
     from sterna.runtime.local import LocalRuntime
 
     stop = asyncio.Event()
@@ -59,10 +62,13 @@ async def serve(settings: Settings) -> None:
         try:
             os.environ.update(settings.environment())  # what the processes of the jobs begin with
             runtime = LocalRuntime(store, worker_command, settings.data)
+            desk = Desk(store, engines())
             await runtime.start()
+            desk.resume()
             try:
-                await _answer_requests(settings, store, listener, stop)
+                await _answer_requests(settings, desk, listener, stop)
             finally:
+                await desk.close()
                 await runtime.stop()
         finally:
             await store.close()
@@ -115,12 +121,12 @@ def _metrics_token(file: Path | None) -> str:
     return token
 
 
-async def _answer_requests(settings: Settings, store: Store, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _answer_requests(settings: Settings, desk: "Desk", listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve HTTP on the socket until told to stop."""
     import structlog
 
     log = structlog.get_logger(__name__)
-    server = _server(settings, store)
+    server = _server(settings, desk)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     host, port = listener.getsockname()[:2]
@@ -132,13 +138,12 @@ async def _answer_requests(settings: Settings, store: Store, listener: socket.so
     await serving
 
 
-def _server(settings: Settings, store: Store) -> "uvicorn.Server":
+def _server(settings: Settings, desk: "Desk") -> "uvicorn.Server":
     import uvicorn
 
     from sterna.api.app import create_app
     from sterna.api.settings import ApiSettings
     from sterna.api.wire import Wire
-    from sterna.jobs.desk import Desk
 
     class Server(uvicorn.Server):
         """Signals are the service's own: there is more to end than the HTTP server."""
@@ -154,7 +159,7 @@ def _server(settings: Settings, store: Store) -> "uvicorn.Server":
         metrics_token=_metrics_token(settings.metrics_token_file),
     )
     config = uvicorn.Config(
-        create_app(store, Desk(store, engines()), api),
+        create_app(desk.store, desk, api),
         http=Wire,  # h11 hands on path and query exactly as they were sent: signatures cover their bytes
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,

@@ -14,8 +14,8 @@ from sterna.core.finding import Severity
 from sterna.core.job import Job, JobId
 from sterna.core.plan import Conflict, Mode, Pace, Resume
 from sterna.engines.memory.database import Database, add
-from sterna.jobs.runner import UNEXPECTED
 from sterna.jobs.tempo import Backoff, Tempo
+from sterna.jobs.unexpected import UNEXPECTED
 from tests.journeys.stage import ORDERS, STOCK, Condition, Phase, Stage, Wish, fill, reached, until
 
 pytestmark = pytest.mark.long

@@ -13,12 +13,13 @@ from typing import ClassVar, Protocol
 from sterna.core.change import Batch, Chunk, Command, Part, Position
 from sterna.core.errors import ChecksFailed, PositionGone, Retryable, StartAgain, Trouble
 from sterna.core.event import Level
-from sterna.core.finding import Finding, Severity
+from sterna.core.finding import Severity
 from sterna.core.job import Phase
 from sterna.core.ports import Check, Log, Sink, Source
 from sterna.flow.copying import Copier
 from sterna.flow.pacing import Limit
 from sterna.flow.pump import pump
+from sterna.jobs.checking import look
 from sterna.jobs.ledger import Ledger
 from sterna.jobs.tempo import Backoff
 
@@ -54,31 +55,13 @@ class Precheck(_LeavesNothing):
     phase: ClassVar[Phase] = Phase.PREPARE
 
     async def run(self, ledger: Ledger) -> None:
-        found = [finding for check in self.checks for finding in await self._look(check, ledger)]
+        found = [finding for check in self.checks for finding in await look(check, ledger.tempo, self.sleep)]
         await ledger.note_findings(found)
         failed = [finding for finding in found if finding.severity is Severity.FAILED]
         if failed:
             named = "; ".join(f"{finding.check}: {finding.evidence}" for finding in failed)
             hint = "; ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy))
             raise ChecksFailed(f"{ChecksFailed().message} {named}", hint=hint)
-
-    async def _look(self, check: Check, ledger: Ledger) -> Sequence[Finding]:
-        """What it found; that it cannot look, after some tries, is a finding too."""
-        backoff = Backoff(ledger.tempo)
-        for left in range(ledger.tempo.check_tries - 1, -1, -1):
-            try:
-                return await check.run()
-            except Retryable as trouble:
-                if not left:
-                    return [_blind(check, trouble)]
-                await self.sleep(backoff.next())
-            except Trouble as trouble:
-                return [_blind(check, trouble)]
-        return []
-
-
-def _blind(check: Check, trouble: Trouble) -> Finding:
-    return Finding(check.name, Severity.FAILED, trouble.message, trouble.hint)
 
 
 @dataclass(frozen=True)
