@@ -58,7 +58,7 @@ class Drafter:
     def schemas(
         self, schemas: Sequence[Item], taken: Iterable[Item], selection: Selection, database: str
     ) -> tuple[Sequence[Statement], Sequence[Item]]:
-        """What makes the target's schemas; and those of the source, called as on the target, that they come from."""
+        """What makes the target's schemas; and the source's schemas that they come from, under their new names."""
         needed = {self._schema_of(item) for item in taken if item.path}
         staying = {item.path[0] for item in taken if item.path and self._schema_of(item) == self._home(item)}
         made, kept = [], []

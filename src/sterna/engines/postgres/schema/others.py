@@ -1,8 +1,9 @@
-"""What a database has besides tables, types, routines and views: schemas, extensions, languages, foreign servers …"""
+"""What a database has besides tables, types, routines and views: schemas, extensions, foreign servers …"""
 
 # ruff: noqa: S608 - no part of any query comes from outside
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sterna.engines.postgres.names import literal, quoted
@@ -152,7 +153,8 @@ async def _read_operator_families(reader: Reader) -> Sequence[Item]:
         SELECT f.oid, n.nspname, f.opfname AS local, {full("n.nspname", "f.opfname")} AS name, m.amname,
                {identity("pg_opfamily", "f.oid")},
                EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_opfamily'::regclass AND d.refobjid = f.oid
-                          AND d.classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass) AND d.deptype = 'a') AS loose
+                          AND d.classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass)
+                          AND d.deptype = 'a') AS loose
           FROM pg_opfamily f JOIN pg_namespace n ON n.oid = f.opfnamespace JOIN pg_am m ON m.oid = f.opfmethod
          WHERE {OUR_SCHEMA} AND {not_of_extension("pg_opfamily", "f.oid")} ORDER BY 1"""
     told = "+operators and functions that were added to it outside of any operator class"
@@ -227,7 +229,8 @@ async def _read_conversions(reader: Reader) -> Sequence[Item]:
 async def _read_transforms(reader: Reader) -> Sequence[Item]:
     query = f"""
         SELECT t.oid, {identity("pg_transform", "t.oid")}, format_type(t.trftype, NULL) AS of_type, l.lanname,
-               NULLIF(t.trffromsql, 0)::regprocedure::text AS reads, NULLIF(t.trftosql, 0)::regprocedure::text AS writes
+               NULLIF(t.trffromsql, 0)::regprocedure::text AS reads,
+               NULLIF(t.trftosql, 0)::regprocedure::text AS writes
           FROM pg_transform t JOIN pg_language l ON l.oid = t.trflang
          WHERE t.oid >= {FIRST_USERS_OID} AND {not_of_extension("pg_transform", "t.oid")} ORDER BY 1"""
     found = []
@@ -282,10 +285,14 @@ async def _read_user_mappings(reader: Reader) -> Sequence[Item]:
         options = [each for each in row.options or () if not each.lower().startswith("password")]
         who = quoted(row.usename) if row.umuser else "PUBLIC"
         sql = f"CREATE USER MAPPING FOR {who} SERVER {quoted(row.srvname)}" + generic_options(options)
-        item = _wide(
-            row, "pg_user_mapping", "user mapping", sql, told="+its password: set it with ALTER USER MAPPING"
+        told = "+its password: set it with ALTER USER MAPPING"
+        found.append(
+            replace(
+                _wide(row, "pg_user_mapping", "user mapping", sql, told=told),
+                roles=(row.usename,) if row.umuser else (),
+                needs=(key("pg_foreign_server", row.srvid),),
+            )
         )
-        found.append(_with(item, of_roles=(row.usename,) if row.umuser else (), needs=row.srvid))
     return found
 
 

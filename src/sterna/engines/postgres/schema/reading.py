@@ -24,6 +24,7 @@ _RANKS = (
     *("foreign-data wrapper", "server", "user mapping", "sequence", "table", "foreign table", "attachment"),
     *("default", "sequence owner", "check", "column setting", "key", "index", "index attachment", "setting"),
     *("foreign key", "statistics", "view", "materialized view", "rule", "trigger", "policy", "row security"),
+    "firing",
     *("default privileges", "event trigger", "publication", "subscription"),
 )
 _DATA = ("table", "attachment", "default", "check", "sequence", "sequence owner")
@@ -111,7 +112,7 @@ async def _draw(reader: Reader, selection: Selection, database: str) -> Blueprin
         before=(*roles, *made, *(drafter.statement(item) for item in order if item.key not in late)),
         after=_numbered([item for item in order if item.key in late], needs, drafter),
         endings=tuple(drafter.endings(everything)),
-        left_out=tuple([*left_out, *untold, *drafter.told(order)]),
+        left_out=(*left_out, *untold, *drafter.told(order)),
         sequences=await read_counters(reader, taken, drafter.renaming),
         objects=drafter.objects(everything),
     )

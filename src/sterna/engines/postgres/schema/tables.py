@@ -132,7 +132,8 @@ async def _columns(reader: Reader) -> Mapping[int, Sequence[Any]]:
             AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'i')"""
     query = f"""
         SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
-               CASE WHEN a.attcollation <> t.typcollation THEN {full("cn.nspname", "co.collname")} END AS collation,
+               CASE WHEN a.attcollation <> t.typcollation
+                    THEN {full("cn.nspname", "co.collname")} END AS collation,
                CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::text END AS storage,
                {compression} AS compression, {generated} AS attgenerated, a.attidentity::text, a.attislocal,
                a.attinhcount, a.attoptions::text[] AS options, a.attfdwoptions::text[] AS foreign_options,
