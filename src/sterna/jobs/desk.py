@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sterna.core.change import Name
-from sterna.core.errors import Fenced, IllegalMove, Invalid, NotFound, Trouble, Unreachable
+from sterna.core.errors import Fenced, IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import new_id
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Depth, Engine, Store
+from sterna.core.ports import Browses, Depth, Engine, Found, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
 from sterna.jobs.checking import Checking, CheckState
@@ -175,6 +175,13 @@ class Desk:
         except Trouble as trouble:
             return trouble.failure()
         return None
+
+    async def browse(self, endpoint: Endpoint, databases: Sequence[str] = ()) -> Sequence[Found]:
+        """What a server holds, for a person to choose from. Raises Unsupported, Unreachable, AccessDenied."""
+        engine = self.engines.get(endpoint.engine)
+        if not isinstance(engine, Browses):
+            raise Unsupported(f"What {endpoint.engine} holds cannot be listed")
+        return await engine.browse(endpoint, databases)
 
     # Checks and comparisons in the background.
 
