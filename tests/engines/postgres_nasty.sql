@@ -60,7 +60,7 @@ CREATE INDEX orders_payload ON shop.orders USING gin (payload jsonb_path_ops) WI
 CREATE UNIQUE INDEX orders_identity ON shop.orders (customer, id);
 ALTER TABLE shop.orders ALTER customer SET NOT NULL;
 ALTER TABLE shop.orders REPLICA IDENTITY USING INDEX orders_identity;
-ALTER TABLE shop.orders CLUSTER ON orders_at;
+ALTER TABLE shop.orders CLUSTER ON orders_identity;
 ALTER TABLE shop.customers REPLICA IDENTITY FULL;
 CREATE STATISTICS shop.dependent (dependencies, ndistinct) ON customer, at FROM shop.orders;
 CREATE UNLOGGED TABLE shop.scratch (a integer);
@@ -97,7 +97,7 @@ CREATE VIEW shop.joined AS SELECT orders.id, customers.name, (SELECT count(*) FR
   FROM (shop.orders LEFT JOIN shop.customers ON customers.id = orders.customer), shop.animals TABLESAMPLE system (10);
 CREATE FUNCTION shop.of_view(v shop.rich) RETURNS text LANGUAGE sql AS 'SELECT v.name';
 CREATE RULE keep AS ON DELETE TO shop.scratch DO INSTEAD UPDATE shop.scratch SET a = 0 WHERE scratch.a = old.a;
-CREATE RULE also AS ON INSERT TO shop.scratch WHERE new.a > 3 DO ALSO (INSERT INTO shop.empty DEFAULT VALUES; NOTIFY something;);
+CREATE RULE also AS ON INSERT TO shop.scratch WHERE new.a > 3 DO ALSO INSERT INTO shop.empty DEFAULT VALUES;
 ALTER TABLE shop.scratch DISABLE RULE also;
 CREATE FUNCTION shop.watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$;
 CREATE TRIGGER watching BEFORE UPDATE OF name ON shop.customers FOR EACH ROW WHEN (old.name IS DISTINCT FROM new.name) EXECUTE FUNCTION shop.watch('a''b');

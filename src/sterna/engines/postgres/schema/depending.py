@@ -21,7 +21,7 @@ class Needs:
 
 
 async def read_needs(reader: Reader, items: Mapping[Key, Item]) -> Needs:
-    """What each item needs, leaving out what a table needs its parents and owned sequences need their table for."""
+    """What each item needs; but not a table its parents, nor a sequence the table that owns it."""
     home = _homes(items.values())
     rows = await reader.rows(_QUERY)
     for row in rows:

@@ -1,4 +1,4 @@
-"""A blueprint as a file in the job's folder, so that what comes after the data needs no source that stood still."""
+"""A blueprint as a file in the job's folder: what comes after the data is made from what was there before it."""
 
 import json
 import os

@@ -41,18 +41,40 @@ async def make_before(target: Connection, blueprint: Blueprint, tell: Teller) ->
 _ROLES = "SELECT rolname::text FROM pg_roles"
 
 
-async def make_after(connect: Connect, blueprint: Blueprint, tell: Teller, at_once: int) -> tuple[LeftOut, ...]:
+HELD = ("foreign key", "trigger", "rule", "policy", "row security")
+"""Kinds that act on whoever may not set session_replication_role."""
+
+
+async def make_after(
+    connect: Connect, blueprint: Blueprint, tell: Teller, at_once: int, *, held: bool = False
+) -> tuple[LeftOut, ...]:
     """Make what is better made after the data, on ``at_once`` connections; goes on where it was cut.
 
-    ``connect`` gives a connection in autocommit mode to the target's database. Raises NeedsOperator for a key,
-    an index or a constraint that cannot be made; anything else that cannot is told of and given back.
+    ``connect`` gives a connection in autocommit mode to the target's database. ``held``: leave what would act on
+    changes that are applied without session_replication_role, and all grants and owners, to ``make_last``. Raises
+    NeedsOperator for a key, an index or a constraint that cannot be made; anything else that cannot is told of
+    and given back.
     """
+    kept_back = HELD if held else ()
+    after = [each for each in blueprint.after if each.kind not in kept_back and not each.last]
+    endings = [each for each in blueprint.endings if not each.last]
+    return await _make_all(connect, after, () if held else endings, tell, at_once)
+
+
+async def make_last(connect: Connect, blueprint: Blueprint, tell: Teller, at_once: int) -> tuple[LeftOut, ...]:
+    """Make, when no more changes are applied, all that is not there yet. As ``make_after``; twice is once."""
+    return await _make_all(connect, blueprint.after, blueprint.endings, tell, at_once)
+
+
+async def _make_all(
+    connect: Connect, after: Sequence[Statement], endings: Sequence[Statement], tell: Teller, at_once: int
+) -> tuple[LeftOut, ...]:
     async with connect() as target:
         await _ready(target)
         there = await present(target)
-        workshop = _Workshop([each for each in blueprint.after if _to_do(each, there)], there, tell)
+        workshop = _Workshop([each for each in after if _to_do(each, there)], there, tell)
         await workshop.run(connect, at_once, target)
-        failed = await _one_by_one(target, blueprint.endings, there, tell)
+        failed = await _one_by_one(target, endings, there, tell)
     return (*workshop.left_out, *failed)
 
 
@@ -187,7 +209,8 @@ class _Workshop:
 async def _give_memory(target: Connection, at_once: int) -> None:
     """Half of the shared buffers for all builders together, at most 1 GB each and at least what is set."""
     query = """
-        SELECT setting::bigint * 1024, (SELECT setting::bigint * 8192 FROM pg_settings WHERE name = 'shared_buffers')
+        SELECT setting::bigint * 1024,
+               (SELECT setting::bigint * 8192 FROM pg_settings WHERE name = 'shared_buffers')
           FROM pg_settings WHERE name = 'maintenance_work_mem'"""
     row = await (await target.execute(query)).fetchone()
     assert row, "every server has maintenance_work_mem"

@@ -1,8 +1,9 @@
-"""What a database has besides tables, types, routines and views: schemas, extensions, languages, foreign servers …"""
+"""What a database has besides tables, types, routines and views: schemas, extensions, foreign servers …"""
 
 # ruff: noqa: S608 - no part of any query comes from outside
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sterna.engines.postgres.names import literal, quoted
@@ -15,6 +16,7 @@ from sterna.engines.postgres.schema.reader import (
     key,
     not_of_extension,
 )
+from sterna.engines.postgres.schema.roles import set_words
 from sterna.engines.postgres.schema.tables import generic_options
 from sterna.engines.postgres.schema.things import Item, Order
 
@@ -28,6 +30,24 @@ async def read_schemas(reader: Reader) -> Sequence[Item]:
         Item(key("pg_namespace", row.oid), "schema", row.type, row.identity, (row.nspname,))
         for row in await reader.rows(query)
     ]
+
+
+async def read_database(reader: Reader, target: str) -> Item:
+    """The database itself, under its new name: its settings. Owner, rights and comment come with all others'."""
+    settings = await reader.rows("""
+        SELECT r.rolname, unnest(s.setconfig) AS setting
+          FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+          LEFT JOIN pg_roles r ON r.oid = s.setrole
+         WHERE d.datname = current_database() ORDER BY 1, 2""")
+    database = await reader.rows("SELECT oid FROM pg_database WHERE datname = current_database()")
+    orders = []
+    for row in settings:
+        role = f"ROLE {quoted(row.rolname)} IN " if row.rolname else ""
+        orders.append(Order(f"ALTER {role}DATABASE {quoted(target)} {set_words(row.setting)}"))
+    roles = tuple(row.rolname for row in settings if row.rolname)
+    return Item(
+        key("pg_database", database[0].oid), "database", "database", quoted(target), (), tuple(orders), roles=roles
+    )
 
 
 async def read_others(reader: Reader) -> Sequence[Item]:
@@ -152,7 +172,8 @@ async def _read_operator_families(reader: Reader) -> Sequence[Item]:
         SELECT f.oid, n.nspname, f.opfname AS local, {full("n.nspname", "f.opfname")} AS name, m.amname,
                {identity("pg_opfamily", "f.oid")},
                EXISTS (SELECT FROM pg_depend d WHERE d.refclassid = 'pg_opfamily'::regclass AND d.refobjid = f.oid
-                          AND d.classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass) AND d.deptype = 'a') AS loose
+                          AND d.classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass)
+                          AND d.deptype = 'a') AS loose
           FROM pg_opfamily f JOIN pg_namespace n ON n.oid = f.opfnamespace JOIN pg_am m ON m.oid = f.opfmethod
          WHERE {OUR_SCHEMA} AND {not_of_extension("pg_opfamily", "f.oid")} ORDER BY 1"""
     told = "+operators and functions that were added to it outside of any operator class"
@@ -227,7 +248,8 @@ async def _read_conversions(reader: Reader) -> Sequence[Item]:
 async def _read_transforms(reader: Reader) -> Sequence[Item]:
     query = f"""
         SELECT t.oid, {identity("pg_transform", "t.oid")}, format_type(t.trftype, NULL) AS of_type, l.lanname,
-               NULLIF(t.trffromsql, 0)::regprocedure::text AS reads, NULLIF(t.trftosql, 0)::regprocedure::text AS writes
+               NULLIF(t.trffromsql, 0)::regprocedure::text AS reads,
+               NULLIF(t.trftosql, 0)::regprocedure::text AS writes
           FROM pg_transform t JOIN pg_language l ON l.oid = t.trflang
          WHERE t.oid >= {FIRST_USERS_OID} AND {not_of_extension("pg_transform", "t.oid")} ORDER BY 1"""
     found = []
@@ -282,10 +304,14 @@ async def _read_user_mappings(reader: Reader) -> Sequence[Item]:
         options = [each for each in row.options or () if not each.lower().startswith("password")]
         who = quoted(row.usename) if row.umuser else "PUBLIC"
         sql = f"CREATE USER MAPPING FOR {who} SERVER {quoted(row.srvname)}" + generic_options(options)
-        item = _wide(
-            row, "pg_user_mapping", "user mapping", sql, told="+its password: set it with ALTER USER MAPPING"
+        told = "+its password: set it with ALTER USER MAPPING"
+        found.append(
+            replace(
+                _wide(row, "pg_user_mapping", "user mapping", sql, told=told),
+                roles=(row.usename,) if row.umuser else (),
+                needs=(key("pg_foreign_server", row.srvid),),
+            )
         )
-        found.append(_with(item, of_roles=(row.usename,) if row.umuser else (), needs=row.srvid))
     return found
 
 

@@ -14,8 +14,9 @@ Present = frozenset[tuple[str, str]]
 _CATALOGUES: Mapping[str, str] = {
     "pg_class": "relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') AND relpersistence <> 't' AND "
     "relnamespace <> 'pg_toast'::regnamespace",
-    "pg_type": "typtype IN ('e', 'c', 'd', 'r', 'b') AND NOT EXISTS (SELECT FROM pg_type a WHERE a.typarray = x.oid)"
-    " AND (typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = typrelid AND relkind = 'c'))",
+    "pg_type": "typtype IN ('e', 'c', 'd', 'r', 'b') "
+    "AND NOT EXISTS (SELECT FROM pg_type a WHERE a.typarray = x.oid) "
+    "AND (typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = typrelid AND relkind = 'c'))",
     "pg_constraint": "true",
     "pg_attrdef": "true",
     "pg_trigger": "NOT tgisinternal",

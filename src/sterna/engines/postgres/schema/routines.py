@@ -23,7 +23,8 @@ async def read_functions(reader: Reader) -> Sequence[Item]:
     """Functions and procedures, in any language, as PostgreSQL itself writes them."""
     aggregate = "p.prokind <> 'a'" if reader.version >= 110000 else "NOT p.proisagg"
     query = f"""
-        SELECT p.oid, n.nspname, p.proname, {identity("pg_proc", "p.oid")}, pg_get_functiondef(p.oid) AS definition,
+        SELECT p.oid, n.nspname, p.proname, {identity("pg_proc", "p.oid")},
+               pg_get_functiondef(p.oid) AS definition,
                l.lanname, p.prosrc, {reader.since(14, "p.prosqlbody IS NOT NULL", "false")} AS parsed
           FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
          WHERE {aggregate} AND {OUR_SCHEMA} AND {not_of_extension("pg_proc", "p.oid", MADE_WITH)}
@@ -52,8 +53,9 @@ async def read_aggregates(reader: Reader) -> Sequence[Item]:
         SELECT p.oid, n.nspname, p.proname, {identity("pg_proc", "p.oid")}, a.aggkind::text,
                {full("n.nspname", "p.proname")} AS name, pg_get_function_arguments(p.oid) AS arguments,
                p.proparallel::text, {_function_name("aggtransfn")}, {_function_name("aggfinalfn")},
-               {_function_name("aggcombinefn")}, {_function_name("aggserialfn")}, {_function_name("aggdeserialfn")},
-               {_function_name("aggmtransfn")}, {_function_name("aggminvtransfn")}, {_function_name("aggmfinalfn")},
+               {_function_name("aggcombinefn")}, {_function_name("aggserialfn")},
+               {_function_name("aggdeserialfn")}, {_function_name("aggmtransfn")},
+               {_function_name("aggminvtransfn")}, {_function_name("aggmfinalfn")},
                format_type(a.aggtranstype, NULL) AS state, a.aggtransspace, a.agginitval, a.aggfinalextra,
                a.aggfinalmodify::text, CASE WHEN a.aggmtranstype <> 0 THEN format_type(a.aggmtranstype, NULL) END
                AS moving_state, a.aggmtransspace, a.aggminitval, a.aggmfinalextra, a.aggmfinalmodify::text,
@@ -164,7 +166,8 @@ async def read_casts(reader: Reader) -> Sequence[Item]:
         SELECT c.oid, {identity("pg_cast", "c.oid")}, format_type(c.castsource, NULL) AS source,
                format_type(c.casttarget, NULL) AS target, c.castcontext::text, c.castmethod::text,
                CASE WHEN c.castfunc <> 0 THEN c.castfunc::regprocedure::text END AS function
-          FROM pg_cast c WHERE c.oid >= {FIRST_USERS_OID} AND {not_of_extension("pg_cast", "c.oid", MADE_WITH)} ORDER BY c.oid"""
+          FROM pg_cast c
+         WHERE c.oid >= {FIRST_USERS_OID} AND {not_of_extension("pg_cast", "c.oid", MADE_WITH)} ORDER BY c.oid"""
     return [_cast(row) for row in await reader.rows(query)]
 
 

@@ -33,8 +33,9 @@ def _types_query(reader: Reader) -> str:
                ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder) AS labels,
                ARRAY(SELECT quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
                             || CASE WHEN a.attcollation <> at.typcollation THEN ' COLLATE ' ||
-                               (SELECT {full("cn.nspname", "co.collname")} FROM pg_collation co JOIN pg_namespace cn
-                                  ON cn.oid = co.collnamespace WHERE co.oid = a.attcollation) ELSE '' END
+                               (SELECT {full("cn.nspname", "co.collname")} FROM pg_collation co
+                                  JOIN pg_namespace cn ON cn.oid = co.collnamespace
+                                 WHERE co.oid = a.attcollation) ELSE '' END
                        FROM pg_attribute a JOIN pg_type at ON at.oid = a.atttypid
                       WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
                       ORDER BY a.attnum) AS attributes,
@@ -43,7 +44,8 @@ def _types_query(reader: Reader) -> str:
                CASE WHEN t.typtype = 'd' AND t.typcollation <> b.typcollation THEN
                     (SELECT {full("cn.nspname", "co.collname")} FROM pg_collation co JOIN pg_namespace cn
                        ON cn.oid = co.collnamespace WHERE co.oid = t.typcollation) END AS collation,
-               format_type(r.rngsubtype, NULL) AS subtype, {multirange} AS multirange, {multi_name} AS multirange_name,
+               format_type(r.rngsubtype, NULL) AS subtype, {multirange} AS multirange,
+               {multi_name} AS multirange_name,
                {multi_array} AS multirange_array,
                (SELECT {full("onn.nspname", "o.opcname")} FROM pg_opclass o JOIN pg_namespace onn
                   ON onn.oid = o.opcnamespace WHERE o.oid = r.rngsubopc AND NOT o.opcdefault) AS subtype_class,

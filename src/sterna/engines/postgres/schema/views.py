@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - no part of any query comes from outside
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sterna.engines.postgres.names import quoted
@@ -98,7 +99,8 @@ async def read_rules(reader: Reader) -> Sequence[Item]:
          WHERE r.rulename <> '_RETURN' AND {OUR_SCHEMA} AND {not_of_extension("pg_class", "c.oid")}
            AND {not_of_extension("pg_rewrite", "r.oid")}
          ORDER BY n.nspname, c.relname, r.rulename"""
-    return [_watcher("rule", "RULE", "pg_rewrite", row, row.rule, "query") for row in await reader.rows(query)]
+    rows = await reader.rows(query)
+    return [item for row in rows for item in _watcher("rule", "RULE", "pg_rewrite", row, row.rule, "query")]
 
 
 async def read_triggers(reader: Reader) -> Sequence[Item]:
@@ -112,24 +114,27 @@ async def read_triggers(reader: Reader) -> Sequence[Item]:
             "AND p.refclassid = 'pg_trigger'::regclass)"
         )
     query = f"""
-        SELECT g.oid, g.tgrelid AS ev_class, n.nspname, c.relname, {identity("pg_trigger", "g.oid")}, c.relkind::text,
-               pg_get_triggerdef(g.oid) AS definition, g.tgenabled::text AS enabled, quote_ident(g.tgname) AS trigger,
+        SELECT g.oid, g.tgrelid AS ev_class, n.nspname, c.relname, {identity("pg_trigger", "g.oid")},
+               c.relkind::text, pg_get_triggerdef(g.oid) AS definition, g.tgenabled::text AS enabled,
+               quote_ident(g.tgname) AS trigger,
                {full("n.nspname", "c.relname")} AS relation, {inherited} AS own
           FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE NOT g.tgisinternal AND {OUR_SCHEMA} AND {not_of_extension("pg_class", "c.oid")}
            AND {not_of_extension("pg_trigger", "g.oid")}
          ORDER BY n.nspname, c.relname, g.tgname"""
     rows = await reader.rows(query)
-    return [_watcher("trigger", "TRIGGER", "pg_trigger", row, row.trigger, "") for row in rows if row.own]
+    own = [row for row in rows if row.own]
+    return [item for row in own for item in _watcher("trigger", "TRIGGER", "pg_trigger", row, row.trigger, "")]
 
 
-def _watcher(kind: str, word: str, catalogue: str, row: Any, name: str, query: str) -> Item:
+def _watcher(kind: str, word: str, catalogue: str, row: Any, name: str, query: str) -> Sequence[Item]:
+    """A trigger or rule; and apart from it that it fires for replicated changes too, which comes last of all."""
     orders = [Order(row.definition.rstrip().removesuffix(";"), row.type, row.identity)]
-    if row.enabled in _FIRING and row.relkind != "v":
-        only = "ONLY " if row.relkind == "p" and kind == "rule" else ""
-        orders.append(Order(f"ALTER TABLE {only}{row.relation} {_FIRING[row.enabled]} {word} {name}"))
+    alter = f"ALTER TABLE {row.relation} {_FIRING.get(row.enabled)} {word} {name}"
+    if row.enabled == "D" and row.relkind != "v":
+        orders.append(Order(alter))
     table = key("pg_class", row.ev_class)
-    return Item(
+    made = Item(
         key(catalogue, row.oid),
         kind,
         row.type,
@@ -141,6 +146,17 @@ def _watcher(kind: str, word: str, catalogue: str, row: Any, name: str, query: s
         locks=(table,),
         query=query,
     )
+    if row.enabled not in ("A", "R") or row.relkind == "v":
+        return [made]
+    firing = replace(
+        made,
+        key=f"firing/{catalogue}/{row.oid}",
+        kind="firing",
+        type="",
+        orders=(Order(alter),),
+        needs=(made.key,),
+    )
+    return [made, firing]
 
 
 async def read_policies(reader: Reader) -> Sequence[Item]:
