@@ -2,27 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, LiteralString
 
-from sterna.core.change import Batch, Position
-from sterna.core.errors import PositionGone, Retryable, StartAgain
+from sterna.core.change import Batch, Change, Ddl, Position
+from sterna.core.errors import PositionGone, Retryable
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.core.ports import Room, Teller
-from sterna.engines.postgres import keeper, publication, slots
-from sterna.engines.postgres.catalogue import Table, databases, tables
+from sterna.engines.postgres import ddl, publication, slots
 from sterna.engines.postgres.connection import Connection, connect, connected, translated
-from sterna.engines.postgres.names import literal
+from sterna.engines.postgres.marking import Marks
+from sterna.engines.postgres.names import SCHEMA, own
 from sterna.engines.postgres.names import slot as slot_name
 from sterna.engines.postgres.position import Positions, lsn, lsn_text, parse, text
 from sterna.engines.postgres.stream import Stream, news, opened
-from sterna.engines.postgres.wire.frames import Piece
+from sterna.engines.postgres.watch import Watch
+from sterna.engines.postgres.wire.frames import Cutter, Piece
 
 BEAT_S = 1.0
 """How often a quiet source says that it lives, and how often the walsenders hear from us."""
-TRIES = 5
 LOOK_AHEAD_S = 0.3
 """How long ``lag`` waits for what the source has to arrive."""
 
@@ -41,7 +40,13 @@ class PostgresLog:
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _asked: Connection | None = field(default=None, init=False)
     """The connection that ``lag`` uses."""
-    _presence: Connection | None = field(default=None, init=False)
+    _marks: Marks = field(init=False)
+    _watch: Watch = field(init=False)
+    _watching: "asyncio.Task[None] | None" = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._marks = Marks(self.plan, self.room, self.tell)
+        self._watch = Watch(self.plan, self.room, self.tell, self._wake.set)
 
     @property
     def _source(self) -> Endpoint:
@@ -58,74 +63,41 @@ class PostgresLog:
 
         Raises AccessDenied, NeedsOperator, ServerBusy, StartAgain.
         """
-        await self.release()
-        chosen = await databases(self._source, self.plan.selection)
-        if self.plan.mode is Mode.FULL:
-            return text({database: await self._standing(database) for database in chosen})
-        return text({database: await self._marked(database) for database in chosen})
-
-    async def _standing(self, database: str) -> int:
-        """Start a snapshot that no changes will follow; gives the log's place, which only informs."""
-        await self._be_present()
-        await keeper.kept(self._source, database, self._job)
-        async with connected(self._source, database) as connection:
-            return await _present(connection)
-
-    async def _marked(self, database: str) -> int:
-        """Publication, slot and snapshot of one database, such that no table is missing from one of them."""
-        async with connected(self._source, database) as connection:
-            for _ in range(TRIES):
-                before = await tables(connection, database, self.plan.selection)
-                await publication.publish(connection, self._job, database, self.plan.selection)
-                start, snapshot = await self._slot(connection, database)
-                if _shapes(before) == _shapes(await self._seen(database, snapshot)):
-                    return start
-                await self._unmark(connection, database)
-        raise StartAgain(f"Tables of {database} were changed all the time while the mark was being set")
-
-    async def _slot(self, connection: Connection, database: str) -> tuple[int, str]:
-        name = slot_name(self._job, database)
-        async with slots.made(self._source, database, name, self.tell) as made:
-            snapshot = await keeper.kept(self._source, database, self._job, snapshot=made.snapshot, slot=name)
-        return made.start, snapshot
-
-    async def _unmark(self, connection: Connection, database: str) -> None:
-        for slot in await slots.found(connection, self._job):
-            if slot.database == database:
-                await slots.dropped(connection, slot)
-        for pid in await keeper.keepers(connection, self._job, database):
-            await slots.ended(connection, pid)
-
-    async def _seen(self, database: str, snapshot: str) -> Sequence[Table]:
-        """The selected tables as the snapshot has them."""
-        async with connected(self._source, database) as connection:
-            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            await connection.execute(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}".encode())
-            return await tables(connection, database, self.plan.selection)
+        await self._unwatch()
+        places = await self._marks.set()
+        self._watch_over()
+        return text(places)
 
     async def snapshot(self, database: str) -> str:
         """The exported snapshot that all copies of a database use. Raises StartAgain if it is gone."""
-        if self.plan.mode is Mode.FULL:
-            await self._be_present()
-        async with connected(self._source, database) as connection:
-            found = await keeper.keepers(connection, self._job, database)
-        if not found:
-            raise StartAgain(f"The source no longer keeps the snapshot of {database} that the copy began with")
-        return next(iter(found.values()))
-
-    async def _be_present(self) -> None:
-        """Without slots: let the keepers see that a worker lives."""
-        if self._presence is None or self._presence.closed:
-            self._presence = await connect(self._source, purpose=keeper.presence(self._job))
+        self._watch_over()
+        self._not_lost()
+        return await self._marks.snapshot(database)
 
     async def copied(self) -> None:
         """The copy is complete: the snapshots are let go. Twice is once."""
-        async with connected(self._source) as connection:
-            await self._let_go(connection)
+        await self._marks.let_go()
 
-    async def _let_go(self, connection: Connection) -> None:
-        for pid in await keeper.keepers(connection, self._job):
-            await slots.ended(connection, pid)
+    async def release(self) -> None:
+        """See ``Log.release``."""
+        await self._unwatch()
+        await self._marks.remove()
+
+    def _watch_over(self) -> None:
+        """Look after the slots from now on, if nobody does."""
+        if self.plan.mode is Mode.INCREMENTAL and (self._watching is None or self._watching.done()):
+            self._watching = asyncio.create_task(self._watch.run())
+
+    async def _unwatch(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+            self._watching = None
+        self._watch.lost = ""
+
+    def _not_lost(self) -> None:
+        if self._watch.lost:
+            raise PositionGone(self._watch.lost, hint=_LET_GROW)
 
     # What changes.
 
@@ -136,7 +108,7 @@ class PostgresLog:
 
     async def _ready(self, after: Positions) -> None:
         async with connected(self._source) as connection:
-            now = await _present(connection)
+            now = await slots.present(connection)
             found = {slot.database: slot for slot in await slots.found(connection, self._job)}
             for database, place in after.items():
                 slot = found.get(database)
@@ -147,7 +119,9 @@ class PostgresLog:
     async def follow(self, after: Position) -> AsyncGenerator[Batch, None]:
         """See ``Log.follow``. Batches hold changes of one database each, and the position of all."""
         places = parse(after)
+        self._not_lost()
         await self._ready(places)
+        self._watch_over()
         async with AsyncExitStack() as stack:
             streams = [await stack.enter_async_context(self._stream(*each)) for each in places.items()]
             self._streams, self._changed = streams, {}
@@ -155,27 +129,38 @@ class PostgresLog:
             try:
                 async for batch in self._merged(streams, places):
                     yield batch
+            except Retryable:
+                self._not_lost()
+                raise
             finally:
                 self._streams = ()
                 beating.cancel()
                 await asyncio.gather(beating, return_exceptions=True)
 
     def _stream(self, database: str, after: int) -> AbstractAsyncContextManager[Stream]:
+        cutter = Cutter(database, after, own(self._job), (SCHEMA, ddl.journal(self._job)), after)
         name = slot_name(self._job, database)
-        return opened(self._source, database, name, publication.names(self._job), after)
+        return opened(self._source, cutter, name, publication.names(self._job))
 
     async def _merged(self, streams: Sequence[Stream], places: dict[str, int]) -> AsyncIterator[Batch]:
         """The pieces of all streams in the order in which they come in; a large transaction in one go."""
         said = time.monotonic()
         while True:
+            self._not_lost()
             quiet = True
             for stream in streams:
+                database = stream.cutter.database
                 async for piece, read_at in _pieces(stream, self._wake):
-                    places[stream.cutter.database] = max(piece.end, places[stream.cutter.database])
+                    places[database] = max(piece.end, places[database])
                     if not piece.more:
-                        self._changed[stream.cutter.database] = piece.end
+                        self._changed[database] = piece.end
                     said, quiet = time.monotonic(), False
-                    yield Batch(piece.changes, text(places), read_at, piece.size, piece.more)
+                    changes = [change for change in piece.changes if self._wanted(change)]
+                    if changes or not piece.more:
+                        yield Batch(changes, text(places), read_at, piece.size, piece.more)
+            for batch in self._looked(places):
+                quiet = False
+                yield batch
             if quiet and time.monotonic() - said >= BEAT_S:
                 said = time.monotonic()
                 places.update(
@@ -185,6 +170,17 @@ class PostgresLog:
             elif quiet:
                 left = max(0.0, said + BEAT_S - time.monotonic())
                 await news([stream.socket for stream in streams], self._wake, left)
+
+    def _wanted(self, change: Change) -> bool:
+        """Not a command that changed the shape of something that is not selected."""
+        return not isinstance(change, Ddl) or ddl.concerns(change.text, change.database, self.plan.selection)
+
+    def _looked(self, places: Positions) -> Iterator[Batch]:
+        """Changes of shape that were seen without a trigger."""
+        while self._watch.seen:
+            database, told = self._watch.seen.pop(0)
+            if database in places:
+                yield Batch([Ddl(database, told)], text(places), time.time_ns() // 1_000_000, len(told))
 
     async def _beat(self, streams: Sequence[Stream]) -> None:
         """Let the walsenders hear from us even while nobody takes what they send, and ask where they are."""
@@ -247,47 +243,22 @@ class PostgresLog:
             self._asked = await connect(self._source)
             await self._asked.execute("SET synchronous_commit = local")
         with translated(self._source):
-            standby, inserted, flushed = await _row(self._asked, _PLACES)
-            if not standby and inserted != flushed:
-                (flushed,) = await _row(self._asked, _BARRIER)
-            return lsn(flushed)
-
-    async def release(self) -> None:
-        """See ``Log.release``."""
-        async with connected(self._source) as connection:
-            found = await slots.found(connection, self._job)
-            for slot in found:
-                await slots.dropped(connection, slot)
-            await self._let_go(connection)
-        chosen = await databases(self._source, self.plan.selection)
-        for database in sorted({slot.database for slot in found} | set(chosen)):
-            async with connected(self._source, database) as connection:
-                await publication.withdraw(connection, self._job)
+            committed, flushed = await slots.places(self._asked)
+            if committed == flushed:
+                return flushed
+            (row,) = await (await self._asked.execute(_BARRIER)).fetchall()
+            return lsn(row[0])
 
     async def close(self) -> None:
         """Leaves nothing running here; what is on the source stays for a later run."""
-        for connection in (self._asked, self._presence):
-            if connection is not None:
-                await connection.close()
+        await self._unwatch()
+        await self._marks.close()
+        if self._asked is not None:
+            await self._asked.close()
 
 
-_PLACES = """
-    SELECT pg_is_in_recovery(),
-           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
-           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text"""
+_LET_GROW = "Raise slot_limit_mb, or let the target catch up, then start the job again: it copies everything anew."
 _BARRIER = "SELECT pg_logical_emit_message(true, 'sterna', '')::text"
-
-
-async def _present(connection: Connection) -> int:
-    """Where the server's log is now."""
-    _, inserted, _ = await _row(connection, _PLACES)
-    return lsn(inserted)
-
-
-async def _row(connection: Connection, query: LiteralString) -> tuple[Any, ...]:
-    """The only row of a query that always has one."""
-    (row,) = await (await connection.execute(query)).fetchall()
-    return tuple(row)
 
 
 async def _pieces(stream: Stream, wake: asyncio.Event) -> AsyncIterator[tuple[Piece, int]]:
@@ -319,8 +290,3 @@ def _check(database: str, slot: slots.Slot | None, after: int, now: int) -> None
         )
     if after > now:
         raise PositionGone(f"The source's log ends before the place that {database} had reached: it was set back")
-
-
-def _shapes(found: Sequence[Table]) -> Sequence[object]:
-    """What must not change while the mark is set."""
-    return [(table.oid, table.path, table.root, table.columns, table.key, table.identity) for table in found]

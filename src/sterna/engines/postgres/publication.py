@@ -56,6 +56,13 @@ async def publish(connection: Connection, job_id: str, database: str, selection:
     await _make(connection, inserts, f"insert{truncate}", [path for path, no_key in members if no_key])
 
 
+KEYED = """
+    (c.relreplident = 'f' OR EXISTS (
+        SELECT FROM pg_index i WHERE i.indrelid = c.oid
+           AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END))"""
+"""Whether the log can tell which row of the table ``c`` (pg_class) was changed."""
+
+
 async def _roots(connection: Connection, database: str, selection: Selection) -> dict[Path, bool]:
     """The partitioned tables that are selected, each with whether it has no key."""
     rows = await (await connection.execute(_ROOTS, (list(OWN),))).fetchall()
@@ -63,11 +70,11 @@ async def _roots(connection: Connection, database: str, selection: Selection) ->
     return {path: no_key for path, no_key in roots.items() if taken(selection, path, None) is not None}
 
 
-_ROOTS = """
-    SELECT n.nspname, c.relname, NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+_ROOTS = f"""
+    SELECT n.nspname, c.relname, NOT {KEYED}
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'p' AND NOT c.relispartition AND c.relpersistence = 'p'
-       AND n.nspname <> ALL (%s)"""
+       AND n.nspname <> ALL (%s)"""  # noqa: S608 - as above
 
 
 async def _make(connection: Connection, name: str, kinds: str, paths: Sequence[Path]) -> None:

@@ -208,3 +208,19 @@ def _better(error: psycopg.Error, endpoint: Endpoint) -> Trouble | None:
                 hint=f"On the source: ALTER ROLE {quoted(endpoint.user or 'postgres')} REPLICATION;",
             )
     return None
+
+
+async def places(connection: Connection) -> tuple[int, int]:
+    """Where the server's log is: up to where transactions may have committed, and up to where it is on disk."""
+    (row,) = await (await connection.execute(_PLACES)).fetchall()
+    return lsn(row[0]), lsn(row[1])
+
+
+async def present(connection: Connection) -> int:
+    """Where the server's log is: nothing was committed behind this place."""
+    return (await places(connection))[0]
+
+
+_PLACES = """
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text"""

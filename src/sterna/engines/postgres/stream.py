@@ -98,16 +98,16 @@ def _end(result: PGresult | None) -> Exception:
 
 @asynccontextmanager
 async def opened(
-    endpoint: Endpoint, database: str, slot: str, publications: Sequence[str], after: int
+    endpoint: Endpoint, cutter: Cutter, slot: str, publications: Sequence[str]
 ) -> AsyncIterator[Stream]:
-    """The stream of a slot's changes that were committed after a place of the log.
+    """The stream of a slot's changes that were committed after the place of the log where the cutter stands.
 
     Raises PositionGone if there is no such slot or it lost what it kept, ServerBusy if somebody else reads it.
     """
-    connection = await replication(endpoint, database, purpose=slot)
+    connection = await replication(endpoint, cutter.database, purpose=slot)
     try:
-        await _start(endpoint, connection, slot, publications, after)
-        yield Stream(endpoint, connection, Cutter(database, after, after), after)
+        await _start(endpoint, connection, slot, publications, cutter.end)
+        yield Stream(endpoint, connection, cutter, cutter.end)
     finally:
         connection.pgconn.finish()
 

@@ -16,8 +16,6 @@ from sterna.core.errors import BadData
 
 LARGE = 4 << 20
 """A transaction with more bytes than this goes out in several pieces."""
-PREFIX = b"sterna"
-"""Messages in the log with this prefix are Sterna's own; all others are an application's and left out."""
 
 _HEADER = 25
 _DATA, _ALIVE = b"wk"
@@ -26,6 +24,7 @@ _KEEPALIVE = struct.Struct(">cQQB")
 _COMMIT = struct.Struct(">cBQQQ")
 _TRUNCATE = struct.Struct(">cIB")
 _MESSAGE = struct.Struct(">cBQ")
+_ONE_COLUMN = struct.Struct(">5xcHcI")
 _TRANSACTIONAL = 1
 
 
@@ -47,6 +46,10 @@ class Cutter:
     database: str
     end: int
     """The end of the last whole transaction that came in."""
+    prefix: str = ""
+    """Messages in the log with this prefix are the job's own and become ``Ddl``; others are left out."""
+    journal: tuple[str, str] = ("", "")
+    """Schema and name of a table whose rows mean the same."""
     reached: int = 0
     """Everything that was committed before this place of the log has come in."""
     asked: bool = False
@@ -56,6 +59,7 @@ class Cutter:
     large: int = LARGE
     _split: bool = False
     """A piece of the open transaction was cut off."""
+    _journal_id: bytes = b""
     _known: dict[bytes, bytes] = field(default_factory=dict)
     """The last description of each relation, by its id, as a frame."""
     _ready: "deque[Piece]" = field(default_factory=deque)
@@ -106,6 +110,9 @@ class Cutter:
     def _message(self, message: bytes) -> None:
         kind = message[0]
         if kind in b"IUD":
+            if message[1:5] == self._journal_id:
+                self._part.ddl(_only_text(message))
+                return
             self._part.row(message, self._known)
             if self._part.size > self.large:
                 self._cut_off()
@@ -116,13 +123,23 @@ class Cutter:
         elif kind == ord("C"):
             self._commit(message)
         elif kind == ord("R"):
-            self._known[message[1:5]] = self._part.relation(message)
+            self._relation(message)
         elif kind == ord("T"):
             self._part.truncation(message, self._known)
         elif kind == ord("M"):
             self._told(message)
         else:
             raise ValueError
+
+    def _relation(self, message: bytes) -> None:
+        schema, _, rest = message[5:].partition(b"\0")
+        name, mark, _ = rest.partition(b"\0")
+        if not mark:
+            raise ValueError
+        if (schema.decode(), name.decode()) == self.journal:
+            self._journal_id = message[1:5]
+        else:
+            self._known[message[1:5]] = self._part.relation(message)
 
     def _begin(self, message: bytes) -> None:
         if self.open:
@@ -160,8 +177,16 @@ class Cutter:
         prefix, _, rest = message[_MESSAGE.size :].partition(b"\0")
         if len(rest) < 4 or int.from_bytes(rest[:4], "big") != len(rest) - 4:
             raise ValueError
-        if flags & _TRANSACTIONAL and prefix == PREFIX and len(rest) > 4:
+        if flags & _TRANSACTIONAL and prefix.decode() == self.prefix and len(rest) > 4:
             self._part.ddl(rest[4:].decode())
+
+
+def _only_text(message: bytes) -> str:
+    """The value of an inserted row with one column."""
+    kind, columns, form, size = _ONE_COLUMN.unpack_from(message)
+    if (kind, columns, form) != (b"N", 1, b"t") or len(message) != _ONE_COLUMN.size + size:
+        raise ValueError
+    return message[_ONE_COLUMN.size :].decode()
 
 
 @dataclass
