@@ -157,7 +157,15 @@ class Checkpoint:
             if not await self._value(f"SELECT count(*) FROM {JOB}"):
                 tables = ", ".join((LANE, UNLOGGED_LANE, FILLED, JOB))
                 await self.connection.execute(f"DROP TABLE {tables}")
+                await self._drop_schema()
+
+    async def _drop_schema(self) -> None:
+        """Unless something else is in it: this database may be the source of another job."""
+        try:
+            async with self.connection.transaction():
                 await self.connection.execute(f"DROP SCHEMA {quoted(SCHEMA)}")
+        except pg.DependentObjectsStillExist:
+            return
 
     async def _value(self, query: str, *values: object) -> object:
         row = await (await self.connection.execute(query, values or None)).fetchone()
@@ -182,7 +190,7 @@ def kept(
     )
 
 
-async def holding(connection: Connection) -> Sequence[str]:
+async def enterable(connection: Connection) -> Sequence[str]:
     """The databases of a server that may be entered, by name."""
     query = (
         "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate "

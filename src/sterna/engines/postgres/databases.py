@@ -109,7 +109,7 @@ def _libc_words(locale: Locale) -> Sequence[str]:
 def _tell_other_locale(locale: Locale, to: str, tell: Teller) -> None:
     name = locale.locale or locale.collate
     message = (
-        f"The target has no locale {name} ({_PROVIDERS[locale.provider]}): the database {to} sorts text otherwise. "
+        f"The target has no locale {name} ({_PROVIDERS[locale.provider]}): {to} sorts text otherwise. "
         "Make the locale known to the target's system and begin anew where the order of text matters."
     )
     tell(Level.WARN, "postgres.other_locale", message, database=to, locale=name)

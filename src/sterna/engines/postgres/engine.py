@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sterna.core.change import Name
-from sterna.core.errors import Unsupported
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Check, Compared, Comparison, Depth, Room, Sink, Source, Teller
+from sterna.engines.postgres.checks import checks
+from sterna.engines.postgres.compare.compare import compare
 from sterna.engines.postgres.connection import connected
+from sterna.engines.postgres.log import PostgresLog
 from sterna.engines.postgres.sink import open_sink
 from sterna.engines.postgres.source import PostgresSource
-from sterna.engines.postgres.standing import StandingLog
 
 
 class PostgresEngine:
@@ -25,7 +26,7 @@ class PostgresEngine:
         return open_sink(plan, room, tell)
 
     def checks(self, plan: Plan) -> Sequence[Check]:
-        return []
+        return checks(plan)
 
     async def compare(
         self,
@@ -38,7 +39,7 @@ class PostgresEngine:
         only: Sequence[Name] = (),
         heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
-        raise Unsupported("PostgreSQL cannot be compared yet")
+        return await compare(plan, room=room, repair=repair, most=most, depth=depth, only=only, heard=heard)
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
         async with connected(endpoint) as connection:
@@ -59,7 +60,7 @@ _FACTS = """
 @asynccontextmanager
 async def _source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
     room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = StandingLog(plan, room, tell)
+    log = PostgresLog(plan, room, tell)
     source = PostgresSource(plan, room, log)
     try:
         yield source

@@ -31,8 +31,8 @@ async def set_sequences(
     """Set the target's sequences from what the source's stand at now; gives how many were set.
 
     ``sequences`` are those of the blueprint; where the source is None, or one cannot be read there, what it stood
-    at when the blueprint was drawn counts, and that is told. A sequence that was used is set ``margin`` steps ahead,
-    never past its end; none is ever set back. Raises the driver's errors.
+    at when the blueprint was drawn counts, and that is told. A sequence that was used is set ``margin`` steps
+    ahead, never past its end; none is ever set back. Raises the driver's errors.
     """
     known = list(sequences)
     now = await _stands(source, [each.source for each in known]) if source else {}

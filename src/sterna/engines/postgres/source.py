@@ -97,7 +97,7 @@ class PostgresSource:
         piece, place = Piece.of(part), Place.of(after)
         if place.complete:
             return
-        snapshot = await self._log.snapshot(piece.path[0])
+        snapshot = self._list.snapshots.get(piece.path[0]) or await self._log.snapshot(piece.path[0])
         format = TEXT if piece.text else BINARY
         async with self._line(piece.path[0]) as connection:
             async for run in read(connection, snapshot, piece, place):

@@ -8,18 +8,20 @@ place, ``make_last`` what would have acted on changes that were still being appl
 from sterna.engines.postgres.schema.kept import load, save
 from sterna.engines.postgres.schema.making import make_after, make_before, make_last
 from sterna.engines.postgres.schema.present import present
-from sterna.engines.postgres.schema.reading import draw
+from sterna.engines.postgres.schema.reading import counts, draw, objects
 from sterna.engines.postgres.schema.things import Blueprint, LeftOut, Sequence
 
 __all__ = [
     "Blueprint",
     "LeftOut",
     "Sequence",
+    "counts",
     "draw",
     "load",
     "make_after",
     "make_before",
     "make_last",
+    "objects",
     "present",
     "save",
 ]

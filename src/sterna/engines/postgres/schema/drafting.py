@@ -15,6 +15,9 @@ _STANDING = ("public", "pg_catalog")
 """Schemas that every database begins with."""
 
 
+LAST = ("firing", "event trigger")
+"""Kinds that would act on the changes that are still applied, or on our own statements."""
+
 _NAMING_A_SCHEMA = ("extension", "default privileges")
 
 
@@ -38,6 +41,7 @@ class Drafter:
             shares=item.shares,
             weight=item.weight,
             essential=item.essential,
+            last=item.kind in LAST,
         )
 
     def _with_schema(self, item: Item) -> Iterator[Order]:
@@ -83,6 +87,9 @@ class Drafter:
         """Comments, then grants and owners: last, as they may take rights from ourselves."""
         all_items = list(items)
         for item in all_items:
+            if item.kind == "database":
+                yield from self._endings("setting", item, item.orders)
+        for item in all_items:
             yield from self._endings("comment", item, comment_orders(item, self._comments(item)))
         for item in all_items:
             rights = self.annotations.rights.get(item.key)
@@ -102,10 +109,11 @@ class Drafter:
         return [*found, *(each for row in rows for each in row)]
 
     def _endings(self, kind: str, item: Item, orders: Iterable[Order]) -> Iterator[Statement]:
-        all_orders = tuple(order if item.kind == "schema" else self._order(order, "") for order in orders)
-        name = item.identity if item.kind == "schema" else self._identity(item.identity)
+        final = item.kind in ("schema", "database")  # these are called by their new names already
+        all_orders = tuple(order if final else self._order(order, "") for order in orders)
+        name = item.identity if final else self._identity(item.identity)
         if all_orders:
-            yield Statement(0, kind, f"{item.type} {name}", all_orders)
+            yield Statement(0, kind, f"{item.type} {name}", all_orders, last=item.kind in LAST)
 
     def named_roles(self, items: Iterable[Item]) -> frozenset[str]:
         """Roles that own something taken, have a right to it, or are named by it."""

@@ -41,10 +41,7 @@ async def make_before(target: Connection, blueprint: Blueprint, tell: Teller) ->
 _ROLES = "SELECT rolname::text FROM pg_roles"
 
 
-LAST = ("firing", "event trigger")
-"""Kinds that would act on the changes that are still applied, or on our own statements."""
-
-HELD = (*LAST, "foreign key", "trigger", "rule", "policy", "row security")
+HELD = ("foreign key", "trigger", "rule", "policy", "row security")
 """Kinds that act on whoever may not set session_replication_role."""
 
 
@@ -58,9 +55,10 @@ async def make_after(
     NeedsOperator for a key, an index or a constraint that cannot be made; anything else that cannot is told of
     and given back.
     """
-    kept_back = HELD if held else LAST
-    after = [each for each in blueprint.after if each.kind not in kept_back]
-    return await _make_all(connect, after, () if held else blueprint.endings, tell, at_once)
+    kept_back = HELD if held else ()
+    after = [each for each in blueprint.after if each.kind not in kept_back and not each.last]
+    endings = [each for each in blueprint.endings if not each.last]
+    return await _make_all(connect, after, () if held else endings, tell, at_once)
 
 
 async def make_last(connect: Connect, blueprint: Blueprint, tell: Teller, at_once: int) -> tuple[LeftOut, ...]:

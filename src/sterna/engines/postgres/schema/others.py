@@ -16,6 +16,7 @@ from sterna.engines.postgres.schema.reader import (
     key,
     not_of_extension,
 )
+from sterna.engines.postgres.schema.roles import set_words
 from sterna.engines.postgres.schema.tables import generic_options
 from sterna.engines.postgres.schema.things import Item, Order
 
@@ -29,6 +30,24 @@ async def read_schemas(reader: Reader) -> Sequence[Item]:
         Item(key("pg_namespace", row.oid), "schema", row.type, row.identity, (row.nspname,))
         for row in await reader.rows(query)
     ]
+
+
+async def read_database(reader: Reader, target: str) -> Item:
+    """The database itself, under its new name: its settings. Owner, rights and comment come with all others'."""
+    settings = await reader.rows("""
+        SELECT r.rolname, unnest(s.setconfig) AS setting
+          FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+          LEFT JOIN pg_roles r ON r.oid = s.setrole
+         WHERE d.datname = current_database() ORDER BY 1, 2""")
+    database = await reader.rows("SELECT oid FROM pg_database WHERE datname = current_database()")
+    orders = []
+    for row in settings:
+        role = f"ROLE {quoted(row.rolname)} IN " if row.rolname else ""
+        orders.append(Order(f"ALTER {role}DATABASE {quoted(target)} {set_words(row.setting)}"))
+    roles = tuple(row.rolname for row in settings if row.rolname)
+    return Item(
+        key("pg_database", database[0].oid), "database", "database", quoted(target), (), tuple(orders), roles=roles
+    )
 
 
 async def read_others(reader: Reader) -> Sequence[Item]:

@@ -12,7 +12,7 @@ from sterna.engines.postgres.schema.renaming import Pair, Renaming
 from sterna.engines.postgres.schema.selecting import RELATIONS
 from sterna.engines.postgres.schema.things import Item, Key
 
-_IN_SCHEMA = ("index", "key", "index attachment")
+_IN_SCHEMA = ("index", "key", "index attachment", "statistics")
 """Kinds that live in the schema of the table that they are a part of, wherever it goes."""
 
 
@@ -37,6 +37,7 @@ async def renaming_of(reader: Reader, taken: Mapping[Key, Item], selection: Sele
         new = _place(item, taken, selection, database)
         if new and new != (schemas.get(item.path[0], item.path[0]), item.path[1]):
             pairs[item.path[0], item.path[1]] = new
+            pairs |= {(schema, name): (new[0], name) for schema, name in item.inner}
     return Renaming(pairs, schemas, await _known(reader, schemas) if schemas else frozenset())
 
 

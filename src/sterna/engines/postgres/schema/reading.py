@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sterna.core.errors import Unsupported
 from sterna.core.plan import Plan, Selection
+from sterna.engines.postgres.catalogue import taken
 from sterna.engines.postgres.connection import Connection
 from sterna.engines.postgres.schema import keys, others, routines, sequences, tables, types, views
 from sterna.engines.postgres.schema.counters import read_counters
@@ -13,6 +14,7 @@ from sterna.engines.postgres.schema.depending import Needs, in_order, read_needs
 from sterna.engines.postgres.schema.drafting import Drafter
 from sterna.engines.postgres.schema.placing import renaming_of, target_database
 from sterna.engines.postgres.schema.reader import Reader
+from sterna.engines.postgres.schema.renaming import Pair
 from sterna.engines.postgres.schema.rights import read_annotations
 from sterna.engines.postgres.schema.roles import read_roles
 from sterna.engines.postgres.schema.selecting import Choice
@@ -64,8 +66,8 @@ async def _one_moment(source: Connection) -> AsyncIterator[None]:
 
 
 async def _read_items(reader: Reader, selection: Selection, database: str) -> dict[Key, Item]:
-    def wanted(schema: str, table: str) -> Sequence[str]:
-        place = selection.place((database, schema, table))
+    def wanted(table: Pair, root: Pair | None) -> Sequence[str]:
+        place = taken(selection, (database, *table), (database, *root) if root else None)
         return place.columns if place else ()
 
     found = [*await tables.read_tables(reader, wanted)]
@@ -91,29 +93,75 @@ async def _read_items(reader: Reader, selection: Selection, database: str) -> di
     return {item.key: item for item in found}
 
 
-async def _draw(reader: Reader, selection: Selection, database: str) -> Blueprint:
+async def objects(connection: Connection, selection: Selection, database: str) -> Mapping[str, frozenset[str]]:
+    """What there is of each kind (``tables``, ``indexes`` …), by names as the target has them.
+
+    Read from the source with the plan's selection, from the target with ``Selection()`` and the target's name:
+    what the first has and the second has not is missing. Raises Unsupported like ``draw``.
+    """
+    async with _one_moment(connection):
+        version = connection.info.server_version
+        names = await (await connection.execute("SELECT extname::text FROM pg_extension")).fetchall()
+        reader = Reader(connection, version, version, True, {name: frozenset() for (name,) in names})
+        picture = await _look(reader, selection, database)
+    found = picture.drafter.objects([*picture.schemas, *picture.order])
+    return {KINDS.get(kind, kind.replace(" ", "_") + "s"): frozenset(names) for kind, names in found.items()}
+
+
+KINDS = {"index": "indexes", "policy": "policies", "table constraint": "constraints"}
+KINDS |= {"operator class": "operator_classes", "operator family": "operator_families"}
+KINDS |= {"text search dictionary": "text_search_dictionaries", "statistics object": "statistics"}
+KINDS |= {"foreign-data wrapper": "foreign_data_wrappers", "default value": "defaults"}
+"""Plurals that an ``s`` does not make, and shorter words."""
+
+
+async def counts(connection: Connection, selection: Selection, database: str) -> Mapping[str, int]:
+    """How many of each kind; see ``objects``."""
+    return {kind: len(names) for kind, names in (await objects(connection, selection, database)).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """What was found, in the order of making."""
+
+    order: Sequence[Item]
+    schemas: Sequence[Item]
+    made: Sequence[Statement]
+    """What makes the schemas."""
+    needs: Needs
+    drafter: Drafter
+    left_out: Sequence[LeftOut]
+
+
+async def _look(reader: Reader, selection: Selection, database: str) -> _Picture:
     items = await _read_items(reader, selection, database)
     needs = await read_needs(reader, items)
-    taken, left_out = Choice(items, needs, selection, database).taken()
+    chosen, left_out = Choice(items, needs, selection, database).taken()
     _refuse_lost_tables(left_out)
-    order = in_order(_ranked(taken.values()), _order_needs(taken, needs))
-    late = _late(order, needs)
-    schemas = await others.read_schemas(reader)
-    drafter = Drafter(
-        await renaming_of(reader, taken, selection, database), await read_annotations(reader), reader.target
-    )
-    made, schema_items = drafter.schemas(schemas, taken.values(), selection, database)
-    everything = [*schema_items, *order]
+    renaming = await renaming_of(reader, chosen, selection, database)
+    drafter = Drafter(renaming, await read_annotations(reader), reader.target)
+    made, schemas = drafter.schemas(await others.read_schemas(reader), chosen.values(), selection, database)
+    order = in_order(_ranked(chosen.values()), _order_needs(chosen, needs))
+    return _Picture(order, schemas, made, needs, drafter, left_out)
+
+
+async def _draw(reader: Reader, selection: Selection, database: str) -> Blueprint:
+    picture = await _look(reader, selection, database)
+    drafter, order = picture.drafter, picture.order
+    whole = await others.read_database(reader, target_database(selection, database))
+    everything = [*picture.schemas, *order]
+    everything += [whole] if selection.place((database,)) else []
+    late = _late(order, picture.needs)
     roles, untold = await read_roles(reader, drafter.named_roles(everything))
     return Blueprint(
         database=database,
         target=target_database(selection, database),
         version=reader.version,
-        before=(*roles, *made, *(drafter.statement(item) for item in order if item.key not in late)),
-        after=_numbered([item for item in order if item.key in late], needs, drafter),
+        before=(*roles, *picture.made, *(drafter.statement(item) for item in order if item.key not in late)),
+        after=_numbered([item for item in order if item.key in late], picture.needs, drafter),
         endings=tuple(drafter.endings(everything)),
-        left_out=(*left_out, *untold, *drafter.told(order)),
-        sequences=await read_counters(reader, taken, drafter.renaming),
+        left_out=(*picture.left_out, *untold, *drafter.told(order)),
+        sequences=await read_counters(reader, {item.key: item for item in order}, drafter.renaming),
         objects=drafter.objects(everything),
     )
 

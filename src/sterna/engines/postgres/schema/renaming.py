@@ -111,9 +111,13 @@ class Renaming:
         return name, self.pair(schema, name)[1]
 
     def _rename_here(self, solid: list[Token], place: int, in_query: bool, outer: tuple[str, str] | None) -> None:
-        if place + 2 >= len(solid) or solid[place + 1].text != "." or solid[place + 2].kind != "name":
+        if place + 2 >= len(solid) or solid[place + 1].text != ".":
             return
         first, second = solid[place], solid[place + 2]
+        if second.kind != "name":
+            if first.name in self.schemas and _names_operator(solid, place):
+                _set(first, quoted(self.schemas[first.name]))
+            return
         old = (first.name, second.name)
         new = self._found(old)
         if new is not None:
@@ -145,6 +149,12 @@ class Renaming:
 
 def _opens_body(word: str, before: str) -> bool:
     return word == "return" or (word == "atomic" and before == "begin")
+
+
+def _names_operator(solid: list[Token], place: int) -> bool:
+    """``OPERATOR(schema.+)``, ``OPERATOR schema.+``, ``OPERATOR 1 schema.+``, or the whole text; no ``alias.*``."""
+    before = [token.word for token in solid[max(0, place - 2) : place]]
+    return not before or before[-1] == "operator" or before[0] == "operator"
 
 
 def _is_reference(solid: list[Token], place: int) -> bool:

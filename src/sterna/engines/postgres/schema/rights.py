@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sterna.engines.postgres.names import literal, quoted
-from sterna.engines.postgres.schema.reader import Reader, key
+from sterna.engines.postgres.schema.reader import FIRST_USERS_OID, Reader, key
 from sterna.engines.postgres.schema.things import Acl, Item, Key, Order
 
 MAINTAIN_SINCE = 170000
@@ -53,6 +53,7 @@ _CATALOGUES = (
     ("pg_ts_dict", "dictowner", "", ""),
     ("pg_event_trigger", "evtowner", "", ""),
     ("pg_extension", "extowner", "", ""),
+    ("pg_database", "datdba", "datacl", "'d'"),
 )
 
 
@@ -64,13 +65,19 @@ def _exploded(acl: str) -> str:
     )
 
 
+def _condition(catalogue: str) -> str:
+    if catalogue == "pg_database":
+        return "datname = current_database()"
+    return "true" if catalogue == "pg_namespace" else f"oid >= {FIRST_USERS_OID}"
+
+
 async def read_annotations(reader: Reader) -> Annotations:
     """Rights and comments of everything that initdb did not make."""
     selects = [
         f"SELECT '{name}' AS class_, oid, pg_get_userbyid({owner}) AS owner, "
         + (f"CASE WHEN {acl} IS NULL THEN NULL ELSE {_exploded(acl)} END AS acl, " if acl else "NULL AS acl, ")
         + (f"{_exploded(f'acldefault({kind}, {owner})')} AS usual " if acl else "'[]' AS usual ")
-        + f"FROM {name} WHERE oid >= 16384 OR '{name}' = 'pg_namespace'"
+        + f"FROM {name} WHERE {_condition(name)}"
         for name, owner, acl, kind in _CATALOGUES
     ]
     columns: dict[Key, dict[str, Acl]] = defaultdict(dict)
@@ -100,7 +107,10 @@ async def _comments(reader: Reader) -> Mapping[Key, Sequence[tuple[int, str, str
         SELECT d.classoid::regclass::text AS class_, d.objoid, d.objsubid, a.attname, d.description
           FROM pg_description d LEFT JOIN pg_attribute a ON d.objsubid > 0 AND a.attrelid = d.objoid
                AND a.attnum = d.objsubid AND d.classoid = 'pg_class'::regclass
-         WHERE d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass ORDER BY 1, 2, 3"""
+         WHERE d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass
+        UNION ALL SELECT 'pg_database', s.objoid, 0, NULL, s.description FROM pg_shdescription s
+          JOIN pg_database b ON b.oid = s.objoid AND s.classoid = 'pg_database'::regclass
+         WHERE b.datname = current_database() ORDER BY 1, 2, 3"""
     found: dict[Key, list[tuple[int, str, str]]] = defaultdict(list)
     for row in await reader.rows(query):
         found[key(row.class_, row.objoid)].append((row.objsubid, row.attname or "", row.description))
@@ -131,6 +141,7 @@ _GRANT = {
     "language": "LANGUAGE",
     "foreign-data wrapper": "FOREIGN DATA WRAPPER",
     "server": "FOREIGN SERVER",
+    "database": "DATABASE",
 }
 
 

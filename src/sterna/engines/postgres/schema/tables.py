@@ -8,6 +8,7 @@ from typing import Any
 
 from sterna.engines.postgres.names import literal, quoted
 from sterna.engines.postgres.schema.reader import OUR_SCHEMA, Reader, full, identity, key, not_of_extension
+from sterna.engines.postgres.schema.renaming import Pair
 from sterna.engines.postgres.schema.things import Item, Order
 
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "x": "EXTENDED", "m": "MAIN"}
@@ -16,8 +17,8 @@ VIRTUAL_SINCE = 180000
 NAMED_NOT_NULL_SINCE = 180000
 
 
-Wanted = Callable[[str, str], Sequence[str]]
-"""Which columns of a table are taken, by its schema and name; none: all."""
+Wanted = Callable[[Pair, Pair | None], Sequence[str]]
+"""Which columns of a table are taken, by its schema and name and those of its topmost table; none: all."""
 
 
 async def read_tables(reader: Reader, wanted: Wanted) -> Sequence[Item]:
@@ -27,7 +28,8 @@ async def read_tables(reader: Reader, wanted: Wanted) -> Sequence[Item]:
     parents = await _parents(reader)
     found: list[Item] = []
     for table in await reader.rows(_tables_query(reader)):
-        kept = _kept(columns.get(table.oid, ()), wanted(table.nspname, table.relname))
+        root = _root(table.oid, parents) if table.relispartition else None
+        kept = _kept(columns.get(table.oid, ()), wanted((table.nspname, table.relname), root))
         own = [_with_not_null(column, checks) for column in kept]
         found += _items_of(reader, table, own, parents)
     return found
@@ -195,6 +197,11 @@ def _table(
             key("pg_type", table.typarray),
             *(key("pg_class", column.row.sequence["oid"]) for column in columns if column.row.sequence),
             *(key("pg_attrdef", column.row.default_oid) for column in columns if column.row.attgenerated),
+        ),
+        inner=tuple(
+            (column.row.sequence["schema"], column.row.sequence["relation"])
+            for column in columns
+            if column.row.sequence
         ),
         essential=table.relkind != "f",
         above=tuple(key("pg_class", parent.inhparent) for parent in above),

@@ -56,6 +56,8 @@ class Item:
     ``policy:<schema>.<table>``."""
     told: str = ""
     """Why it cannot be moved at all."""
+    inner: tuple[Path, ...] = ()
+    """Of a table: the sequences of its identity columns, which live in its schema."""
     owner_table: Key = ""
     """Of a sequence: the table whose column owns it."""
     above: tuple[Key, ...] = ()
@@ -85,6 +87,8 @@ class Statement:
     shares: tuple[str, ...] = ()
     weight: int = 0
     essential: bool = False
+    last: bool = False
+    """Made when no more changes are applied."""
     secret: bool = False
     """Holds a password's hash: it is kept in no file."""
 
