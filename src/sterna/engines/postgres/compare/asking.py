@@ -1,18 +1,34 @@
 """Queries with ``$1`` for parameters, so that a ``%`` in a name or a filter is only that."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 
 from sterna.engines.postgres.connection import Connection
 
+
+@asynccontextmanager
+async def _noted(connection: Connection) -> AsyncIterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        error.add_note(address(connection))
+        raise
+
+
+def address(connection: Connection) -> str:
+    """Where a connection goes, as an endpoint says it."""
+    return f"{connection.info.host}:{connection.info.port}"
+
+
 Row = tuple[Any, ...]
 
 
 async def ask(connection: Connection, query: str, parameters: Sequence[object] = ()) -> Sequence[Row]:
-    """All rows of a small answer. Raises psycopg.Error."""
-    async with psycopg.AsyncRawCursor(connection) as cursor:
+    """All rows of a small answer. Raises psycopg.Error, with the server's address as a note."""
+    async with _noted(connection), psycopg.AsyncRawCursor(connection) as cursor:
         await cursor.execute(query.encode(), list(parameters) or None)
         return await cursor.fetchall() if cursor.description else ()
 
@@ -21,7 +37,7 @@ async def stream(
     connection: Connection, query: str, parameters: Sequence[object] = ()
 ) -> AsyncGenerator[Row, None]:
     """The rows of an answer of any size, as they arrive; the connection is busy until the last. Same errors."""
-    async with psycopg.AsyncRawCursor(connection) as cursor:
+    async with _noted(connection), psycopg.AsyncRawCursor(connection) as cursor:
         async for row in cursor.stream(query.encode(), list(parameters) or None):
             yield row
 
@@ -30,7 +46,7 @@ async def texts(
     connection: Connection, query: str, parameters: Sequence[object] = ()
 ) -> Sequence[Sequence[str | None]]:
     """All rows, each value as the text in which the server wrote it. Same errors."""
-    async with psycopg.AsyncRawCursor(connection) as cursor:
+    async with _noted(connection), psycopg.AsyncRawCursor(connection) as cursor:
         await cursor.execute(query.encode(), list(parameters) or None)
         result = cursor.pgresult
         if result is None:

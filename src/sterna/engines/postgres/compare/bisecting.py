@@ -17,6 +17,8 @@ from sterna.engines.postgres.connection import Connection
 
 FEW = 1000
 """Rows that are looked at one by one without another round of checksums."""
+MANY = 200_000
+"""Rows that are too many to be read again for the buckets alone."""
 BUCKET_ROWS = 250
 MOST_BUCKETS = 1 << 16
 AT_ONCE = 500
@@ -75,7 +77,7 @@ async def search(
     Once there is ``enough``, rows of buckets that one side does not have at all are only counted. Gives the
     number of rows on the source and on the target, and how many were only counted. Raises psycopg.Error.
     """
-    mask = buckets(scope.rows) - 1 if scope.rows > FEW * 100 else 0
+    mask = buckets(scope.rows) - 1 if scope.rows > MANY and not scope.condition else 0
     mine, its = await pair.both(lambda side: summary(side, scope, mask))
     rows = _total(mine), _total(its)
     differing = _differing(mine, its)
@@ -182,7 +184,7 @@ def _rows_query(side: Side, scope: Scope, mask: int, chosen: Sequence[int]) -> t
     if not names:
         inner = side.reading(f"{side.row_hash} AS h", scope.condition) + " OFFSET 0"
         inside = f" WHERE h & {mask} = ANY ({place})" if chosen else ""
-        query = f"SELECT h, h::text, count(*), sum(h)::text FROM ({inner}) AS rows{inside} GROUP BY h ORDER BY h"  # noqa: S608
+        query = f"SELECT h, h::text AS identity, count(*), sum(h)::text FROM ({inner}) AS rows{inside} GROUP BY h ORDER BY h"  # noqa: S608
         return query, parameters
     both = f"{side.key_hash} & {mask} = ANY ({place})" if chosen else ""
     condition = " AND ".join(f"({each})" for each in (scope.condition, both) if each)

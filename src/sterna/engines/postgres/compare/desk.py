@@ -70,9 +70,9 @@ class Desk:
             )
 
     def trouble(self, error: Exception) -> Trouble:
-        """What an error means, told of the side that it came from as far as that can be seen."""
-        source_broken = any(source.closed or source.broken for source, _ in self._ends.values())
-        return trouble_of(error, self.plan.source if source_broken else self.plan.target)
+        """What an error means, told of the side that it came from."""
+        notes = getattr(error, "__notes__", ())
+        return trouble_of(error, self.plan.source if str(self.plan.source) in notes else self.plan.target)
 
     @property
     def broken(self) -> bool:

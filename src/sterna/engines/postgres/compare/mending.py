@@ -85,22 +85,19 @@ async def _fetch(side: Side, identities: Sequence[Identity]) -> dict[Identity, V
     """What can be written of some rows, as texts."""
     if not identities:
         return {}
-    names = [quoted(name) for name, _ in side.columns.compared if name not in side.columns.generated]
+    written = [quoted(name) for name, _ in side.columns.compared if name not in side.columns.generated]
+    names = [f"c{number}" for number in range(len(written))]
+    columns = "".join(f", {column} AS {name}" for column, name in zip(written, names, strict=True))
+    listed = "".join(f", rows.{name}" for name in names)
     if side.columns.key:
-        aliases = [f"c{number}" for number in range(len(names))]
-        wanted = [f"{key} AS k{number}" for number, key in enumerate(side.keys)]
-        wanted += [f"{name} AS {alias}" for name, alias in zip(names, aliases, strict=True)]
-        inner = side.reading(", ".join(wanted))
-        listed = ", ".join(f"rows.{alias}" for alias in aliases)
-        query = (
-            f"SELECT asked.number, {listed} FROM {asked(side)} "  # noqa: S608
-            f"JOIN ({inner}) AS rows ON {matching(side)}"
-        )
+        keys = ", ".join(f"{key} AS k{number}" for number, key in enumerate(side.keys))
+        inner = side.reading(keys + columns)
+        query = f"SELECT asked.number{listed} FROM {asked(side)} JOIN ({inner}) AS rows ON {matching(side)}"  # noqa: S608
         async with steered(side.connection, side.by_key):
             found = await texts(side.connection, query, arrays(identities))
         return {identities[int(number or 0) - 1]: values for number, *values in found}
-    inner = side.reading(f"{side.row_hash} AS h, {', '.join(names)}", f"{side.row_hash} = ANY ($1::bigint[])")
-    query = f"SELECT DISTINCT ON (h) * FROM ({inner}) AS rows ORDER BY h"  # noqa: S608
+    inner = side.reading(f"{side.row_hash} AS h{columns}", f"{side.row_hash} = ANY ($1::bigint[])")
+    query = f"SELECT DISTINCT ON (rows.h) rows.h{listed} FROM ({inner}) AS rows ORDER BY rows.h"  # noqa: S608
     found = await texts(side.connection, query, [[int(identity[0]) for identity in identities]])
     return {(str(number),): values for number, *values in found}
 

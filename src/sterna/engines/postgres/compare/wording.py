@@ -56,7 +56,7 @@ async def _by_hash(side: Side, identities: Sequence[Identity]) -> dict[Identity,
         return {}
     condition = f"{side.row_hash} = ANY ($1::bigint[])"
     inner = side.reading(f"{side.row_hash} AS h, {_shown(side)}", condition)
-    query = f"SELECT DISTINCT ON (h) h::text, digests, texts FROM ({inner}) AS rows ORDER BY h"  # noqa: S608
+    query = f"SELECT DISTINCT ON (h) h::text AS identity, digests, texts FROM ({inner}) AS rows ORDER BY h"  # noqa: S608
     found = await ask(side.connection, query, [[int(identity[0]) for identity in identities]])
     return {(number,): Shown(digests, values) for number, digests, values in found}
 
