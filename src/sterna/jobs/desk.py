@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sterna.core.change import Name
-from sterna.core.errors import Fenced, IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
+from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
@@ -107,19 +107,6 @@ class Desk:
         if allowed(job, Wish.RUN):
             await self.store.describe(job.id, starts_ms=at_ms)  # first: the wish must not be seen without its time
         await self._ask(job, Wish.RUN, "job.run", _asked_to_run(at_ms))
-
-    async def reset(self, job: Job) -> None:
-        """Let a paused or failed job copy everything anew, as the first time. Raises IllegalMove."""
-        resting = job.condition in (Condition.PAUSED, Condition.FAILED) and not job.wished
-        if not resting or job.phase is Phase.CLOSE:
-            raise IllegalMove(f"Job {job.id} cannot begin anew now: {job.phase} {job.condition}")
-        try:
-            # What a runner notes before it begins anew, so that the next one does. The epoch guards against one
-            # that was started in between.
-            await self.store.report(job.id, Phase.PREPARE, job.condition, job.failure, epoch=job.epoch)
-        except Fenced as overtaken:
-            raise IllegalMove(f"Job {job.id} runs again") from overtaken
-        await self.run(job)
 
     def waits(self, job: Job) -> bool:
         """Whether it was asked to run, and waits for the time that was named."""
