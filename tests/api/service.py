@@ -141,7 +141,7 @@ def serving(settings: ApiSettings | None = None) -> Iterator[Service]:
     """Serve until the block ends."""
     store = MemoryStore()
     desk = Desk(store, {"redis": NoEngine()})
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends at once on sockets that say so
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(store, desk, settings), http=Wire, log_config=None, access_log=False)
     server = uvicorn.Server(config)

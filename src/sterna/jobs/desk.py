@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sterna.core.change import Name
-from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable
+from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import new_id
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Depth, Engine, Store
+from sterna.core.ports import Browses, Depth, Engine, Found, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
 from sterna.jobs.checking import Checking, CheckState
@@ -116,6 +116,18 @@ class Desk:
     async def pause(self, job: Job) -> None:
         await self._ask(job, Wish.PAUSE, "job.pause", "Asked to pause")
 
+    async def rest(self, job: Job) -> None:
+        """Count a job that has failed as paused: nobody works on it, and it goes on from there. Raises IllegalMove."""
+        self._failed_or_paused(job)
+        await self.store.report(job.id, job.phase, Condition.PAUSED, epoch=job.epoch)
+        await self.tell(job.id, Level.INFO, "job.pause", "Asked to pause after a failure")
+
+    async def reset(self, job: Job) -> None:
+        """Let a job that has failed or is paused copy everything anew. Raises IllegalMove."""
+        self._failed_or_paused(job)
+        await self.store.report(job.id, Phase.PREPARE, job.condition, job.failure, epoch=job.epoch)
+        await self.run(await self.store.job(job.id))
+
     async def stop(self, job: Job) -> None:
         """End it where it is."""
         await self._ask(job, Wish.STOP, "job.stop", "Asked to stop")
@@ -162,6 +174,13 @@ class Desk:
         except Trouble as trouble:
             return trouble.failure()
         return None
+
+    async def browse(self, endpoint: Endpoint, databases: Sequence[str] = ()) -> Sequence[Found]:
+        """What a server holds, for a person to choose from. Raises Unsupported, Unreachable, AccessDenied."""
+        engine = self.engines.get(endpoint.engine)
+        if not isinstance(engine, Browses):
+            raise Unsupported(f"What {endpoint.engine} holds cannot be listed")
+        return await engine.browse(endpoint, databases)
 
     # Checks and comparisons in the background.
 
@@ -242,6 +261,11 @@ class Desk:
             raise IllegalMove(f"Job {job.id} cannot do that now: {job.phase} {job.condition}")
         await self.store.ask(job.id, wish)
         await self.tell(job.id, Level.INFO, code, message)
+
+    def _failed_or_paused(self, job: Job) -> None:
+        """Nobody works on it and nobody is about to, so its place may be changed from here."""
+        if job.wished or job.condition not in (Condition.FAILED, Condition.PAUSED) or job.phase is Phase.CLOSE:
+            raise IllegalMove(f"Job {job.id} cannot do that now: {job.phase} {job.condition}")
 
     def _known(self, plan: Plan) -> None:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
