@@ -50,6 +50,8 @@ lint: .venv/.native
 bench: .venv/.native
 	@$(bin)/python -m bench.redis_full
 	@$(bin)/python -m bench.redis_follow
+	@$(bin)/python -m bench.postgres_full
+	@$(bin)/python -m bench.postgres_follow
 
 lock: .venv/.native
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'

@@ -32,10 +32,14 @@ class Usage:
 
 
 def sterna_words(source: Server, target: Server, state: Path, mode: str) -> list[str]:
-    """The command line that moves one server to another."""
+    """The command line that moves one Redis to another."""
+    return migrate_words([f"redis://{server.address}" for server in (source, target)], state, mode)
+
+
+def migrate_words(urls: Sequence[str], state: Path, mode: str) -> list[str]:
+    """The command line that moves one server to another, both given as URLs."""
     program = str(Path(sys.executable).with_name("sterna"))
-    urls = [f"redis://{server.address}" for server in (source, target)]
-    return [program, "migrate", *urls, "--mode", mode, "--json", "--state", str(state)]
+    return [program, "migrate", *urls, "--mode", mode, "--json", "--yes", "--state", str(state)]
 
 
 def run(words: Sequence[str], timeout_s: float = 900) -> Usage:

@@ -7,7 +7,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,10 +18,11 @@ import uvicorn
 from sterna.api.app import create_app
 from sterna.api.settings import ApiSettings
 from sterna.api.wire import Wire
+from sterna.core.change import Name
 from sterna.core.job import Condition, Failure, JobId, Phase
 from sterna.core.people import AccessKey, Domain, Instance, Project, User, hash_password
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Room, Sink, Source, Teller
 from sterna.jobs.desk import Desk
 from sterna.store.memory import MemoryStore
 
@@ -57,7 +58,15 @@ class NoEngine:
         return ()
 
     async def compare(
-        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+        self,
+        plan: Plan,
+        *,
+        room: Room | None = None,
+        repair: bool = False,
+        most: int = 100,
+        depth: Depth = Depth.CONTENTS,
+        only: Sequence[Name] = (),
+        heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
         raise NotImplementedError
 
@@ -132,7 +141,7 @@ def serving(settings: ApiSettings | None = None) -> Iterator[Service]:
     """Serve until the block ends."""
     store = MemoryStore()
     desk = Desk(store, {"redis": NoEngine()})
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends at once on sockets that say so
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(store, desk, settings), http=Wire, log_config=None, access_log=False)
     server = uvicorn.Server(config)

@@ -19,6 +19,7 @@ from sterna.core.ports import Engine, Room, Sink, Source
 from sterna.engines.memory.database import Database, add
 from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.engines.memory.source import Habits
+from tests.contract.postgres_bench import PostgresBench
 from tests.contract.redis_bench import RedisBench
 
 TABLE, OTHER = Name(("d", "one")), Name(("d", "two"))
@@ -92,9 +93,15 @@ def redis_bench(request: pytest.FixtureRequest) -> Bench:
     return RedisBench(start(), start("redis70"))
 
 
+def postgres_bench(request: pytest.FixtureRequest) -> Bench:
+    start = request.getfixturevalue("postgres_server")
+    return PostgresBench(start("pg18"), start("pg15"))
+
+
 BENCHES: dict[str, Callable[[pytest.FixtureRequest], Bench]] = {
     "memory": lambda _: MemoryBench(),
     "redis": redis_bench,
+    "postgresql": postgres_bench,
 }
 
 
@@ -102,7 +109,9 @@ def silent(level: Level, code: str, message: str, **fields: str) -> None:
     """Nobody listens."""
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.server)])
+@pytest.fixture(
+    params=["memory", *(pytest.param(name, marks=pytest.mark.server) for name in ("redis", "postgresql"))]
+)
 def bench(request: pytest.FixtureRequest) -> Bench:
     bench = BENCHES[request.param](request)
     bench.put(*range(40))

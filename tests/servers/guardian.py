@@ -2,8 +2,7 @@
 
 Run as a script, it reads lines ``watch PID STARTED SIGNAL FOLDER`` and ``forget PID`` and acts at the end of its
 input, which comes when the writing end is closed: by the last line of a test run, or by its sudden death. (The
-kernel's parent-death signal would follow the *thread* that started a server, which often ends long before the tests
-do.)
+kernel's parent-death signal would follow the *thread* that started a server, which often ends long before them.)
 """
 
 import contextlib
@@ -70,7 +69,7 @@ class Guardian:
 
 
 def end(pid: int, began: str, how: signal.Signals) -> None:
-    """End one process, if it is still the one that ``began`` then: with ``how``, or with SIGKILL if that is slow."""
+    """End one process, if it is still the one that ``began`` then: with ``how``, and SIGKILL if that is slow."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     with contextlib.suppress(ProcessLookupError):
         if how != signal.SIGKILL and started(pid) == began:

@@ -29,6 +29,7 @@ from tests.servers.certificates import Certificates, certificates_in, make_certi
 from tests.servers.guardian import Guardian, is_zombie
 from tests.servers.places import Unavailable, made_once
 from tests.servers.postgres_flavors import POSTGRES_FLAVORS, Installation, available, installation, program
+from tests.servers.postgres_identity import new_identity
 from tests.servers.redis import HOST, NotStarted, free_port
 
 __all__ = [
@@ -343,6 +344,7 @@ def _fill(server: PostgresServer, template: Path) -> None:
     data = server.folder / "data"
     shutil.copytree(template, data)
     data.chmod(0o700)
+    new_identity(data)  # else two servers would be taken for one that is reached by two addresses
     kind = "hostssl" if server.certificates else "host"
     lines = [f"{kind} {what} all {HOST}/32 scram-sha-256\n" for what in ("all", "replication")]
     (data / "pg_hba.conf").write_text("".join(lines))
