@@ -116,6 +116,18 @@ class Desk:
     async def pause(self, job: Job) -> None:
         await self._ask(job, Wish.PAUSE, "job.pause", "Asked to pause")
 
+    async def rest(self, job: Job) -> None:
+        """Count a job that has failed as paused: nobody works on it, and it goes on from there. Raises IllegalMove."""
+        self._failed_or_paused(job)
+        await self.store.report(job.id, job.phase, Condition.PAUSED, epoch=job.epoch)
+        await self.tell(job.id, Level.INFO, "job.pause", "Asked to pause after a failure")
+
+    async def reset(self, job: Job) -> None:
+        """Let a job that has failed or is paused copy everything anew. Raises IllegalMove."""
+        self._failed_or_paused(job)
+        await self.store.report(job.id, Phase.PREPARE, job.condition, job.failure, epoch=job.epoch)
+        await self.run(await self.store.job(job.id))
+
     async def stop(self, job: Job) -> None:
         """End it where it is."""
         await self._ask(job, Wish.STOP, "job.stop", "Asked to stop")
@@ -249,6 +261,11 @@ class Desk:
             raise IllegalMove(f"Job {job.id} cannot do that now: {job.phase} {job.condition}")
         await self.store.ask(job.id, wish)
         await self.tell(job.id, Level.INFO, code, message)
+
+    def _failed_or_paused(self, job: Job) -> None:
+        """Nobody works on it and nobody is about to, so its place may be changed from here."""
+        if job.wished or job.condition not in (Condition.FAILED, Condition.PAUSED) or job.phase is Phase.CLOSE:
+            raise IllegalMove(f"Job {job.id} cannot do that now: {job.phase} {job.condition}")
 
     def _known(self, plan: Plan) -> None:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
