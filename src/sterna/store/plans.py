@@ -88,6 +88,8 @@ def _tls_to_json(tls: Tls | None) -> Object | None:
         "ca_file": tls.ca_file,
         "cert_file": tls.cert_file,
         "key_file": tls.key_file,
+        "authority": tls.authority,
+        "host_name": tls.host_name,
     }
 
 
@@ -99,6 +101,8 @@ def _tls_from_json(data: Object | None) -> Tls | None:
         ca_file=data.get("ca_file", ""),
         cert_file=data.get("cert_file", ""),
         key_file=data.get("key_file", ""),
+        authority=data.get("authority", ""),
+        host_name=data.get("host_name", True),
     )
 
 
