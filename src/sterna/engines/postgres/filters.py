@@ -42,7 +42,10 @@ class Condition:
     statement: Statement
 
     async def passed(self, pipeline: Pipeline, plan: Plan, rows: Sequence[Row]) -> list[Row | None]:
-        """Each change as the target has to make it; None: not at all. Raises ApplyFailed where the log does not tell enough."""
+        """Each change as the target has to make it; None: not at all.
+
+        Raises ApplyFailed where the log does not tell enough.
+        """
         rows = [filled(self.shape, row) for row in rows]
         images: list[Cells] = []
         asked = [(self._ask(self._before(row), images), self._ask(row.new, images)) for row in rows]
