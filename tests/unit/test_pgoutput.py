@@ -1,5 +1,7 @@
 """pgoutput's messages, as a PostgreSQL 15 sent them, and nonsense."""
 
+# ruff: noqa: E501 - recordings are one line each
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from sterna.engines.postgres.wire.pgoutput import (
     Said,
     Truncation,
     Type,
+    changes,
     decode,
     framed,
     frames,
@@ -109,10 +112,18 @@ def test_frames_are_cut_as_they_were_put_together() -> None:
     assert list(frames(b"")) == []
 
 
+def test_changes_are_the_messages_that_say_something_about_rows() -> None:
+    kept = [each for each in RECORDED.values() if not isinstance(each, Begin | Commit | Origin | Said)]
+    assert changes(framed(list(RECORDED))) == kept
+    assert changes(b"") == []
+
+
 @pytest.mark.parametrize("data", [b"\0", b"\0\0\0", b"\0\0\0\2C", b"\xff\xff\xff\xffC"])
 def test_frames_that_are_cut_short_are_bad_data(data: bytes) -> None:
     with pytest.raises(BadData):
         list(frames(data))
+    with pytest.raises(BadData):
+        changes(data)
 
 
 @given(st.data())

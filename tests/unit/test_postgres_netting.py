@@ -42,7 +42,11 @@ def test_a_changed_key_is_a_row_gone_and_a_row_come() -> None:
 
 
 def test_two_rows_that_trade_keys_are_told_apart() -> None:
-    trade = [([b"9", b"x"], [b"1", None]), ([b"1", b"y"], [b"2", None]), ([b"2", b"x"], [b"9", None])]
+    trade: list[tuple[Cells, Cells]] = [
+        ([b"9", b"x"], [b"1", None]),
+        ([b"1", b"y"], [b"2", None]),
+        ([b"2", b"x"], [b"9", None]),
+    ]
     found = net(shape(), [row("U", new, old) for new, old in trade])
     assert found
     assert found.deletes == [[b"1", None], [b"2", None]]
