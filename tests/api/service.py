@@ -43,10 +43,11 @@ FOREIGN_INSTANCE = "96157b69-8a62-47f9-8c55-fa6ddc8927e2"
 INSTANCE_PASSWORD = "of-the-instance"
 
 
+@dataclass(frozen=True)
 class NoEngine:
-    """Stands in for the Redis engine where nothing is to run."""
+    """Stands in for an engine where nothing is to run."""
 
-    name = "redis"
+    name: str = "redis"
 
     def source(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Source]:
         raise NotImplementedError
@@ -140,7 +141,7 @@ def _instance(id: str, project: str) -> Instance:
 def serving(settings: ApiSettings | None = None) -> Iterator[Service]:
     """Serve until the block ends."""
     store = MemoryStore()
-    desk = Desk(store, {"redis": NoEngine()})
+    desk = Desk(store, {"redis": NoEngine(), "postgresql": NoEngine("postgresql")})
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends at once on sockets that say so
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(store, desk, settings), http=Wire, log_config=None, access_log=False)

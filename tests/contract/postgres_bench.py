@@ -10,7 +10,7 @@ from tests.servers.postgres import SUPERUSER, PostgresServer
 
 @dataclass
 class PostgresBench:
-    """Rows are in one table of the database ``postgres``, which both servers have."""
+    """Rows are in one table of the database ``postgres``, which both servers have; all else is as in new servers."""
 
     source: PostgresServer
     target: PostgresServer
@@ -18,7 +18,21 @@ class PostgresBench:
     def __post_init__(self) -> None:
         self.engine = PostgresEngine()
         self.plan = Plan(_endpoint(self.source), _endpoint(self.target))
+        if not self.source.alive:
+            self.source.start()
+        self.forget()
         self.source.sql("CREATE TABLE rows (id int PRIMARY KEY, n int NOT NULL)")
+
+    def forget(self) -> None:
+        """Take away what the test before left."""
+        self.lose_log()
+        for server in (self.source, self.target):
+            server.sql("DROP SCHEMA IF EXISTS sterna CASCADE; DROP TABLE IF EXISTS rows")
+        for name in ("sterna_j", "sterna_j_drop"):
+            self.source.sql(f"DROP EVENT TRIGGER IF EXISTS {name}")
+        for (name,) in self.source.sql("SELECT pubname FROM pg_publication"):
+            self.source.sql(f'DROP PUBLICATION "{name}"')
+        self.target.sql("SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin")
 
     def put(self, *ids: int) -> None:
         self.source.sql("INSERT INTO rows VALUES " + ", ".join(f"({id}, 0)" for id in ids))

@@ -25,7 +25,11 @@ PASSWORD = "tern-secret-4711"
 
 PLAN = Plan(
     source=Endpoint(
-        "redis", (("source.example", 6379), ("10.0.0.2", 6380)), "reader", PASSWORD, Tls(False, "ca.pem", authority="PEM", host_name=False)
+        "redis",
+        (("source.example", 6379), ("10.0.0.2", 6380)),
+        "reader",
+        PASSWORD,
+        Tls(False, "ca.pem", authority="PEM", host_name=False),
     ),
     target=Endpoint(
         "redis",

@@ -1,8 +1,8 @@
 """What every engine promises: its source, its log and its sink."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.engines.memory.source import Habits
 from tests.contract.postgres_bench import PostgresBench
 from tests.contract.redis_bench import RedisBench
+from tests.servers.postgres import PostgresServer, Unavailable, running
 
 TABLE, OTHER = Name(("d", "one")), Name(("d", "two"))
 
@@ -93,9 +94,18 @@ def redis_bench(request: pytest.FixtureRequest) -> Bench:
     return RedisBench(start(), start("redis70"))
 
 
+@pytest.fixture(scope="module")
+def postgres_pair() -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """Two servers that all tests share."""
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(running("pg18")), stack.enter_context(running("pg15"))
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+
+
 def postgres_bench(request: pytest.FixtureRequest) -> Bench:
-    start = request.getfixturevalue("postgres_server")
-    return PostgresBench(start("pg18"), start("pg15"))
+    return PostgresBench(*request.getfixturevalue("postgres_pair"))
 
 
 BENCHES: dict[str, Callable[[pytest.FixtureRequest], Bench]] = {

@@ -1,7 +1,5 @@
 """Changes from a real slot, written into a real server."""
 
-# ruff: noqa: S608 - statements of these tests alone
-
 from collections.abc import Iterator
 
 import psycopg

@@ -117,7 +117,7 @@ class Desk:
         await self._ask(job, Wish.PAUSE, "job.pause", "Asked to pause")
 
     async def rest(self, job: Job) -> None:
-        """Count a job that has failed as paused: nobody works on it, and it goes on from there. Raises IllegalMove."""
+        """Count a job that has failed as paused; it goes on from there. Raises IllegalMove."""
         self._failed_or_paused(job)
         await self.store.report(job.id, job.phase, Condition.PAUSED, epoch=job.epoch)
         await self.tell(job.id, Level.INFO, "job.pause", "Asked to pause after a failure")

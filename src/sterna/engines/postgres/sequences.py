@@ -100,7 +100,8 @@ async def _stands(connection: Connection, paths: Iterable[Path]) -> Mapping[Path
 
 _READABLE = """
     SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind = 'S' AND has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT')"""
+     WHERE CASE WHEN c.relkind = 'S'
+                THEN has_schema_privilege(n.oid, 'USAGE') AND has_sequence_privilege(c.oid, 'SELECT') END"""
 
 
 async def _set(target: Connection, wanted: Mapping[Path, Stand]) -> None:

@@ -126,15 +126,15 @@ class Drafter:
                 found |= {rights.owner, *(grantee for acl in acls for grantee, _, _ in acl)}
         return frozenset(found - {""})
 
-    def objects(self, items: Iterable[Item]) -> Mapping[str, tuple[str, ...]]:
+    def objects(self, items: Iterable[Item], schemas: Iterable[Statement]) -> Mapping[str, tuple[str, ...]]:
         """Type of object: the identities that the target has in the end."""
         found: dict[str, set[str]] = defaultdict(set)
+        for schema in schemas:
+            found["schema"].add(plain(quoted(schema.name)))
         for item in items:
             for order in item.orders:
                 if order.type and order.type != "inheritance":
                     found[order.type].add(self._identity(order.identity))
-            if item.kind == "schema":
-                found["schema"].add(plain(item.identity))
         return {kind: tuple(sorted(found[kind])) for kind in sorted(found)}
 
     def told(self, items: Iterable[Item]) -> Iterator[LeftOut]:

@@ -32,7 +32,10 @@ def _indexes_query(reader: Reader) -> str:
                (pg_identify_object('pg_constraint'::regclass, k.oid, 0)).identity AS constraint_identity,
                {parent} AS parent, (SELECT {full("pn.nspname", "p.relname")} FROM pg_class p
                   JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE p.oid = {parent}) AS parent_name,
-               (SELECT indrelid FROM pg_index WHERE indexrelid = {parent}) AS parent_table,
+               ARRAY(WITH RECURSIVE up AS (
+                        SELECT inhparent FROM pg_inherits WHERE inhrelid = c.oid AND x.relispartition
+                        UNION ALL SELECT h.inhparent FROM pg_inherits h JOIN up ON h.inhrelid = up.inhparent)
+                     SELECT inhparent FROM up) AS tables_above,
                ARRAY(SELECT a.attnum || '=' || a.attstattarget FROM pg_attribute a
                       WHERE a.attrelid = x.oid AND a.attstattarget >= 0) AS statistics
           FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
@@ -121,7 +124,8 @@ def _attachment(row: Any, made: Item) -> Sequence[Item]:
             of=key("pg_class", row.indrelid),
             needs=(made.key, parent, f"attach/{row.indrelid}"),
             after=True,
-            locks=(key("pg_class", row.indrelid), key("pg_class", row.parent_table)),
+            # Whoever attaches the last part finds the whole valid, all the way up: two at once would both miss it.
+            locks=tuple(key("pg_class", oid) for oid in (row.indrelid, *row.tables_above)),
             essential=True,
         )
     ]

@@ -13,7 +13,7 @@ from sterna.core.event import Level
 from sterna.core.ports import Teller
 from sterna.engines.postgres.connection import Connection, sqlstate
 from sterna.engines.postgres.schema.present import Present, present
-from sterna.engines.postgres.schema.things import Blueprint, LeftOut, Statement
+from sterna.engines.postgres.schema.things import Blueprint, LeftOut, Order, Statement
 
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
 
@@ -92,7 +92,15 @@ async def _ready(target: Connection) -> None:
 
 
 def _to_do(statement: Statement, there: Present) -> bool:
-    return any((order.type, order.identity) not in there for order in statement.orders)
+    return bool(_orders_to_do(statement, there))
+
+
+def _orders_to_do(statement: Statement, there: Present) -> Sequence[Order]:
+    """Those whose things are not there yet. What only adds to the first order's thing was done with it."""
+    missing = [order for order in statement.orders if (order.type, order.identity) not in there]
+    if statement.orders and statement.orders[0] not in missing:
+        return [order for order in missing if order.type]
+    return missing
 
 
 async def _one_by_one(
@@ -111,9 +119,8 @@ async def _make(target: Connection, statement: Statement, there: Present, tell: 
     """Run a statement's orders, all or none. What the server says against one that is not essential is told."""
     try:
         async with target.transaction():
-            for order in statement.orders:
-                if (order.type, order.identity) not in there:
-                    await target.execute(order.sql.encode(), prepare=False)
+            for order in _orders_to_do(statement, there):
+                await target.execute(order.sql.encode(), prepare=False)
     except psycopg.Error as error:
         state = sqlstate(error)
         if state[:2] in _FATAL or state in ("", "40P01", "55P03") or statement.essential:

@@ -34,7 +34,6 @@ _CATALOGUES: Mapping[str, str] = {
     "pg_extension": "true",
     "pg_foreign_data_wrapper": "true",
     "pg_foreign_server": "true",
-    "pg_user_mapping": "true",
     "pg_statistic_ext": "true",
     "pg_ts_config": "true",
     "pg_ts_dict": "true",
@@ -62,4 +61,7 @@ _LINKS = """
            || quote_ident(pn.nspname) || '.' || quote_ident(p.relname)
       FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
       JOIN pg_class p ON p.oid = h.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace"""
-_QUERY = " UNION ALL ".join([*(_select(*each) for each in _CATALOGUES.items()), _LINKS])
+_MAPPINGS = """
+    SELECT said.type, said.identity
+      FROM pg_user_mappings x, LATERAL pg_identify_object('pg_user_mapping'::regclass, x.umid, 0) said"""
+_QUERY = " UNION ALL ".join([*(_select(*each) for each in _CATALOGUES.items()), _LINKS, _MAPPINGS])

@@ -104,7 +104,7 @@ async def objects(connection: Connection, selection: Selection, database: str) -
         names = await (await connection.execute("SELECT extname::text FROM pg_extension")).fetchall()
         reader = Reader(connection, version, version, True, {name: frozenset() for (name,) in names})
         picture = await _look(reader, selection, database)
-    found = picture.drafter.objects([*picture.schemas, *picture.order])
+    found = picture.drafter.objects(picture.order, picture.made)
     return {KINDS.get(kind, kind.replace(" ", "_") + "s"): frozenset(names) for kind, names in found.items()}
 
 
@@ -162,12 +162,16 @@ async def _draw(reader: Reader, selection: Selection, database: str) -> Blueprin
         endings=tuple(drafter.endings(everything)),
         left_out=(*picture.left_out, *untold, *drafter.told(order)),
         sequences=await read_counters(reader, {item.key: item for item in order}, drafter.renaming),
-        objects=drafter.objects(everything),
+        objects=drafter.objects(order, picture.made),
     )
 
 
 def _refuse_lost_tables(left_out: Sequence[LeftOut]) -> None:
-    lost = next((each for each in left_out if each.kind == "table" and not each.why.startswith("its ")), None)
+    """A table that cannot be had, or anything that lacks an extension, is a reason not to begin."""
+    missing = next((each for each in left_out if "it needs the extension" in each.why), None)
+    if missing:
+        raise Unsupported(f"The {missing.kind} {missing.name} cannot be made on the target: {missing.why}")
+    lost = next((each for each in left_out if each.kind == "table"), None)
     if lost:
         raise Unsupported(f"The table {lost.name} cannot be made on the target: {lost.why}")
 

@@ -152,7 +152,7 @@ def _opens_body(word: str, before: str) -> bool:
 
 
 def _names_operator(solid: list[Token], place: int) -> bool:
-    """``OPERATOR(schema.+)``, ``OPERATOR schema.+``, ``OPERATOR 1 schema.+``, or the whole text; no ``alias.*``."""
+    """``OPERATOR(schema.+)``, ``OPERATOR schema.+``, ``OPERATOR 1 schema.+`` or all there is."""
     before = [token.word for token in solid[max(0, place - 2) : place]]
     return not before or before[-1] == "operator" or before[0] == "operator"
 

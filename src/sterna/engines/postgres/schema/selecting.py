@@ -36,7 +36,7 @@ class Choice:
             else:
                 self._take(item, chosen)
         left_out += [
-            LeftOut(item.kind, item.identity, item.told[1:])
+            LeftOut(f"part of {item.kind}", item.identity, item.told[1:])
             for item in chosen.values()
             if item.told.startswith("+")
         ]

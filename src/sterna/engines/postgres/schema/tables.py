@@ -208,11 +208,14 @@ def _table(
         alone=(Order(alone, table.type, table.identity),),
         root=_root(table.oid, parents) if table.relispartition else None,
         columns=tuple((column.row.attnum, column.row.attname) for column in columns),
-        told=_told(table),
+        told=_told(reader, table, columns),
     )
 
 
-def _told(table: Any) -> str:
+def _told(reader: Reader, table: Any, columns: Sequence[_Column]) -> str:
+    virtual = [column.row.attname for column in columns if column.row.attgenerated == "v"]
+    if virtual and reader.target < VIRTUAL_SINCE:
+        return f"+that {', '.join(virtual)} is computed when it is read: the target stores it"
     if table.has_oids:
         return "+its hidden oid column, which PostgreSQL 12 and later do not have"
     return f"+its tablespace {table.tablespace}" if table.tablespace else ""

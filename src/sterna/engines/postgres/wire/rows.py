@@ -19,6 +19,7 @@ Walk = Callable[[bytes | bytearray, int, int], tuple[int, int]]
 """How many rows there are in ``data`` from ``at`` on that begin before ``stop``, and where the last of them ends.
 It ends early before what is no whole row."""
 
+_Unpack = Callable[[bytes | bytearray, int], tuple[int, ...]]
 _SHORT, _LONG = struct.Struct(">h"), struct.Struct(">i")
 
 
@@ -28,19 +29,32 @@ def walk_in_python(data: bytes | bytearray, at: int, stop: int) -> tuple[int, in
     short, long = _SHORT.unpack_from, _LONG.unpack_from
     stop = min(stop, end)
     while at < stop:
-        place = at + 2
         try:
-            fields = short(data, at)[0]
-            for _ in range(fields):
-                length = long(data, place)[0]
-                place += 4 + length if length > 0 else 4
+            place = _row_end(data, at, short, long)
         except struct.error:
             break
-        if fields < 0 or place > end:
+        if place > end:
             break
         at = place
         rows += 1
     return rows, at
+
+
+def _row_end(data: bytes | bytearray, at: int, short: _Unpack, long: _Unpack) -> int:
+    """Where the row at ``at`` ends. Raises struct.error for what is no row, or not whole."""
+    fields = short(data, at)[0]
+    if fields < 0:
+        raise struct.error
+    at += 2
+    for _ in range(fields):
+        length = long(data, at)[0]
+        if length > 0:
+            at += 4 + length
+        elif length >= -1:
+            at += 4
+        else:
+            raise struct.error
+    return at
 
 
 def walk_lines(data: bytes | bytearray, at: int, stop: int) -> tuple[int, int]:
