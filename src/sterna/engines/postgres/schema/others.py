@@ -66,6 +66,8 @@ async def read_others(reader: Reader) -> Sequence[Item]:
         *await _read_event_triggers(reader),
         *await _read_default_privileges(reader),
         *await _read_streams(reader),
+        *await _read_labels(reader),
+        *await _read_changed_extensions(reader),
     ]
 
 
@@ -390,3 +392,37 @@ async def _read_streams(reader: Reader) -> Sequence[Item]:
             _wide(row, "pg_subscription", "subscription", told=told) for row in await reader.rows(subscriptions)
         ]
     return found
+
+
+async def _read_labels(reader: Reader) -> Sequence[Item]:
+    """Security labels are told: what they mean is known to a module of the server's alone."""
+    query = """
+        SELECT l.objoid AS oid, said.type, said.identity, l.provider
+          FROM pg_seclabel l, LATERAL pg_identify_object(l.classoid, l.objoid, l.objsubid) said ORDER BY 1"""
+    return [
+        Item(
+            f"label/{row.provider}/{row.type}/{row.identity}",
+            "security label",
+            "",
+            row.identity,
+            told=f"the module {row.provider} has to set it on the target",
+        )
+        for row in await reader.rows(query)
+    ]
+
+
+async def _read_changed_extensions(reader: Reader) -> Sequence[Item]:
+    """Grants on what an extension brought along, other than those that it came with, are told."""
+    query = """
+        SELECT x.oid, said.type, said.identity
+          FROM (SELECT 'pg_class'::regclass AS class, oid, relacl AS acl FROM pg_class
+                UNION ALL SELECT 'pg_proc'::regclass, oid, proacl FROM pg_proc) x
+          JOIN pg_depend d ON d.classid = x.class AND d.objid = x.oid AND d.deptype = 'e'
+          LEFT JOIN pg_init_privs i ON i.classoid = x.class AND i.objoid = x.oid AND i.objsubid = 0,
+               LATERAL pg_identify_object(x.class, x.oid, 0) said
+         WHERE x.acl IS DISTINCT FROM i.initprivs AND x.acl IS NOT NULL ORDER BY 1"""
+    why = "it is an extension's: give it on the target by hand"
+    return [
+        Item(f"grant/{row.type}/{row.identity}", "grant", "", row.identity, told=why)
+        for row in await reader.rows(query)
+    ]
