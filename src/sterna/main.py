@@ -34,9 +34,10 @@ def cli() -> None:
 
 def engines() -> Mapping[str, Engine]:
     """Every kind of database that can be moved, by its name."""
+    from sterna.engines.postgres.engine import PostgresEngine
     from sterna.engines.redis.engine import RedisEngine
 
-    return {"redis": RedisEngine()}
+    return {"redis": RedisEngine(), "postgresql": PostgresEngine()}
 
 
 async def open_store(url_or_path: str, key_file: Path) -> Store:

@@ -7,15 +7,12 @@ restart, can tell work that goes on from work that was cut, and takes over the l
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-
-import structlog
+from typing import Any
 
 from sterna.core.errors import NotFound, Trouble
 from sterna.core.job import JobId
 from sterna.core.people import new_id
 from sterna.core.ports import JobStore
-
-log = structlog.get_logger(__name__)
 
 Key = tuple[str, ...]
 Body = Mapping[str, object]
@@ -76,7 +73,7 @@ class Background:
             del self._tasks[key]
         error = None if task.cancelled() else task.exception()
         if error and not isinstance(error, NotFound):
-            log.error("work in the background failed", key=key, error=repr(error))
+            _log().error("work in the background failed", key=key, error=repr(error))
 
 
 @dataclass
@@ -136,7 +133,7 @@ class Page:
             except NotFound:
                 return
             except Trouble as trouble:
-                log.warning("a note could not be written", job=self.job_id, error=trouble.message)
+                _log().warning("a note could not be written", job=self.job_id, error=trouble.message)
             written = loop.time()
             # A note that is long takes its time, which the store has to have for others too.
             pause = max(self.background.beat, 20 * (written - began))
@@ -156,3 +153,10 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _log() -> Any:
+    """The log, brought along only where there is something to tell: most commands need none."""
+    import structlog
+
+    return structlog.get_logger(__name__)

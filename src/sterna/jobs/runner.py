@@ -183,9 +183,9 @@ class Runner:
         if phase is Phase.PREPARE:
             steps += [Anchor(source.log), Prepare(sink)]
         if phase in (Phase.PREPARE, Phase.COPY):
-            steps += [Copy(source, sink, Limit(plan.pace.copy_bytes_per_s))]
+            steps += [Copy(source, sink, Limit(ledger.copy_rate))]
         if plan.mode is Mode.INCREMENTAL:
-            limit = Limit(plan.pace.follow_bytes_per_s)
+            limit = Limit(ledger.follow_rate)
             if source.log is None:
                 raise Unsupported("This source has no log of changes to follow")
             steps += [Follow(source, source.log, sink, limit, resumes=phase is Phase.FOLLOW)]

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 from sterna.core.change import Batch, Chunk, Command, Part, Position
@@ -112,7 +112,6 @@ class Copy(_LeavesNothing):
 
         async def landed(part: Part, chunk: Chunk) -> None:
             ledger.meter.chunk(chunk)
-            self.limit.rate = ledger.pace.copy_bytes_per_s
             if await ledger.advance(_lane(part), chunk.position):
                 await note_kept(self.sink, ledger, _lane(part))
 
@@ -162,7 +161,8 @@ class Follow(_LeavesNothing):
         if self.resumes:
             await self.log.resume(after)
         landed = _Landing(self, ledger, kept, _Cutover(self.log, ledger))
-        await pump(self.log.follow(after), self.sink, landed, stop=ledger.stop, limit=self.limit)
+        changes = self.log.follow(after)
+        await pump(changes, self.sink, landed, stop=ledger.stop, limit=self.limit, wrote=landed.wrote)
 
 
 @dataclass
@@ -176,12 +176,21 @@ class _Landing:
     cutover: "_Cutover"
     _measured: float = float("-inf")
     _counted: float = float("-inf")
+    _changes: int = 0
+    """Those of the transaction that is being written; the next one begins with none."""
+    _size: int = 0
+
+    def wrote(self, batch: Batch) -> None:
+        """A batch was written. If there is more of its transaction, the target may still forget it."""
+        self._changes += sum(each.count if isinstance(each, Command) else 1 for each in batch.changes)
+        self._size += batch.size
 
     async def __call__(self, batch: Batch) -> bool:
         ledger = self.ledger
-        if batch.changes:
+        if batch.changes or self._changes:
             self.written = batch.position
-            ledger.meter.batch(batch, sum(c.count if isinstance(c, Command) else 1 for c in batch.changes))
+            ledger.meter.batch(replace(batch, size=self._size), self._changes)
+            self._changes = self._size = 0
         else:
             await self.step.sink.verify()
             ledger.hold(QUIET, _quiet(self.written, batch.position))
@@ -189,7 +198,6 @@ class _Landing:
         if ledger.due(FOLLOW):
             await ledger.write_lanes()
             await self._remembered(batch)
-        self.step.limit.rate = ledger.pace.follow_bytes_per_s
         return ledger.finishing.is_set() and await self.cutover.due(batch)
 
     async def _remembered(self, batch: Batch) -> None:

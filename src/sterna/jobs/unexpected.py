@@ -2,12 +2,8 @@
 
 import traceback
 
-import structlog
-
 from sterna.core.job import Failure, JobId
 from sterna.core.plan import Plan
-
-log = structlog.get_logger(__name__)
 
 UNEXPECTED = "STERNA.9999"
 
@@ -22,6 +18,8 @@ def told(error: BaseException, plan: Plan | None) -> str:
 
 def unexpected(error: Exception, event: str, id: JobId, plan: Plan | None = None) -> Failure:
     """Log it, and say that it happened."""
-    log.error(event, job=id, traceback=told(error, plan))
+    import structlog  # here: commands that only ask things of jobs need no log
+
+    structlog.get_logger(__name__).error(event, job=id, traceback=told(error, plan))
     message = f"An unexpected fault: {type(error).__name__}"
     return Failure(UNEXPECTED, message, "Look into the log for what led to it.")
