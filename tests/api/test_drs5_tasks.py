@@ -241,7 +241,7 @@ def test_policy_and_speed_are_in_the_plan_and_in_the_detail(
 
 
 def test_picked_objects_become_the_selection(service: Service, client: httpx.Client, id: str) -> None:
-    info = {
+    info: dict[str, dict[str, Any]] = {
         "shop": {
             "name": "store",
             "schemas": {
@@ -529,7 +529,7 @@ def compared(client: httpx.Client, id: str, type: str, **more: Any) -> str:
     def done() -> bool:
         listed = detail(client, id, "compare", compare_type="data_compare")["compare_result"]
         rows = {row["id"]: row["status"] for row in listed["data_compare_task_list"]}
-        return rows[query] == "SUCCESSFUL"
+        return bool(rows[query] == "SUCCESSFUL")
 
     until(done)
     return query
