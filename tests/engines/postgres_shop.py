@@ -22,7 +22,8 @@ _SHAPE = """
     CREATE TABLE pile (a int, b text);
     ALTER TABLE pile REPLICA IDENTITY FULL;
     CREATE TABLE added (a int, at timestamptz DEFAULT clock_timestamp());
-    CREATE TABLE "Über.Schema"."Doc ""1"" x" (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, body text, "select" text);
+    CREATE TABLE "Über.Schema"."Doc ""1"" x" (
+        id int PRIMARY KEY, n int NOT NULL DEFAULT 0, body text, "select" text);
     ALTER TABLE "Über.Schema"."Doc ""1"" x" ALTER body SET STORAGE EXTERNAL;
     CREATE TABLE seat (id int PRIMARY KEY, place int NOT NULL UNIQUE);
     CREATE TABLE moved (seat int REFERENCES seat, place int);
@@ -40,11 +41,18 @@ _ROWS = """
     INSERT INTO seat SELECT n, n FROM generate_series(1, {seats}) n;
     INSERT INTO scratch (n) SELECT n FROM generate_series(1, {half} / 10) n;
 """
-TABLES = ("public.pile", "public.added", '"Über.Schema"."Doc ""1"" x"', "public.seat", "public.moved", "public.scratch")
+TABLES = (
+    "public.pile",
+    "public.added",
+    '"Über.Schema"."Doc ""1"" x"',
+    "public.seat",
+    "public.moved",
+    "public.scratch",
+)
 
 
 def fill(source: PostgresServer, rows: int = 20_000, databases: Sequence[str] = DATABASES) -> None:
-    """Make the databases; the first has about ``rows`` rows and ten times as many more of ballast, the others few."""
+    """Make the databases; the first has a little more than twice ``rows`` rows, the others few."""
     for number, database in enumerate(databases):
         source.create_database(database)
         half = rows if number == 0 else 200
@@ -109,7 +117,9 @@ class Writer:
         if kind < 3:
             line.execute(f"INSERT INTO pile VALUES ({some % 50}, 'same'), ({some}, NULL)")
         elif kind == 3:
-            line.execute("DELETE FROM pile WHERE ctid = (SELECT ctid FROM pile WHERE a = %s LIMIT 1)", (some % 50,))
+            line.execute(
+                "DELETE FROM pile WHERE ctid = (SELECT ctid FROM pile WHERE a = %s LIMIT 1)", (some % 50,)
+            )
         elif kind == 4:
             line.execute(
                 "UPDATE pile SET b = %s WHERE ctid = (SELECT ctid FROM pile WHERE a = %s LIMIT 1)",
@@ -121,7 +131,7 @@ class Writer:
             line.execute(f"UPDATE {doc} SET n = n + 1 WHERE id = {some}")
         elif kind == 7:
             line.execute(
-                f"INSERT INTO {doc} VALUES ((SELECT max(id) + 1 FROM {doc}), 0, repeat(md5(random()::text), 100), 'x')"
+                f"INSERT INTO {doc} SELECT max(id) + 1, 0, repeat(md5(random()::text), 100), 'x' FROM {doc}"
             )
         elif kind == 8:
             line.execute(f"DELETE FROM {doc} WHERE id = {some}")
@@ -174,14 +184,20 @@ _LEFT = """
     UNION ALL SELECT 'session ' || application_name FROM pg_stat_activity WHERE application_name LIKE 'sterna%'"""
 
 
-def left(*servers: PostgresServer) -> list[str]:
-    """What of ours is on servers: slots, publications, triggers, schemas, origins, sessions. Waits for sessions."""
+def left(*servers: PostgresServer, databases: Sequence[str] = ()) -> list[str]:
+    """What of ours is on servers: slots, publications, triggers, schemas, origins, sessions. Waits for sessions.
+
+    ``databases``: of things that are in a database, look in these alone; none: in all.
+    """
     end = time.monotonic() + 10
     while True:
         found = [
             f"{server.port} {database}: {thing}"
             for server in servers
-            for (database,) in server.sql("SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate")
+            for (database,) in server.sql(
+                "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate"
+            )
+            if not databases or database in databases
             for (thing,) in server.sql(_LEFT, database)
         ]
         if time.monotonic() > end or not any(": session" in thing for thing in found):

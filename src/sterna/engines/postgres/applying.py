@@ -1,8 +1,8 @@
 """Writes batches of changes: each is one transaction of the target that holds the changes and their position.
 
-The option ``ddl`` says what happens when the shape of something changed on the source. ``stop`` (the default): the job
-stops so that a person makes the same change on the target; let go on, it takes that for done. ``apply``: the same
-statement is run on the target, where that surely does the same.
+The option ``ddl`` says what happens when the shape of something changed on the source. ``stop`` (the default):
+the job stops so that a person makes the same change on the target; let go on, it takes that for done. ``apply``:
+the same statement is run on the target, where that surely does the same.
 """
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
@@ -22,7 +22,7 @@ from sterna.engines.postgres.apply import Applier
 from sterna.engines.postgres.catalogue import tables
 from sterna.engines.postgres.checkpoint import JOB, LANE, kept
 from sterna.engines.postgres.connection import Connection, connect, connected, translated
-from sterna.engines.postgres.names import literal, own, slot
+from sterna.engines.postgres.names import SCHEMA, literal, own, slot
 from sterna.engines.postgres.position import lsn_text, parse
 
 FOLLOW = "follow"
@@ -67,7 +67,7 @@ class Applying:
                 await self._write(session, batch)
         except BaseException as error:
             await self._drop(database)
-            if isinstance(error, pg.UndefinedTable | pg.InvalidSchemaName):
+            if isinstance(error.__cause__, pg.UndefinedTable | pg.InvalidSchemaName) and SCHEMA in str(error):
                 raise Fenced("The checkpoint of the job is gone from the target") from error
             raise
 
