@@ -1,5 +1,7 @@
 """Two real PostgreSQL servers under the contract that every engine keeps."""
 
+# ruff: noqa: S608 - the statements are the tests' own
+
 from dataclasses import dataclass
 
 from sterna.core.plan import Endpoint, Plan
@@ -10,7 +12,7 @@ from tests.servers.postgres import SUPERUSER, PostgresServer
 
 @dataclass
 class PostgresBench:
-    """Rows are in one table of the database ``postgres``, which both servers have; all else is as in new servers."""
+    """Rows are in one table of the database ``postgres``; all else is as in new servers."""
 
     source: PostgresServer
     target: PostgresServer

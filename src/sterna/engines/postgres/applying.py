@@ -1,8 +1,8 @@
 """Writes batches of changes: each is one transaction of the target that holds the changes and their position.
 
-The option ``ddl`` says what happens when the shape of something changed on the source. ``stop`` (the default): the job
-stops so that a person makes the same change on the target; let go on, it takes that for done. ``apply``: the same
-statement is run on the target, where that surely does the same.
+The option ``ddl`` says what happens when the shape of something changed on the source. ``stop`` (the default): the
+job stops so that a person makes the same change on the target; let go on, it takes that for done. ``apply``: the
+same statement is run on the target, where that surely does the same.
 """
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
@@ -20,7 +20,7 @@ from sterna.core.plan import Plan
 from sterna.core.ports import Room, Teller
 from sterna.engines.postgres.apply import Applier
 from sterna.engines.postgres.catalogue import tables
-from sterna.engines.postgres.checkpoint import JOB, LANE, kept
+from sterna.engines.postgres.checkpoint import JOB, LANE, SAFE, kept
 from sterna.engines.postgres.connection import Connection, connect, connected, translated
 from sterna.engines.postgres.names import literal, own, slot
 from sterna.engines.postgres.position import lsn_text, parse
@@ -65,10 +65,8 @@ class Applying:
             with translated(self.plan.target):
                 session = self._sessions.get(database) or await self._open(database, to, done)
                 await self._write(session, batch)
-        except BaseException as error:
+        except BaseException:
             await self._drop(database)
-            if isinstance(error, pg.UndefinedTable | pg.InvalidSchemaName):
-                raise Fenced("The checkpoint of the job is gone from the target") from error
             raise
 
     def has(self, database: str) -> bool:
@@ -102,16 +100,12 @@ class Applying:
         if batch:
             await self._keep(session, batch)
         else:
-            query = f"SELECT FROM {JOB} WHERE job = %s AND epoch = %s FOR SHARE"
-            mine = await session.connection.execute(query.encode(), (self.room.job_id, self.room.epoch))
-            if mine.rowcount != 1:
-                raise Fenced()
+            job = literal(self.room.job_id)
+            await _once(session, f"SELECT FROM {JOB} WHERE job = {job} AND epoch = {self.room.epoch} FOR SHARE")
 
     async def _keep(self, session: Session, batch: Batch) -> None:
         statement = kept(self.room.job_id, self.room.epoch, FOLLOW, batch.position)
-        done = await session.connection.execute(statement.encode())
-        if done.rowcount != 1:
-            raise Fenced()
+        await _once(session, statement)
         if session.origin:
             place = lsn_text(parse(batch.position).get(session.database, 0))
             query = f"SELECT pg_replication_origin_xact_setup({literal(place)}, now())"
@@ -125,6 +119,7 @@ class Applying:
         connection = await connect(self.plan.target, to, purpose=f"{own(self.room.job_id)} apply")
         try:
             await as_replica(connection)
+            await connection.execute(SAFE)
             origin = await self._origin(connection, slot(self.room.job_id, database))
         except BaseException:
             await connection.close()
@@ -226,6 +221,16 @@ class Shape:
         first = text.partition(" ")[0].upper()
         alone = ";" not in text and first in ("ALTER", "CREATE", "DROP", "COMMENT", "GRANT", "REVOKE")
         return self.by_itself and alone and self.tag not in ("CREATE TABLE AS", "SELECT INTO")
+
+
+async def _once(session: Session, statement: str) -> None:
+    """A statement that reaches one row of the checkpoint. Raises Fenced where there is none."""
+    try:
+        done = await session.connection.execute(statement.encode())
+    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
+        raise Fenced("The checkpoint of the job is gone from the target") from error
+    if done.rowcount != 1:
+        raise Fenced()
 
 
 async def as_replica(connection: Connection) -> bool:
