@@ -2,8 +2,9 @@
 
     python -m bench.postgres_apply [transactions]
 
-A source runs single-row transactions as pgbench does (updates of three tables, inserts into a fourth), a slot hands
-them out, and they are applied in batches; then single transactions, each applied for itself, for their latency.
+A source runs single-row transactions as pgbench does (updates of three tables, inserts into a fourth), a slot
+hands them out, and they are applied in batches; then single transactions, each applied for itself, for their
+latency.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import Any
 import psycopg
 
 from sterna.engines.postgres.wire.pgoutput import framed
-from tests.engines.postgres_feeding import SOURCE, changes, pair
+from tests.engines.postgres_feeding import changes, pair
 from tests.servers import postgres
 
 TABLES = """
@@ -48,7 +49,7 @@ def work(source: psycopg.Connection[Any], transactions: int) -> None:
             WORK[i % 4].format(i=i, tid=1 + i // 4 % 10, aid=chance.randint(1, 100_000))
             for i in range(start, min(start + 100, transactions))
         ]
-        source.execute("; COMMIT; BEGIN; ".join(["BEGIN", *statements, "COMMIT"]).replace("BEGIN; COMMIT; ", "").encode())
+        source.execute("".join(f"BEGIN; {each}; COMMIT;" for each in statements).encode())
 
 
 BATCH = 1 << 20
@@ -89,8 +90,11 @@ async def main(transactions: int) -> None:
                     await both.applier.apply(frames)
             theirs = cpu(pid) - theirs
             took, used = time.perf_counter() - began, time.process_time() - used
-            print(f"{transactions} transactions in {len(cut)} batches: {transactions / took:,.0f} a second, "
-                  f"{took / transactions * 1e6:.1f} us each, {used / transactions * 1e6:.1f} us of CPU ours, {theirs / transactions * 1e6:.1f} the target's")
+            print(
+                f"{transactions} transactions in {len(cut)} batches: {transactions / took:,.0f} a second, "
+                f"{took / transactions * 1e6:.1f} us each, {used / transactions * 1e6:.1f} us of CPU ours, "
+                f"{theirs / transactions * 1e6:.1f} the target's"
+            )
             await both.same("accounts", "tellers", "branches", "history")
             assert not both.told.events
             work(both.source, 2000)

@@ -16,6 +16,7 @@ from sterna.engines.postgres.connection import Connection, connect
 from sterna.engines.postgres.names import quoted
 from tests.servers.postgres import PostgresServer
 
+EVERYTHING = Selection()
 SLOT = "feed"
 SOURCE, TARGET = "here", "there"
 
@@ -81,6 +82,17 @@ def endpoint(server: PostgresServer) -> Endpoint:
     return Endpoint("postgresql", ((server.host, server.port),), "postgres", server.password)
 
 
+def fresh(server: PostgresServer, name: str) -> None:
+    """An empty database; one that is there is emptied, which takes a tenth of the time."""
+    if not server.sql(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+        server.create_database(name)
+    server.sql("DROP PUBLICATION IF EXISTS feed; DROP SCHEMA public CASCADE; CREATE SCHEMA public", name)
+    for (schema,) in server.sql(
+        "SELECT nspname FROM pg_namespace WHERE oid >= 16384 AND nspname <> 'public'", name
+    ):
+        server.sql(f"DROP SCHEMA {quoted(schema)} CASCADE", name)
+
+
 @asynccontextmanager
 async def pair(
     server: PostgresServer,
@@ -88,7 +100,7 @@ async def pair(
     *,
     here: str = "",
     there: str | None = None,
-    selection: Selection = Selection(),
+    selection: Selection = EVERYTHING,
     conflict: Conflict = Conflict.OVERWRITE,
     options: Mapping[str, str] | None = None,
     replica: bool = True,
@@ -97,8 +109,7 @@ async def pair(
     """Two fresh databases with tables: ``schema`` on both; ``here`` on the source, ``there`` in its place."""
     other = target_server or server
     for each, name in ((server, SOURCE), (other, TARGET)):
-        each.sql(f"DROP DATABASE IF EXISTS {quoted(name)} WITH (FORCE)")
-        each.create_database(name)
+        fresh(each, name)
     server.sql(f"{schema};{here}", SOURCE)
     other.sql(schema if there is None else there, TARGET)
     plan = Plan(endpoint(server), endpoint(other), selection=selection, conflict=conflict, options=options or {})

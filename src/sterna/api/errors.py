@@ -70,8 +70,10 @@ class OldDrsError(BaseModel):
 
     model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
-    code: str = Field(serialization_alias="err code", examples=["DRS.0016"])
-    message: str = Field(serialization_alias="error msg", examples=["The resource is not found."])
+    code: str = Field(serialization_alias="err code", examples=["DRS.0015"])
+    message: str = Field(
+        serialization_alias="error msg", examples=["The resource does not exist or you cannot access it."]
+    )
 
 
 class GatewayError(BaseModel):

@@ -125,7 +125,6 @@ DRS = {
     "DRS.M00002": Message(422, "The returned result is empty.", "返回结果为空。"),
     "DRS.M00004": Message(500, "Service is abnormal. Check logs.", "服务异常，请检查日志。"),
     "DRS.M00007": Message(400, "Invalid request parameter.", "请求参数无效。"),
-    "DRS.M00200": Message(400, "Parameter error.", "参数错误。"),
     "DRS.M00201": Message(400, "The parameter {0} is empty.", "参数{0}为空。"),
     "DRS.M00201.body": Message(400, "The request body is empty.", "请求消息体为空。"),
     "DRS.M00202": Message(400, "The value of parameter {0} is invalid.", "参数{0}的值无效。"),
@@ -179,7 +178,6 @@ DRS = {
     "DRS.M00304": Message(
         400, "This API cannot be called in the current task status.", "任务当前状态不允许调用此接口。"
     ),
-    "DRS.M00305": Message(400, "Parameter error: {0}", "参数错误：{0}"),
     "DRS.M00305.mode": Message(
         400,
         "Parameter error: the task type {0} is not supported. Supported: {1}.",
@@ -221,16 +219,24 @@ DRS = {
     ),
     "DRS.M05006": Message(422, "Invalid RDS DB instance.", "数据库实例无效。"),
     "DRS.KE0002": Message(400, "The username or password is incorrect.", "用户名或密码错误。"),
-    "DRS.10000001": Message(400, "Failed.", "失败。"),
+    "DRS.M00305.columns": Message(
+        400,
+        "Parameter error: columns cannot be renamed, added or given values.",
+        "参数错误：不支持列重命名、新增列或设置列值。",
+    ),
+    "DRS.M00305.indexes": Message(
+        400, "Parameter error: indexes are always moved.", "参数错误：索引始终会被迁移。"
+    ),
+    "DRS.M00306": Message(400, "Start time cannot be the same as end time.", "开始时间不能与结束时间相同。"),
+    "DRS.M00401": Message(
+        400,
+        "{0} is not support re-editing of synchronization tasks.",
+        "{0}不支持同步任务再编辑。",
+    ),
     "DRS.10000001.unsupported": Message(
         400, "Failed. The operation {0} is not supported here.", "失败。此处不支持操作{0}。"
     ),
     "DRS.10000010": Message(400, "Job does not exist, please check job ID.", "任务不存在，请检查任务ID。"),
-    "DRS.10000024": Message(
-        400,
-        "Another operation is being performed on the migration task or the migration task is abnormal.",
-        "迁移任务正在执行其他操作或任务异常。",
-    ),
     "DRS.10010065": Message(400, "Connection manager name is already exists.", "连接名称已存在。"),
     "DRS.10010069": Message(400, "Connection manager not exists.", "连接不存在。"),
     "DRS.10020102": Message(400, "Job does not exist, please check job ID", "任务不存在，请检查任务ID"),

@@ -144,7 +144,7 @@ def _postgresql(
 
 
 def _libpq_tls(options: Mapping[str, str], side: str) -> Tls | None:
-    """TLS as libpq understands it (PostgreSQL documentation, 32.19), but that a name is always verified with it.
+    """TLS as libpq understands it (PostgreSQL documentation, 32.19): ``require`` with a root is ``verify-ca``.
 
     ``prefer``, libpq's default, would encrypt if the server can: here it is no encryption, so that nobody relies
     on what is not promised.
@@ -160,8 +160,14 @@ def _libpq_tls(options: Mapping[str, str], side: str) -> Tls | None:
         return None
     if files["sslkey"] and not files["sslcert"]:
         raise Invalid(side, f"sslkey in the URL of the {side} needs sslcert")
-    authority = "" if files["sslrootcert"] == "system" else files["sslrootcert"]
-    return Tls(verify or bool(authority), authority, files["sslcert"], files["sslkey"])
+    root = "" if files["sslrootcert"] == "system" else files["sslrootcert"]
+    return Tls(
+        verify=verify or bool(root),
+        ca_file=root,
+        cert_file=files["sslcert"],
+        key_file=files["sslkey"],
+        host_name=mode == "verify-full" or not root,  # what anybody may sign proves nothing without a name
+    )
 
 
 def _database(path: str, option: str, side: str) -> int | None:

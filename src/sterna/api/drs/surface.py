@@ -9,9 +9,10 @@ from fastapi.routing import APIRoute
 from sterna.api.drs.entry import DrsRoute, OldDrsRoute, UploadRoute
 from sterna.api.drs.operations import MULTIPART, OLDER_PATHS, OPERATIONS, REFUSED, Operation, Version
 from sterna.api.drs.v3.routes import ROUTERS as V3
+from sterna.api.drs.v5.routers import ROUTERS as V5
 from sterna.api.errors import DrsError, GatewayError, OldDrsError, Told
 
-OFFERED: tuple[APIRouter, ...] = V3
+OFFERED: tuple[APIRouter, ...] = (*V3, *V5)
 """Routers whose paths are complete."""
 
 _CODES = {

@@ -12,10 +12,11 @@ from sterna.core.plan import Path, Plan
 from sterna.core.ports import Teller
 from sterna.engines.postgres.catalogue import OWN, Table, taken
 from sterna.engines.postgres.connection import Connection, sqlstate, translated
+from sterna.engines.postgres.filters import Condition, condition
 from sterna.engines.postgres.netting import Net, net, spread
 from sterna.engines.postgres.ordered import Bound, Due, OneByOne, refused, steps
 from sterna.engines.postgres.pipeline import Pipeline, Statement, Step, StepFailed
-from sterna.engines.postgres.shape import Misfit, mending, misfits, read_target, shape_of, type_names
+from sterna.engines.postgres.shape import Misfit, Shape, mending, misfits, read_target, shape_of, type_name
 from sterna.engines.postgres.statements import Statements
 from sterna.engines.postgres.wire.pgoutput import Relation, Row, Truncation, Type, messages
 
@@ -54,6 +55,7 @@ class Applier:
         self._tables = tables
         self._relations: dict[int, Relation] = {}
         self._bound: dict[int, Bound | None] = {}
+        self._conditions: dict[int, Condition | None] = {}
         self._types: dict[int, str] = {}
         self._replica: bool | None = None
 
@@ -93,14 +95,25 @@ class Applier:
                 raise mending(place, amiss, await self._type_names(amiss))
             shape = shape_of(path, relation, place, target, table.primary if table else ())
             self._bound[relation.oid] = Bound(shape, Statements(shape))
+            self._conditions[relation.oid] = condition(shape, await self._seen_as(shape))
         self._relations[relation.oid] = relation
 
     async def _type_names(self, amiss: list[Misfit]) -> dict[tuple[int, int], str]:
-        names = await type_names(self._connection, amiss)
-        for own, _ in amiss:
-            if own.type_oid in self._types:
-                names[own.type_oid, own.typmod] = self._types[own.type_oid]
-        return names
+        """What the source's types are called."""
+        kinds = {(own.type_oid, own.typmod) for own, _ in amiss}
+        return {kind: await type_name(self._connection, *kind) or self._types.get(kind[0], "") for kind in kinds}
+
+    async def _seen_as(self, shape: Shape) -> dict[str, str]:
+        """The types that a condition sees the source's columns as: a type that is not built in, by its name."""
+        if not shape.place.where:
+            return {}
+        theirs = {each.name: each.type for each in shape.target.columns}
+        return {
+            each.name: await type_name(self._connection, each.type_oid, -1)
+            or theirs.get(each.name)
+            or self._types.get(each.type_oid, "text")
+            for each in shape.relation.columns
+        }
 
     def _table(self, oid: int) -> Bound | None:
         try:
@@ -129,8 +142,25 @@ class Applier:
         """Write what is waiting; gives a new, empty list."""
         pairs = [(bound, row) for row in rows if (bound := self._table(row.relation))]
         if pairs:
+            pairs = await self._filtered(pairs)
+        if pairs:
             await self._write(pairs, netted=netted and await self._orderless(pairs))
         return []
+
+    async def _filtered(self, pairs: list[tuple[Bound, Row]]) -> list[tuple[Bound, Row]]:
+        """The changes as the tables' conditions make them."""
+        filtered: dict[int, Row | None] = {}
+        for oid in {row.relation for _, row in pairs}:
+            asked = self._conditions[oid]
+            if asked:
+                numbers = [number for number, (_, row) in enumerate(pairs) if row.relation == oid]
+                rows = [pairs[number][1] for number in numbers]
+                passed = await asked.passed(self._pipeline, self._plan, rows)
+                filtered.update(zip(numbers, passed, strict=True))
+        if not filtered:
+            return pairs
+        found = [(bound, filtered.get(number, row)) for number, (bound, row) in enumerate(pairs)]
+        return [(bound, row) for bound, row in found if row]
 
     async def _write(self, pairs: list[tuple[Bound, Row]], *, netted: bool) -> None:
         if netted:

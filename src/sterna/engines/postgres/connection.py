@@ -207,7 +207,9 @@ def sqlstate(error: BaseException) -> str:
             return "28000"
         if "starting up" in text or "shutting down" in text or "in recovery mode" in text:
             return "57P03"
-        if "too many clients" in text or "remaining connection slots" in text:
+        if "start WAL sender" in text or "start walsender" in text:
+            return "42501"
+        if "too many clients" in text or "max_wal_senders" in text or "remaining connection slots" in text:
             return "53300"
     return ""
 

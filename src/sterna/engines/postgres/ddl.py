@@ -22,7 +22,8 @@ A trigger that could not describe what happened gives ``objects`` empty. In the 
 a new table that is selected joins the publication, and a table that gained or lost its key moves to the one
 that fits.
 
-It never fails the command that it looks at. All of it goes when the job ends. By hand, where the job's record is
+It does not fail the command that it
+looks at. All of it goes when the job ends. By hand, where the job's record is
 lost, as a superuser in each database:
 ``DROP EVENT TRIGGER sterna_JOB, sterna_JOB_drop; DROP SCHEMA sterna CASCADE; DROP PUBLICATION sterna_JOB,
 sterna_JOB_insert; SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE
@@ -115,15 +116,14 @@ def _statements(job_id: str, wanted: str, *, by_table: bool) -> Sequence[str]:
     function, whole, inserts = quoted(SCHEMA, own(job_id)), *(literal(name) for name in names(job_id))
     note, place = quoted(SCHEMA, f"{own(job_id)}_note"), quoted(SCHEMA, f"{own(job_id)}_place")
     table = quoted(SCHEMA, journal(job_id))
-    prefix = literal(own(job_id))
     if by_table:
-        tell = f"INSERT INTO {table} VALUES ({{}})"  # noqa: S608 - names of our own
+        write = f"INSERT INTO {table} VALUES (pg_catalog.convert_from(told, 'UTF8'))"  # noqa: S608 - our own name
         keep = [
             f"CREATE TABLE {table} (told text)",
             f"ALTER PUBLICATION {quoted(names(job_id)[1])} ADD TABLE ONLY {table}",
         ]
     else:
-        tell = f"PERFORM pg_catalog.pg_logical_emit_message(true, {prefix}, pg_catalog.convert_to({{}}, 'UTF8'))"
+        write = _MESSAGE.replace("{prefix}", literal(own(job_id)))
         keep = []
     both = ("ddl_command_end", own(job_id)), ("sql_drop", f"{own(job_id)}_drop")
     triggers = [
@@ -140,11 +140,11 @@ def _statements(job_id: str, wanted: str, *, by_table: bool) -> Sequence[str]:
         f"CREATE FUNCTION {place}(it oid) {_SAFE} AS {_body(_PLACE)}".replace("{wanted}", wanted)
         .replace("{whole}", whole)
         .replace("{inserts}", inserts),
-        f"CREATE FUNCTION {note}(event text, tag text, path text, stack text) {_SAFE} AS {_body(_NOTE)}".replace(
-            "{place}", place
-        ).replace("{tell}", tell.format("told::text")),
+        f"CREATE FUNCTION {note}(event text, tag text, path text, stack text) "
+        + _SAFE.replace("void", "bytea")
+        + f" AS {_body(_NOTE)}".replace("{place}", place),
         f"CREATE FUNCTION {function}() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS "
-        + _body(_TRIGGER).replace("{note}", note).replace("{tell}", tell.format(_BARE)),
+        + _body(_TRIGGER).replace("{note}", note).replace("{write}", write),
         *(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC" for name in _signatures(function, note, place)),
         *triggers,
     ]
@@ -161,29 +161,33 @@ def _body(text: str) -> str:
 _SAFE = "RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp"
 """The trigger itself cannot have a search path of its own: it reads that of the session."""
 
-_BARE = (
-    "pg_catalog.json_build_object('event', TG_EVENT, 'tag', TG_TAG, 'objects', pg_catalog.json_build_array(), "
-    "'query', pg_catalog.left(pg_catalog.current_query(), 65536), 'search_path', path)::text"
-)
-
 _TRIGGER = """
-DECLARE path text := pg_catalog.current_setting('search_path'); stack text;
+DECLARE path text := pg_catalog.current_setting('search_path'); stack text; told bytea;
 BEGIN
-    GET DIAGNOSTICS stack = PG_CONTEXT;
-    PERFORM {note}(TG_EVENT, TG_TAG, path, stack);
-EXCEPTION WHEN OTHERS THEN
     BEGIN
-        {tell};
+        GET DIAGNOSTICS stack = PG_CONTEXT;
+        told := {note}(TG_EVENT, TG_TAG, path, stack);
     EXCEPTION WHEN OTHERS THEN
-        RAISE DEBUG 'sterna: %', SQLERRM;
+        told := pg_catalog.convert_to(pg_catalog.json_build_object('event', TG_EVENT, 'tag', TG_TAG,
+            'objects', pg_catalog.json_build_array(), 'query', '', 'search_path', path)::text, 'UTF8');
     END;
+    IF told IS NULL THEN
+        RETURN;
+    END IF;
+    {write};
 END"""
+
+# A message counts as being where its record ends, which is where the next record begins: a row that another
+# subtransaction writes right after it would be handed out before it. The second message keeps them apart.
+_MESSAGE = """
+    PERFORM pg_catalog.pg_logical_emit_message(true, {prefix}, told);
+    PERFORM pg_catalog.pg_logical_emit_message(true, {prefix}, '')"""
 
 _NOTE = """
 DECLARE found jsonb; told jsonb; trouble text; it oid;
 BEGIN
     IF tag ~ '(PUBLICATION|SUBSCRIPTION)$' OR (event = 'sql_drop') <> (tag ~ '^DROP ') THEN
-        RETURN;
+        RETURN NULL;
     END IF;
     IF event = 'sql_drop' THEN
         SELECT jsonb_agg(jsonb_build_object(
@@ -223,7 +227,7 @@ BEGIN
                 ORDER BY up.depth DESC LIMIT 1) root ON true;
     END IF;
     IF found IS NULL THEN
-        RETURN;
+        RETURN NULL;
     END IF;
     BEGIN
         IF event = 'ddl_command_end' THEN
@@ -242,7 +246,7 @@ BEGIN
     IF trouble IS NOT NULL THEN
         told := told || jsonb_build_object('trouble', trouble);
     END IF;
-    {tell};
+    RETURN convert_to(told::text, 'UTF8');
 END"""
 
 _PLACE = f"""

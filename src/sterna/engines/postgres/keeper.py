@@ -3,7 +3,7 @@
 A snapshot lives as long as the transaction that exported it. That transaction is a session of its own which is
 busy inside one statement: a busy server process does not notice that its client has gone, unless it is told to
 look (``client_connection_check_interval``, PostgreSQL 14). It ends by itself: with the job's slot; without a
-slot when no process of the job was seen for ``ALONE_MINUTES``. The snapshot's id is in the session's
+slot when no process of the job was seen for ``ALONE_SECONDS``. The snapshot's id is in the session's
 application_name, so any worker on any machine finds it.
 """
 
@@ -17,7 +17,7 @@ from sterna.core.plan import Endpoint
 from sterna.engines.postgres.connection import Connection, connect, translated
 from sterna.engines.postgres.names import literal, own
 
-ALONE_MINUTES = 60
+ALONE_SECONDS = 3600
 _LONGEST_WORD = 43
 """A longer name of a job would leave no room in application_name's 63 bytes for the snapshot's id."""
 _SEND_S = 15.0
@@ -32,7 +32,7 @@ async def kept(endpoint: Endpoint, database: str, job_id: str, *, snapshot: str 
     """Start a keeper; gives the id of its snapshot.
 
     ``snapshot``: another session's, to be the same as; empty: the present. ``slot``: lives as long as this slot;
-    empty: as long as a session named ``presence`` was there within ``ALONE_MINUTES``.
+    empty: as long as a session named ``presence`` was there within ``ALONE_SECONDS``.
     """
     connection = await connect(endpoint, database, purpose=_marker(job_id))
     try:
@@ -68,7 +68,7 @@ def _while_slot(slot: str) -> str:
 def _while_seen(job_id: str) -> str:
     # The list of sessions is read once per transaction unless it is told to forget what it read.
     return f"""DO $$ DECLARE seen timestamptz := pg_catalog.clock_timestamp(); BEGIN
-        WHILE pg_catalog.clock_timestamp() < seen + interval '{ALONE_MINUTES} minutes' LOOP
+        WHILE pg_catalog.clock_timestamp() < seen + interval '{ALONE_SECONDS} seconds' LOOP
             PERFORM pg_catalog.pg_sleep(1);
             PERFORM pg_catalog.pg_stat_clear_snapshot();
             IF EXISTS (SELECT FROM pg_catalog.pg_stat_activity

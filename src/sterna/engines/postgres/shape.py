@@ -185,15 +185,13 @@ async def read_target(connection: Connection, place: Place) -> TargetTable:
     return TargetTable(kind, triggers, columns, tuple(primary or ()))
 
 
-async def type_names(connection: Connection, amiss: list[Misfit]) -> dict[tuple[int, int], str]:
-    """What the built-in types of the source's columns are called."""
-    names = {}
-    for own, _ in amiss:
-        if own.type_oid < FIRST_USER_OID:
-            query = "SELECT format_type(%s::oid, %s::int)"
-            row = await (await connection.execute(query, [own.type_oid, own.typmod])).fetchone()
-            names[own.type_oid, own.typmod] = row[0] if row else ""
-    return names
+async def type_name(connection: Connection, type_oid: int, typmod: int) -> str:
+    """What a built-in type is called in SQL, with its length or precision; empty: it is not built in."""
+    if type_oid >= FIRST_USER_OID:
+        return ""
+    query = "SELECT format_type(oid, %s) FROM pg_type WHERE oid = %s"
+    row = await (await connection.execute(query, [typmod, type_oid])).fetchone()
+    return str(row[0]) if row else ""
 
 
 _TABLE = """

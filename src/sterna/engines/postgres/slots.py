@@ -76,10 +76,12 @@ async def made(endpoint: Endpoint, database: str, name: str, tell: Teller) -> As
     Waits for transactions that write now, says for which ones, and raises ServerBusy after ``PATIENCE_S``, leaving
     no slot. Raises NeedsOperator or AccessDenied with the statement that mends the server.
     """
-    connection = await replication(endpoint, database, purpose=name)
+    with _mended(endpoint):
+        connection = await replication(endpoint, database, purpose=name)
     try:
         with _mended(endpoint):
-            yield await _make(connection, endpoint, database, name, tell)
+            slot = await _make(connection, endpoint, database, name, tell)
+        yield slot
     finally:
         connection.pgconn.finish()
 
@@ -122,12 +124,12 @@ async def _wait(making: "asyncio.Task[object]", endpoint: Endpoint, database: st
 
 
 _HOLDING = """
-    SELECT format('process %s of %s in %s, %s s old%s', pid, usename, datname,
+    SELECT format('process %%s of %%s in %%s, %%s s old%%s', pid, usename, datname,
                   extract(epoch FROM clock_timestamp() - xact_start)::bigint,
                   CASE WHEN state LIKE 'idle in%%' THEN ' and idle' ELSE '' END), xact_start
       FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> %s
     UNION ALL
-    SELECT format('prepared transaction %s in %s, %s s old', gid, database,
+    SELECT format('prepared transaction %%s in %%s, %%s s old', gid, database,
                   extract(epoch FROM clock_timestamp() - prepared)::bigint), prepared
       FROM pg_prepared_xacts ORDER BY 2 LIMIT 5"""
 
@@ -191,20 +193,20 @@ def _better(error: psycopg.Error, endpoint: Endpoint) -> Trouble | None:
     said = error.diag.message_primary or ""
     restart = "then restart the source and let the job go on."
     match sqlstate(error):
-        case "53400":
+        case "53400" | "55000" if "wal_level" not in said:
             return NeedsOperator(
                 f"PostgreSQL at {endpoint}: {said}",
                 hint=f"On the source: ALTER SYSTEM SET max_replication_slots = 20; {restart} Or drop a slot that "
                 "nobody needs; pg_replication_slots lists them.",
             )
-        case "55000" if "wal_level" in said:
+        case "55000":
             return NeedsOperator(
                 f"PostgreSQL at {endpoint}: {said}",
                 hint=f"On the source: ALTER SYSTEM SET wal_level = logical; {restart}",
             )
         case "42501":
             return AccessDenied(
-                f"PostgreSQL at {endpoint}: {said}",
+                f"PostgreSQL at {endpoint}: {said or 'the user may not read the log of changes'}",
                 hint=f"On the source: ALTER ROLE {quoted(endpoint.user or 'postgres')} REPLICATION;",
             )
     return None

@@ -39,8 +39,8 @@ class Stream:
     endpoint: Endpoint
     connection: Connection
     cutter: Cutter
-    confirmed: int
-    """What the source may forget; told with every report."""
+    confirmed: int = 0
+    """What the source may forget, told with every report; 0: nothing more than it knows."""
     read_at_ms: int = 0
     """When the oldest of what was not taken came in; 0: there is nothing."""
     _ended: str = field(default="", init=False)
@@ -107,7 +107,7 @@ async def opened(
     connection = await replication(endpoint, cutter.database, purpose=slot)
     try:
         await _start(endpoint, connection, slot, publications, cutter.end)
-        yield Stream(endpoint, connection, cutter, cutter.end)
+        yield Stream(endpoint, connection, cutter)
     finally:
         connection.pgconn.finish()
 

@@ -78,8 +78,8 @@ class Cutter:
 
     @property
     def waiting(self) -> int:
-        """Bytes that came in and were not taken."""
-        return self._whole.size + self._part.size + sum(piece.size for piece in self._ready)
+        """Bytes that can be taken. What came in of an open transaction is beside that, at most ``large``."""
+        return self._whole.size + sum(piece.size for piece in self._ready)
 
     def take(self) -> Piece | None:
         """What can be written now, oldest first; None: nothing."""
