@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from sterna.core.errors import ApplyFailed
@@ -96,17 +97,27 @@ VALUES = r"""
      'pg_class', 7, '12.34', '08:00:2b:01:02:03')"""
 
 
+def has_xml(server: PostgresServer) -> bool:
+    """Whether it is built with it."""
+    try:
+        server.sql("SELECT '<a/>'::xml")
+    except psycopg.errors.FeatureNotSupported:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("identity", ["DEFAULT", "FULL"])
 @pytest.mark.parametrize("key", ["PRIMARY KEY", ""])
 async def test_values_of_every_type_arrive_as_they_are(server: PostgresServer, identity: str, key: str) -> None:
     if not key and identity == "DEFAULT":
         pytest.skip("such a table cannot be updated on its source")
     schema = TYPES.replace("PRIMARY KEY", key) + f"; ALTER TABLE a REPLICA IDENTITY {identity}"
+    values = VALUES if has_xml(server) else VALUES.replace("""'<a b="c">&amp;</a>'""", "NULL")
     async with pair(server, schema) as both:
-        await both.feed(f"INSERT INTO a VALUES {VALUES}; INSERT INTO a (id) SELECT generate_series(2, 9)")
+        await both.feed(f"INSERT INTO a VALUES {values}; INSERT INTO a (id) SELECT generate_series(2, 9)")
         await both.same("a")
         await both.feed("UPDATE a SET id = id + 10; DELETE FROM a WHERE id = 11")
-        await both.feed(f"INSERT INTO a VALUES {VALUES}")
+        await both.feed(f"INSERT INTO a VALUES {values}")
         await both.same("a")
         await both.feed("DELETE FROM a WHERE id IN (1, 13, 14)")
         await both.same("a")

@@ -18,7 +18,7 @@ from sterna.engines.postgres.ordered import Bound, Due, OneByOne, refused, steps
 from sterna.engines.postgres.pipeline import Pipeline, Statement, Step, StepFailed
 from sterna.engines.postgres.shape import Misfit, Shape, mending, misfits, read_target, shape_of, type_name
 from sterna.engines.postgres.statements import Statements
-from sterna.engines.postgres.wire.pgoutput import Relation, Row, Truncation, Type, messages
+from sterna.engines.postgres.wire.pgoutput import Relation, Row, Truncation, Type, changes
 
 _SAVE = Step(Statement("SAVEPOINT sterna_apply"))
 _KEEP = Step(Statement("RELEASE SAVEPOINT sterna_apply"))
@@ -67,7 +67,7 @@ class Applier:
         with translated(self._plan.target):
             waiting: list[Row] = []
             netted = len(frames) <= _MOST_NETTED
-            for message in messages(frames):
+            for message in changes(frames):
                 if isinstance(message, Row):
                     waiting.append(message)
                 elif isinstance(message, Relation):
