@@ -65,8 +65,7 @@ class Marks:
         selection = self.plan.selection
         async with connected(self._source, database) as connection:
             for _ in range(TRIES):
-                before = await tables(connection, database, selection)
-                await publication.publish(connection, self._job, database, selection)
+                before = await publication.publish(connection, self._job, database, selection, self.tell)
                 triggered = await ddl.install(connection, self._job, database, selection)
                 start, snapshot = await self._slot(database)
                 if _shapes(before) == _shapes(await self._seen(database, snapshot)):
@@ -154,7 +153,7 @@ class Marks:
         for database in sorted({slot.database for slot in found} | set(chosen)):
             async with connected(self._source, database) as connection:
                 await ddl.uninstall(connection, self._job)
-                await publication.withdraw(connection, self._job)
+                await publication.withdraw(connection, self._job, self.tell)
         watch.save(self.room.folder, {})
 
     async def close(self) -> None:
