@@ -30,7 +30,7 @@ _WORDS = {"d": "DEFAULT", "n": "NOTHING", "f": "FULL"}
 
 
 async def widened(connection: Connection, job_id: str, tables: Sequence[Before], tell: Teller) -> None:
-    """Give tables, with what they have now, REPLICA IDENTITY FULL. The job's publication must be there. Raises ServerBusy."""
+    """Give tables REPLICA IDENTITY FULL. The job's publication must be there. Raises ServerBusy."""
     if not tables:
         return
     await _note(connection, own(job_id), tables)
