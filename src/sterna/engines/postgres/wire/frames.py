@@ -82,7 +82,7 @@ class Cutter:
     @property
     def waiting(self) -> int:
         """Bytes that can be taken. What came in of an open transaction is beside that, at most ``large``."""
-        return self._whole.size + sum(piece.size for piece in self._ready)
+        return self._whole.worth * self._whole.size + sum(piece.size for piece in self._ready)
 
     def take(self) -> Piece | None:
         """What can be written now, oldest first; None: nothing."""
@@ -182,7 +182,7 @@ class Cutter:
         self._part.add(message)
         if self._split:
             self._ready.append(Piece(self._part.changes(), end, self._part.size))
-        elif self._part.worth:
+        elif self._part.worth or self._part.holds:  # later rows may need a description that stands here
             self._whole.take_in(self._part)
         self._split, self._part = False, _Draft(self.database)
 
