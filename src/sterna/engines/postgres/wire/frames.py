@@ -188,13 +188,15 @@ class Cutter:
 
     def _cut_off(self) -> None:
         """Make a piece of what came in of a large transaction, behind everything before it."""
-        if self._whole.worth:
-            self._ready.append(self._close_whole())
+        before = self._close_whole()  # also where there is nothing in it: its descriptions grow old
+        if before.changes:
+            self._ready.append(before)
         self._ready.append(Piece(self._part.changes(), self.end, self._part.size, more=True))
         self._split, self._part = True, _Draft(self.database)
 
     def _close_whole(self) -> Piece:
-        piece = Piece(self._whole.changes(), self.end, self._whole.size)
+        changes = self._whole.changes() if self._whole.worth else ()
+        piece = Piece(changes, self.end, self._whole.size)
         self._whole = _Draft(self.database)
         return piece
 
