@@ -22,12 +22,12 @@ A trigger that could not describe what happened gives ``objects`` empty. In the 
 a new table that is selected joins the publication, and a table that gained or lost its key moves to the one
 that fits.
 
-It does not fail the command that it
-looks at. All of it goes when the job ends. By hand, where the job's record is
-lost, as a superuser in each database:
-``DROP EVENT TRIGGER sterna_JOB, sterna_JOB_drop; DROP SCHEMA sterna CASCADE; DROP PUBLICATION sterna_JOB,
-sterna_JOB_insert; SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE
-'sterna_JOB_%';``
+Grants, settings and other things without a shape are not told of. It does not fail the command that it looks at.
+
+All of it goes when the job ends. By hand, where the job's record is lost, as a superuser in each database:
+``DROP EVENT TRIGGER sterna_JOB; DROP EVENT TRIGGER sterna_JOB_drop; DROP SCHEMA sterna CASCADE;
+DROP PUBLICATION sterna_JOB, sterna_JOB_insert;
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'sterna_JOB_%';``
 """
 
 import json

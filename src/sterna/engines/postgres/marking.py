@@ -68,7 +68,8 @@ class Marks:
                 before = await publication.publish(connection, self._job, database, selection, self.tell)
                 triggered = await ddl.install(connection, self._job, database, selection)
                 start, snapshot = await self._slot(database)
-                if _shapes(before) == _shapes(await self._seen(database, snapshot)):
+                seen = await self._seen(database, snapshot)
+                if [watch.digest(table) for table in before] == [watch.digest(table) for table in seen]:
                     self._tell_of(database, before, triggered=triggered)
                     await self._remember(connection, database, triggered=triggered)
                     return start
@@ -160,8 +161,3 @@ class Marks:
         """End what this process holds; what is on the source stays for a later run."""
         if self._presence is not None:
             await self._presence.close()
-
-
-def _shapes(found: Sequence[Table]) -> Sequence[object]:
-    """What must not change while the mark is set."""
-    return [(table.oid, table.path, table.root, table.columns, table.key, table.identity) for table in found]
