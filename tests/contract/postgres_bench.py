@@ -1,7 +1,5 @@
 """Two real PostgreSQL servers under the contract that every engine keeps."""
 
-# ruff: noqa: S608 - the statements are the tests' own
-
 from dataclasses import dataclass
 
 from sterna.core.plan import Endpoint, Plan

@@ -1,8 +1,6 @@
 """Two databases of a server, and changes carried from one to the other as a slot hands them out."""
 
 import struct
-
-# ruff: noqa: S608 - statements of these tests alone
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Random work on the source, carried over in batches cut anywhere: after each, both sides are the same."""
 
-# ruff: noqa: S608 - statements of these tests alone
-
 import random
 from collections.abc import Iterator
 

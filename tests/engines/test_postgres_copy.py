@@ -1,7 +1,5 @@
 """Full copies between real PostgreSQL servers."""
 
-# ruff: noqa: S608 - the statements are the tests' own
-
 import asyncio
 import hashlib
 from collections.abc import Iterator
