@@ -72,11 +72,21 @@ def servers() -> Iterator[tuple[PostgresServer, PostgresServer]]:
         yield started[0], started[1]
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing writes here, unless a test says so."""
+    monkeypatch.setattr(settling, "QUIET_PAUSES", (0.05,))
+    monkeypatch.setattr(table, "QUIET_PAUSES", (0.05,))
+
+
 @pytest.fixture
 def two(servers: tuple[PostgresServer, PostgresServer]) -> Iterator[Two]:
     two = Two(*servers, DATABASE)
     yield two
-    two.both('DROP SCHEMA IF EXISTS public, sterna, app, "New" CASCADE; CREATE SCHEMA public')
+    two.both(
+        'DROP SCHEMA IF EXISTS public, sterna, app, "New" CASCADE; CREATE SCHEMA public;'
+        "GRANT USAGE ON SCHEMA public TO public"
+    )
 
 
 @pytest.fixture
