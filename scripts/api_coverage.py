@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from sterna.api.app import create_app
-from sterna.api.dcs.operations import coverage
+from sterna.api.dcs import operations as dcs
+from sterna.api.drs import operations as drs
 from sterna.jobs.desk import Desk
 from sterna.store.memory import MemoryStore
 
@@ -13,7 +14,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "api-coverage.md"
 def page() -> str:
     """What the page should say now."""
     store = MemoryStore()
-    return coverage(create_app(store, Desk(store, {})).openapi())
+    described = create_app(store, Desk(store, {})).openapi()
+    return dcs.coverage(described) + "\n" + drs.coverage(described)
 
 
 if __name__ == "__main__":

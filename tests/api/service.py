@@ -7,7 +7,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,10 +18,11 @@ import uvicorn
 from sterna.api.app import create_app
 from sterna.api.settings import ApiSettings
 from sterna.api.wire import Wire
+from sterna.core.change import Name
 from sterna.core.job import Condition, Failure, JobId, Phase
 from sterna.core.people import AccessKey, Domain, Instance, Project, User, hash_password
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Room, Sink, Source, Teller
 from sterna.jobs.desk import Desk
 from sterna.store.memory import MemoryStore
 
@@ -42,10 +43,11 @@ FOREIGN_INSTANCE = "96157b69-8a62-47f9-8c55-fa6ddc8927e2"
 INSTANCE_PASSWORD = "of-the-instance"
 
 
+@dataclass(frozen=True)
 class NoEngine:
-    """Stands in for the Redis engine where nothing is to run."""
+    """Stands in for an engine where nothing is to run."""
 
-    name = "redis"
+    name: str = "redis"
 
     def source(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Source]:
         raise NotImplementedError
@@ -57,7 +59,15 @@ class NoEngine:
         return ()
 
     async def compare(
-        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+        self,
+        plan: Plan,
+        *,
+        room: Room | None = None,
+        repair: bool = False,
+        most: int = 100,
+        depth: Depth = Depth.CONTENTS,
+        only: Sequence[Name] = (),
+        heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
         raise NotImplementedError
 
@@ -131,8 +141,8 @@ def _instance(id: str, project: str) -> Instance:
 def serving(settings: ApiSettings | None = None) -> Iterator[Service]:
     """Serve until the block ends."""
     store = MemoryStore()
-    desk = Desk(store, {"redis": NoEngine()})
-    listener = socket.socket()
+    desk = Desk(store, {"redis": NoEngine(), "postgresql": NoEngine("postgresql")})
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends at once on sockets that say so
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(store, desk, settings), http=Wire, log_config=None, access_log=False)
     server = uvicorn.Server(config)

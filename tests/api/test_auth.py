@@ -114,7 +114,7 @@ def test_an_instance_of_another_engine_cannot_be_named(service: Service, client:
 def test_every_refusal_in_the_code_has_its_words_in_both_languages() -> None:
     modules = [path for path in Path(api.__file__).parent.rglob("*.py") if path.name != "language.py"]
     source = "".join(path.read_text("utf-8") for path in modules)
-    assert set(re.findall(r'"((?:APIGW|IAM|DCS)\.\d+(?:\.[a-z]+)?)"', source)) == MESSAGES.keys()
+    assert set(re.findall(r'"((?:APIGW|IAM|DCS|DRS)\.[A-Z]*\d+(?:\.[a-z0-9]+)?)"', source)) == MESSAGES.keys()
     for code, message in MESSAGES.items():
         english, chinese = (message.text(language, ("<it>",)) for language in (ENGLISH, CHINESE))
         assert english.isascii(), code

@@ -9,7 +9,16 @@ from sterna.store.memory import MemoryStore
 WRITES = frozenset(
     {
         *("add_job", "describe", "delete_job", "ask", "answer", "begin", "report", "advance", "forget"),
-        *("set_progress", "add_events", "set_findings", "add_domain", "add_project", "remove_project"),
+        *(
+            "set_progress",
+            "add_events",
+            "set_findings",
+            "put_note",
+            "remove_note",
+            "add_domain",
+            "add_project",
+            "remove_project",
+        ),
         *("add_user", "put_user", "remove_user", "add_key", "remove_key", "add_token", "revoke_token"),
         *("sweep_tokens", "add_instance", "remove_instance"),
     }

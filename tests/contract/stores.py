@@ -10,12 +10,14 @@ from sterna.core.plan import (
     Endpoint,
     Mode,
     Pace,
+    Picked,
     Plan,
     Rename,
     Resume,
     RowFilter,
     Selection,
     Tls,
+    Window,
 )
 
 KEY = bytes(range(32))
@@ -23,14 +25,32 @@ PASSWORD = "tern-secret-4711"
 
 PLAN = Plan(
     source=Endpoint(
-        "redis", (("source.example", 6379), ("10.0.0.2", 6380)), "reader", PASSWORD, Tls(False, "ca.pem")
+        "redis",
+        (("source.example", 6379), ("10.0.0.2", 6380)),
+        "reader",
+        PASSWORD,
+        Tls(False, "ca.pem", authority="PEM", host_name=False),
     ),
     target=Endpoint(
-        "redis", (("target.example", 6379),), password=PASSWORD + "-target", instance_id="i", name="new"
+        "redis",
+        (("target.example", 6379),),
+        password=PASSWORD + "-target",
+        instance_id="i",
+        name="new",
+        database="d\ud800",
     ),
     mode=Mode.FULL,
-    selection=Selection(("0", "3"), (Rename("0", "1"),), RowFilter(("user:",), ("tmp:", "ü\0"))),
-    pace=Pace(1, 2),
+    selection=Selection(
+        ("0", "3"),
+        (Rename("0", "1"),),
+        RowFilter(("user:",), ("tmp:", "ü\0")),
+        (
+            Picked(("shop",)),
+            Picked(("shop", "public", 'a."b'), ("new", "public", "c"), ("id", "ü\0"), "id > 3 and name = ''"),
+        ),
+        (("shop", "private"), ("shop", "public", "x")),
+    ),
+    pace=Pace(1, 2, (Window(0, 59, 3), Window(1439, 5, 4))),
     conflict=Conflict.SKIP,
     resume=Resume.MANUAL,
     options={"rdb": "7"},

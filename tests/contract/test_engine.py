@@ -1,8 +1,8 @@
 """What every engine promises: its source, its log and its sink."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,9 @@ from sterna.core.ports import Engine, Room, Sink, Source
 from sterna.engines.memory.database import Database, add
 from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.engines.memory.source import Habits
+from tests.contract.postgres_bench import PostgresBench
 from tests.contract.redis_bench import RedisBench
+from tests.servers.postgres import PostgresServer, Unavailable, running
 
 TABLE, OTHER = Name(("d", "one")), Name(("d", "two"))
 
@@ -92,9 +94,24 @@ def redis_bench(request: pytest.FixtureRequest) -> Bench:
     return RedisBench(start(), start("redis70"))
 
 
+@pytest.fixture(scope="module")
+def postgres_pair() -> Iterator[tuple[PostgresServer, PostgresServer]]:
+    """Two servers that all tests share."""
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(running("pg18")), stack.enter_context(running("pg15"))
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+
+
+def postgres_bench(request: pytest.FixtureRequest) -> Bench:
+    return PostgresBench(*request.getfixturevalue("postgres_pair"))
+
+
 BENCHES: dict[str, Callable[[pytest.FixtureRequest], Bench]] = {
     "memory": lambda _: MemoryBench(),
     "redis": redis_bench,
+    "postgresql": postgres_bench,
 }
 
 
@@ -102,7 +119,9 @@ def silent(level: Level, code: str, message: str, **fields: str) -> None:
     """Nobody listens."""
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.server)])
+@pytest.fixture(
+    params=["memory", *(pytest.param(name, marks=pytest.mark.server) for name in ("redis", "postgresql"))]
+)
 def bench(request: pytest.FixtureRequest) -> Bench:
     bench = BENCHES[request.param](request)
     bench.put(*range(40))

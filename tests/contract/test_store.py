@@ -15,6 +15,7 @@ from sterna.core.finding import Finding, Severity
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish, allowed
 from sterna.core.ports import Store
 from sterna.core.progress import Progress
+from sterna.store.rules import now_ms
 from tests.contract.power import PowerCut, PowerLost
 from tests.contract.stores import PLAN, a_job
 
@@ -48,6 +49,7 @@ async def test_a_job_comes_back_as_it_was_added(store: Store) -> None:
         answered=2,
         epoch=7,
         ended_ms=9,
+        starts_ms=10,
     )
     assert await store.job(job.id) == job
     assert await store.jobs() == (1, [job])
@@ -90,6 +92,9 @@ async def test_an_unknown_job_is_not_found_by_any_call(store: Store) -> None:
         lambda: store.events(NOBODY),
         lambda: store.set_findings(NOBODY, []),
         lambda: store.findings(NOBODY),
+        lambda: store.put_note(NOBODY, "comparison", "1", {}),
+        lambda: store.notes(NOBODY, "comparison"),
+        lambda: store.remove_note(NOBODY, "comparison", "1"),
     ]
     for call in calls:
         with pytest.raises(NotFound):
@@ -150,6 +155,36 @@ async def test_a_job_is_due_while_it_runs_or_a_wish_is_open(store: Store) -> Non
     wished = await added(store, condition=Condition.PAUSED, wish=Wish.STOP, asked=2, answered=1)
     await added(store, condition=Condition.PAUSED, wish=Wish.STOP, asked=2, answered=1, deleted=True)
     assert list(await store.due()) == [running.id, wished.id]
+
+
+@pytest.mark.parametrize(
+    ("wish", "condition", "starts_in_ms", "due"),
+    [
+        (Wish.RUN, Condition.IDLE, 3_600_000, False),
+        (Wish.RUN, Condition.PAUSED, 3_600_000, False),
+        (Wish.RUN, Condition.IDLE, -1, True),
+        (Wish.RUN, Condition.RUNNING, 3_600_000, True),
+        (Wish.PAUSE, Condition.IDLE, 3_600_000, True),
+        (Wish.STOP, Condition.PAUSED, 3_600_000, True),
+        (Wish.FINISH, Condition.IDLE, 3_600_000, True),
+    ],
+)
+async def test_a_wish_to_run_waits_for_its_time_and_nothing_else_does(
+    store: Store, wish: Wish, condition: Condition, starts_in_ms: int, due: bool
+) -> None:
+    starts_ms = now_ms() + starts_in_ms
+    job = await added(store, wish=wish, condition=condition, asked=1, starts_ms=starts_ms)
+    assert list(await store.due()) == ([job.id] if due else [])
+
+
+async def test_the_time_of_a_start_can_be_changed_and_taken_away(store: Store) -> None:
+    job = await added(store, wish=Wish.RUN, asked=1)
+    await store.describe(job.id, starts_ms=now_ms() + 3_600_000)
+    await store.describe(job.id, name="other")
+    assert list(await store.due()) == []
+    assert (await store.job(job.id)).starts_ms > now_ms()
+    await store.describe(job.id, starts_ms=0)
+    assert list(await store.due()) == [job.id]
 
 
 async def test_describing_changes_only_what_is_given_and_merges_extra(store: Store) -> None:
@@ -337,12 +372,67 @@ async def test_one_job_says_nothing_about_another(store: Store) -> None:
 async def test_figures_and_findings_come_back(store: Store) -> None:
     job = await added(store)
     figures = Progress("COPY", 1, 2, 3, 4, 5, 6, 1.5, 2.5, 3.5, 7, 8, 9, 10, 11, 12, 13, 14)
-    found = [Finding("a", Severity.FAILED, "x is \0y", "mend"), Finding("b", Severity.PASSED, "fine")]
+    found = [Finding("a", Severity.FAILED, "x is \0y", "mend", "network"), Finding("b", Severity.PASSED, "fine")]
     await store.set_progress(job.id, figures, epoch=0)
     await store.set_findings(job.id, found)
     await store.set_findings(job.id, found)
     assert await store.progress(job.id) == figures
     assert list(await store.findings(job.id)) == found
+
+
+async def test_notes_come_back_by_kind_oldest_first(store: Store) -> None:
+    job, other = await added(store), await added(store)
+    odd = {"text": "ü\0\ud800", "list": [1, {"a": None}], "n": 1.5}
+    await store.put_note(job.id, "comparison", "b\0\ud800", odd)
+    await store.put_note(job.id, "comparison", "a", {"n": 1})
+    await store.put_note(job.id, "check", "a", {"n": 2})
+    await store.put_note(other.id, "comparison", "c", {})
+    await store.put_note(job.id, "comparison", "a", {"n": 3})
+    await store.put_note(job.id, "comparison", "b\0\ud800", {**odd, "n": 4})
+    notes = await store.notes(job.id, "comparison")
+    assert list(notes.items()) == [("b\0\ud800", {**odd, "n": 4}), ("a", {"n": 3})]
+    assert await store.notes(job.id, "check") == {"a": {"n": 2}}
+    assert await store.notes(job.id, "nothing") == {}
+
+
+async def test_a_note_is_removed_once_or_twice_and_alone(store: Store) -> None:
+    job = await added(store)
+    for kind, key in (("comparison", "a"), ("comparison", "b"), ("check", "a")):
+        await store.put_note(job.id, kind, key, {})
+    for _ in range(2):
+        await store.remove_note(job.id, "comparison", "a")
+    assert (await store.notes(job.id, "comparison"), await store.notes(job.id, "check")) == ({"b": {}}, {"a": {}})
+
+
+async def test_what_a_caller_does_to_its_copy_of_a_note_changes_nothing(store: Store) -> None:
+    job = await added(store)
+    body: dict[str, object] = {"list": [1]}
+    await store.put_note(job.id, "comparison", "a", body)
+    body["list"] = "other"
+    found = await store.notes(job.id, "comparison")
+    assert found == {"a": {"list": [1]}}
+    next(iter(found.values()))["list"].append(2)  # type: ignore[attr-defined]
+    assert await store.notes(job.id, "comparison") == {"a": {"list": [1]}}
+
+
+async def test_of_many_who_write_one_note_at_once_one_is_kept(store: Store) -> None:
+    job = await added(store)
+    await asyncio.gather(*(store.put_note(job.id, "comparison", "a", {"n": n}) for n in range(5)))
+    notes = await store.notes(job.id, "comparison")
+    assert list(notes) == ["a"]
+    assert notes["a"]["n"] in range(5)
+
+
+async def test_notes_go_with_their_job(store: Store) -> None:
+    job, other = await added(store), await added(store)
+    for each in (job, other):
+        await store.put_note(each.id, "comparison", "a", {"secret": 1})
+    await store.delete_job(job.id)
+    assert await store.notes(job.id, "comparison") == {}
+    assert await store.notes(other.id, "comparison") == {"a": {"secret": 1}}
+    for call in (store.put_note(job.id, "comparison", "a", {}), store.remove_note(job.id, "comparison", "a")):
+        with pytest.raises(NotFound):
+            await call
 
 
 async def test_events_are_numbered_in_order_filtered_and_paged(store: Store) -> None:

@@ -11,12 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine
 
 import tests.contract.writer
 from sterna.core.errors import BadData, Invalid, NeedsOperator, Trouble, Unreachable
-from sterna.core.job import Job
+from sterna.core.finding import Finding, Severity
+from sterna.core.job import Job, JobId
 from sterna.core.people import AccessKey, Domain, Instance, User
+from sterna.core.plan import Pace, Selection
+from sterna.store.database import connect
 from sterna.store.migrate import HEAD, VERSION_TABLE
 from sterna.store.secrets import WrongKey
 from sterna.store.sql import SqlStore, open_store
@@ -242,6 +247,47 @@ async def test_the_migrations_build_what_the_tables_say(url: str) -> None:
     await store.close()
 
 
+@pytest.mark.parametrize("made_by", ["0001", None])
+async def test_a_store_of_an_older_version_is_brought_up_to_date(url: str, made_by: str | None) -> None:
+    """None: from nothing, by the revisions alone."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    database = connect(url)
+    await database.write(revise, made_by or HEAD)
+    if made_by:
+        await database.write(add_old_job)
+    await database.close()
+    store = await open_store(url, KEY)
+    with store._database._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, metadata) == []
+    if made_by:
+        job = await store.job(JobId("old"))
+        assert (job.starts_ms, job.name) == (0, "old")
+        assert list(await store.due()) == ["old"]
+        await store.put_note(job.id, "comparison", "a", {"n": 1})
+        assert await store.notes(job.id, "comparison") == {"a": {"n": 1}}
+    await store.close()
+
+
+def revise(transaction: Connection, revision: str) -> None:
+    """Make the tables of a version as that version did."""
+    import sterna.store.migrations as migrations
+
+    config = Config(attributes={"connection": transaction})
+    config.set_main_option("script_location", migrations.__path__[0])
+    command.upgrade(config, revision)
+
+
+def add_old_job(transaction: Connection) -> None:
+    transaction.exec_driver_sql(
+        "INSERT INTO jobs (id, project_id, kind, name, description, extra, phase, condition, wish, asked,"
+        " answered, epoch, created_ms, updated_ms, deleted)"
+        " VALUES ('old', 'p', 'cli', 'old', '', '{}', 'DRAFT', 'IDLE', 'RUN', 1, 0, 0, 1, 1, FALSE)"
+    )
+
+
 def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
     from alembic.script import ScriptDirectory
 
@@ -320,12 +366,16 @@ async def test_a_row_of_an_older_version_is_still_read(tmp_path: Path) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET plan = ?, plan_secrets = NULL", (plan,))
         connection.exec_driver_sql("""UPDATE progress SET figures = '{"rows": 3, "unknown": 4}'""")
+        found = '[{"check": "c", "severity": "PASSED", "evidence": "e"}]'
+        connection.exec_driver_sql("UPDATE findings SET findings = ?", (found,))
     engine.dispose()
     store = await open_store(path, KEY)
     read = (await store.job(job.id)).plan
     assert read is not None
     assert (read.source.addresses, read.target.tls, read.mode) == ((("h", 1),), None, "incremental")
+    assert (read.selection, read.pace, read.source.database) == (Selection(), Pace(), "")
     assert (await store.progress(job.id)).rows == 3
+    assert list(await store.findings(job.id)) == [Finding("c", Severity.PASSED, "e")]
     await store.close()
 
 

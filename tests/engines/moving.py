@@ -10,13 +10,15 @@ from pathlib import Path
 from sterna.core.event import Event
 from sterna.core.job import Condition, Job, Phase
 from sterna.core.plan import Endpoint, Mode, Plan
-from sterna.core.ports import Comparison
+from sterna.core.ports import Comparison, Engine
 from sterna.core.progress import Progress
+from sterna.engines.postgres.engine import PostgresEngine
 from sterna.engines.redis.engine import RedisEngine
 from sterna.jobs.desk import Desk
 from sterna.jobs.runner import Runner
 from sterna.jobs.tempo import Tempo
 from sterna.store.memory import MemoryStore
+from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.redis import Server
 
 QUICK = Tempo(
@@ -28,14 +30,24 @@ def endpoint(server: Server, port: int | None = None) -> Endpoint:
     return Endpoint("redis", ((server.host, port or server.port),), password=server.password or "")
 
 
+def postgres_endpoint(server: PostgresServer, port: int | None = None) -> Endpoint:
+    """The server as its superuser, by another port (a proxy's) if one is given."""
+    addresses = ((server.host, port or server.port),)
+    return Endpoint("postgresql", addresses, user=SUPERUSER, password=server.password)
+
+
+_ENGINES: dict[str, type[Engine]] = {"redis": RedisEngine, "postgresql": PostgresEngine}
+
+
 class Move:
     """One job. Its store survives what is done to the runs."""
 
     def __init__(self, source: Endpoint, target: Endpoint, folder: Path, plan: Plan | None = None) -> None:
         self.plan = replace(plan, source=source, target=target) if plan else Plan(source, target)
-        self.engine = RedisEngine()
+        self.engine = _ENGINES[source.engine]()
         self.store = MemoryStore()
-        self.desk = Desk(self.store, {"redis": self.engine})
+        self.engines = {source.engine: self.engine}
+        self.desk = Desk(self.store, self.engines)
         self.folder = folder
         self.spool_limit = 0
         self.tempo = QUICK
@@ -51,9 +63,7 @@ class Move:
 
     def go(self) -> None:
         """Another run of the job begins."""
-        self.runner = Runner(
-            self.store, {"redis": self.engine}, self.job.id, self.folder, self.spool_limit, self.tempo
-        )
+        self.runner = Runner(self.store, self.engines, self.job.id, self.folder, self.spool_limit, self.tempo)
         self.task = asyncio.create_task(self.runner.run())
 
     async def again(self) -> None:

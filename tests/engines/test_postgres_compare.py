@@ -1,7 +1,5 @@
 """A comparison finds what differs between two PostgreSQL servers, nothing else, and mends it."""
 
-# ruff: noqa: S608 - all of the SQL is written here
-
 import asyncio
 import resource
 import time

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from sterna.core.errors import AccessDenied, IllegalMove, Unreachable, Unsupported
+from sterna.core.change import Name
+from sterna.core.errors import AccessDenied, IllegalMove, Invalid, Unreachable, Unsupported
 from sterna.core.plan import Endpoint, Plan, Rename, RowFilter, Selection
-from sterna.core.ports import Comparison
+from sterna.core.ports import Compared, Comparison, Depth
 from sterna.engines.redis import compare as comparing
 from sterna.engines.redis import reading, settling, windows
 from sterna.engines.redis.compare import compare
@@ -541,3 +542,45 @@ async def test_windows_of_a_key_that_is_gone_are_empty(redis_server: StartServer
         for kind in KINDS:
             assert [window async for window in windows.elements(connection, b"none", kind, False)] == []
             await windows.digest(connection, b"none", kind, False)
+
+
+@pytest.mark.parametrize("depth", [Depth.OBJECTS, Depth.ROWS])
+async def test_keys_can_be_counted_alone_and_of_some_databases(redis_server: StartServer, depth: Depth) -> None:
+    source, target = redis_server("valkey91"), redis_server("redis70")
+    for database, keys in ((0, 3), (1, 5), (2, 4)):
+        for server in (source, target):
+            client(server, database).mset({f"key:{number}": server.port for number in range(keys)})
+    client(target, 1).delete("key:1", "key:2")
+    client(target).set(checkpoint_key("another"), "x")
+    heard: list[Compared] = []
+    found = await compare(plan(source, target), depth=depth, heard=heard.append)
+    assert (found.equal, found.different, found.compared, found.differences) == (False, 2, 12, ())
+    assert found.counts == {"db0": (3, 3), "db1": (5, 3), "db2": (4, 4)}
+    assert list(found.tables) == heard
+    assert [(str(it.name), it.source_rows, it.target_rows, it.different) for it in heard] == [
+        ("0", 3, 3, 0),
+        ("1", 5, 3, 2),
+        ("2", 4, 4, 0),
+    ]
+    some = await compare(plan(source, target), depth=depth, only=[Name(("0",)), Name(("db2",))])
+    assert (some.equal, list(some.counts)) == (True, ["db0", "db2"])
+    with pytest.raises(Invalid):
+        await compare(plan(source, target), depth=depth, repair=True)
+    with pytest.raises(Invalid):
+        await compare(plan(source, target), only=[Name(("zero",))])
+
+
+async def test_the_contents_of_each_database_are_heard_of_once(redis_server: StartServer, quickly: None) -> None:
+    source, target = redis_server("valkey91"), redis_server("redis70")
+    for database in (0, 1, 2):
+        for server in (source, target):
+            client(server, database).mset({f"key:{number}": "same" for number in range(4)})
+    client(target, 1).mset({"key:1": "other", "key:9": "more"})
+    heard: list[Compared] = []
+    found = await compare(plan(source, target), heard=heard.append)
+    assert found.different == 2
+    assert {str(it.name): it.different for it in heard} == {"0": 0, "1": 2, "2": 0}
+    assert len(heard) == 3
+    assert heard == list(found.tables)
+    only = await compare(plan(source, target), only=[Name(("1",))])
+    assert (only.different, list(only.counts)) == (2, ["db1"])

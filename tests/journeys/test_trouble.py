@@ -14,8 +14,8 @@ from sterna.core.finding import Severity
 from sterna.core.job import Job, JobId
 from sterna.core.plan import Conflict, Mode, Pace, Resume
 from sterna.engines.memory.database import Database, add
-from sterna.jobs.runner import UNEXPECTED
 from sterna.jobs.tempo import Backoff, Tempo
+from sterna.jobs.unexpected import UNEXPECTED
 from tests.journeys.stage import ORDERS, STOCK, Condition, Phase, Stage, Wish, fill, reached, until
 
 pytestmark = pytest.mark.long
@@ -378,6 +378,22 @@ async def test_a_copy_keeps_to_its_pace(stage: Stage) -> None:
     await running(stage, job)
     size = (await stage.store.progress(job.id)).bytes
     assert asyncio.get_running_loop().time() - started > size / 8000 * 0.5
+
+
+async def test_changes_that_wait_for_a_limit_go_on_once_it_is_lifted(stage: Stage) -> None:
+    job, run = await following(stage, pace=Pace(follow_bytes_per_s=1))
+    for number in range(20):
+        stage.source.apply(*(Put(ORDERS, {"id": id, "n": number}) for id in range(100)))
+    await until(lambda: stage.target.contents()[ORDERS].get(99))
+    assert stage.target.contents() != stage.source.contents()
+    seen = (await stage.store.progress(job.id)).at_ms
+    while (await stage.store.progress(job.id)).at_ms <= seen:  # the wait is told of
+        await asyncio.sleep(0.005)
+    assert stage.source.kept() > 0
+    lifted = replace(stage.plan, pace=Pace())
+    await stage.store.describe(job.id, plan=lifted)
+    await until(lambda: stage.target.contents() == stage.source.contents())
+    await finished(stage, job, run)
 
 
 def test_waiting_doubles_up_to_its_most_and_begins_again_after_a_calm() -> None:

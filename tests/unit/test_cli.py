@@ -1,11 +1,13 @@
 """Every command and option says what it does, and what cannot be met is refused in one clear line."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from sterna.cli.app import run
+from sterna.cli.checks import comparison_facts, print_comparison, print_remedies
 from sterna.cli.context import Tools
 from sterna.cli.exits import MEANING, ExitCode, exit_code_of
 from sterna.cli.init import Names, first_things
@@ -13,11 +15,14 @@ from sterna.cli.logs import clean_text, redact
 from sterna.cli.output import bytes_of, span_of, time_of
 from sterna.cli.reference import commands, reference
 from sterna.core import errors
+from sterna.core.change import Name
 from sterna.core.errors import Trouble
-from sterna.core.ports import Store
+from sterna.core.job import Wish
+from sterna.core.ports import Compared, Comparison, Difference, Store
 from sterna.main import engines, serve, work
 from sterna.settings import Settings
 from sterna.store.memory import MemoryStore
+from tests.contract.stores import a_job
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
@@ -59,6 +64,9 @@ def service(tmp_path: Path) -> tuple[Path, Tools]:
         (("migrate", "redis://a", "mongodb://b"), "target"),
         (("migrate", "redis://a", "redis://b", "--mode", "full", "--cutover"), "--cutover"),
         (("migrate", "redis://a", "redis://b", "redis://:hidden@c"), "unexpected"),
+        (("migrate", "redis://a", "redis://b", "--table", "public.t"), "--table is for PostgreSQL"),
+        (("check", "postgresql://a", "postgresql://b", "--source-db", "1"), "--source-db is for Redis"),
+        (("compare", "redis://a", "redis://b", "--repair", "--depth", "rows"), "--depth"),
         (("user", "frobnicate"), "frobnicate"),
         (("--nonsense",), "--nonsense"),
     ],
@@ -97,6 +105,83 @@ def test_a_listing_is_a_table_or_json(service: tuple[Path, Tools], capsys: pytes
     assert "admin" in capsys.readouterr().out
     assert run(["user", "list", "--data", str(data), "--json"], given) == 0
     assert capsys.readouterr().out.startswith('[{"id":')
+
+
+def test_a_job_that_waits_for_its_time_shows_it(
+    service: tuple[Path, Tools], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, given = service
+
+    async def waiting(starts_ms: int) -> str:
+        store = await given.open_store("", Path())
+        job = a_job(wish=Wish.RUN, asked=1, starts_ms=starts_ms)
+        await store.add_job(job)
+        return job.id
+
+    asyncio.run(waiting(1))
+    assert run(["job", "list", "--data", str(data)], given) == 0
+    assert "STARTS" not in capsys.readouterr().out
+    id = asyncio.run(waiting(4_000_000_000_000))
+    assert run(["job", "list", "--data", str(data)], given) == 0
+    listed = capsys.readouterr().out
+    assert "STARTS" in listed
+    assert "2096-10-02T07:06:40Z" in listed
+    assert run(["job", "show", id, "--data", str(data), "--json"], given) == 0
+    assert json.loads(capsys.readouterr().out)["starts"] == "2096-10-02T07:06:40Z"
+
+
+FOUND = Comparison(
+    equal=False,
+    compared=13,
+    differences=(
+        Difference("shop.public.t (1)", "value", "b", "UPDATE t SET b = 'geheim' WHERE a = 1;"),
+        Difference("shop.public.t (2)", "extra"),
+    ),
+    different=3,
+    counts={"shop.public.t": (10, 11), "shop.public.u": (3, 3)},
+    objects={"tables": (3, 2)},
+    tables=(
+        Compared(Name(("shop", "public", "t")), Name(("shop", "app", "t")), 10, 11, 3),
+        Compared(Name(("shop", "public", "u")), Name(("shop", "app", "u")), 3, 3),
+        Compared(
+            Name(("shop", "public", "v")), Name(("shop", "app", "v")), 5, -1, trouble="there is no such table"
+        ),
+    ),
+)
+
+
+def test_a_comparison_of_tables_is_told_table_by_table(capsys: pytest.CaptureFixture[str]) -> None:
+    print_comparison(FOUND)
+    assert capsys.readouterr().out.splitlines() == [
+        "tables: 3 on the source, 2 on the target",
+        "shop.public.t: 10 on the source, 11 on the target, 3 different",
+        "shop.public.u: 3 on the source, 3 on the target",
+        "shop.public.v: 5 on the source, none on the target; not compared: there is no such table",
+        "value: shop.public.t (1)  b",
+        "extra: shop.public.t (2)",
+        "… and 1 more",
+        "3 differences: 13 compared",
+    ]
+
+
+def test_statements_that_mend_are_printed_alone_and_only_where_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_remedies(FOUND)
+    out, err = capsys.readouterr()
+    assert out == "UPDATE t SET b = 'geheim' WHERE a = 1;\n"
+    assert "2 differences" in err
+    facts = comparison_facts(FOUND)
+    assert "geheim" not in json.dumps(facts)
+    assert "geheim" in json.dumps(comparison_facts(FOUND, remedies=True))
+    assert facts["objects"] == {"tables": {"source": 3, "target": 2}}
+    tables = facts["tables"]
+    assert isinstance(tables, list)
+    assert [(table["name"], table["equal"], table["trouble"]) for table in tables] == [
+        ("shop.public.t", False, None),
+        ("shop.public.u", True, None),
+        ("shop.public.v", False, "there is no such table"),
+    ]
 
 
 def test_every_command_and_option_has_help() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
+import pytest
+
 from sterna.flow.pacing import Limit
 
 
@@ -55,6 +57,43 @@ async def test_a_rate_may_change_while_somebody_waits() -> None:
     tight.rate = 100_000
     await waiting
     assert clock.now < 1
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"), [("slow", "fast"), ("slow", "unlimited"), ("fast", "slow"), ("unlimited", "slow")]
+)
+async def test_another_rate_takes_effect_within_a_second_also_in_a_long_wait(begins: str, ends: str) -> None:
+    """Counted before and after the change, which comes in the middle of a wait where the rate is slow."""
+    rates = {"slow": 10, "fast": 1000, "unlimited": 0}
+    clock = Clock()
+
+    def rate() -> int:
+        return rates[begins if clock.now < 55 else ends]
+
+    paced = Limit(rate, clock, clock.sleep)
+    moved = [0, 0]
+    await paced.take(100)
+    while clock.now < 110:
+        moved[int(clock.now // 55)] += 100
+        clock.now += 0 if rate() else 0.1
+        await paced.take(100)
+    for amount, name in zip(moved, (begins, ends), strict=True):
+        a_second = rates[name] or 1000
+        assert abs(amount - 55 * a_second) <= max(a_second, 100)
+
+
+async def test_who_waits_says_so_about_once_a_second() -> None:
+    tight, clock = limit(100)
+    told: list[float] = []
+
+    async def meanwhile() -> None:
+        told.append(clock.now)
+
+    await tight.take(1000, None, meanwhile)
+    assert told == []
+    await tight.take(1, None, meanwhile)
+    assert 9 <= len(told) <= 10
+    assert max(later - before for before, later in zip([0.0, *told], told, strict=False)) < 1.3
 
 
 async def test_time_without_work_is_not_saved_up() -> None:

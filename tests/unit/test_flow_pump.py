@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -14,6 +14,7 @@ from sterna.flow.pacing import Limit
 from sterna.flow.pump import pump
 from sterna.flow.reading import ahead
 from tests.journeys.stage import until
+from tests.unit.test_flow_pacing import Clock
 
 NAME = Name(("t",))
 
@@ -85,6 +86,62 @@ async def test_what_was_not_written_is_not_remembered() -> None:
     with pytest.raises(Unreachable):
         await pump(endless(), sink, sink.landed, stop=asyncio.Event())  # type: ignore[arg-type]
     assert sink.story == ["write 1", "landed 1"]
+
+
+def piece(number: int, *, empty: bool = False, more: bool = True) -> Batch:
+    return replace(batch(number, empty=empty), more=more)
+
+
+async def test_of_a_transaction_in_pieces_only_the_last_one_is_remembered() -> None:
+    sink = Sink()
+    wrote: list[str] = []
+    pieces = some(piece(1), piece(2), batch(3), batch(4, empty=True))
+    await pump(
+        pieces,
+        sink,  # type: ignore[arg-type]
+        sink.landed,
+        stop=asyncio.Event(),
+        wrote=lambda batch: wrote.append(batch.position),
+    )
+    assert sink.story == ["write 1", "write 2", "write 3", "landed 3", "landed 4"]
+    assert wrote == ["1", "2", "3"]
+
+
+async def test_a_last_piece_without_changes_still_ends_its_transaction() -> None:
+    sink = Sink()
+    await pump(some(piece(1), batch(2, empty=True)), sink, sink.landed, stop=asyncio.Event())  # type: ignore[arg-type]
+    assert sink.story == ["write 1", "write 2", "landed 2"]
+
+
+async def test_while_a_limit_holds_the_next_batch_up_the_last_one_is_told_of_again() -> None:
+    sink, clock = Sink(), Clock()
+    limit = Limit(10, clock, clock.sleep)
+    batches = some(replace(batch(1), size=25), piece(2), piece(3), batch(9))
+    await pump(batches, sink, sink.landed, stop=asyncio.Event(), limit=limit)  # type: ignore[arg-type]
+    assert sink.story == [
+        "write 1",
+        "landed 1",
+        "landed 1",
+        "landed 1",
+        "write 2",
+        "write 3",
+        "write 9",
+        "landed 9",
+    ]
+
+
+async def test_a_cutover_while_a_limit_holds_a_batch_up_does_not_leave_it_out() -> None:
+    sink, clock = Sink(), Clock()
+    batches = some(replace(batch(1), size=25), batch(2))
+    enough = False
+
+    async def landed(batch: Batch) -> bool:
+        nonlocal enough
+        enough, before = True, enough
+        return before
+
+    await pump(batches, sink, landed, stop=asyncio.Event(), limit=Limit(10, clock, clock.sleep))  # type: ignore[arg-type]
+    assert sink.story == ["write 1", "write 2"]
 
 
 async def test_a_stop_is_noticed_while_nothing_comes() -> None:

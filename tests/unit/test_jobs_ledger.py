@@ -1,7 +1,12 @@
 """The figures on a job's page are true to what was done, and show whether anybody still looks."""
 
+import time
+from dataclasses import replace
+
+import pytest
+
 from sterna.core.job import JobId, Phase
-from sterna.core.plan import Endpoint, Plan
+from sterna.core.plan import Endpoint, Pace, Plan, Window
 from sterna.flow.progress import Meter
 from sterna.jobs.desk import Desk
 from sterna.jobs.ledger import SIGN_OF_LIFE_MS, Ledger
@@ -25,7 +30,9 @@ async def begun(wall: Wall) -> Ledger:
     job = await desk.create("p", "cli", "moves", plan=PLAN)
     await desk.run(job)
     await store.begin(job.id)
-    return Ledger(store, await store.job(job.id), clock=lambda: 0.0, meter=Meter(clock=lambda: 0.0, wall=wall))
+    return Ledger(
+        store, await store.job(job.id), clock=lambda: 0.0, wall=wall, meter=Meter(clock=lambda: 0.0, wall=wall)
+    )
 
 
 async def test_figures_that_stay_the_same_are_written_now_and_then() -> None:
@@ -37,6 +44,24 @@ async def test_figures_that_stay_the_same_are_written_now_and_then() -> None:
         await ledger.write_progress()
         seen.append((await ledger.store.progress(JobId(ledger.job.id))).at_ms)
     assert seen == [5_000, 5_000, 5_000, 5_000 + SIGN_OF_LIFE_MS]
+
+
+async def test_a_window_holds_by_the_local_time_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Etc/GMT-3")  # three hours ahead of UTC, whatever the sign says
+    time.tzset()
+    try:
+        wall = Wall()
+        ledger = await begun(wall)
+        pace = Pace(1, 2, (Window(4 * 60, 4 * 60 + 59, 7),))
+        ledger.see(replace(ledger.job, plan=replace(PLAN, pace=pace)))
+        rates = []
+        for minute in (59, 60, 119, 120):
+            wall.now = minute * 60_000
+            rates.append((ledger.copy_rate(), ledger.follow_rate()))
+        assert rates == [(1, 2), (7, 7), (7, 7), (1, 2)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_a_copy_that_is_cut_short_does_not_become_complete() -> None:

@@ -16,7 +16,9 @@ from sterna.api.dcs import codes
 from sterna.api.dcs.routes import old_routes
 from sterna.api.dcs.routes import routes as dcs_routes
 from sterna.api.door import REQUEST_ID, Door
-from sterna.api.errors import Told, answer, broken, is_iam, unknown_path, wrong_method
+from sterna.api.drs import codes as drs_codes
+from sterna.api.drs.surface import drs_routes
+from sterna.api.errors import Told, answer, broken, is_drs, is_iam, unknown_path, wrong_method
 from sterna.api.front import Front, FrontDep
 from sterna.api.iam.routes import open_routes
 from sterna.api.iam.routes import routes as iam_routes
@@ -29,8 +31,8 @@ from sterna.jobs.desk import Desk
 log = structlog.get_logger("sterna.api")
 
 _ABOUT = (
-    "Moves live databases behind the HTTP APIs of DCS data migration and IAM. Requests carry X-Auth-Token, or an "
-    "AK/SK signature (SDK-HMAC-SHA256)."
+    "Moves live databases behind the HTTP APIs of DRS, DCS data migration and IAM. Requests carry X-Auth-Token, "
+    "or an AK/SK signature (SDK-HMAC-SHA256)."
 )
 
 
@@ -50,7 +52,7 @@ def create_app(store: Store, desk: Desk, settings: ApiSettings | None = None) ->
     app.add_middleware(Door, body_limit=settings.body_limit)
     _handle_errors(app)
     _own_routes(app)
-    for router in (open_routes, iam_routes, dcs_routes, old_routes):
+    for router in (open_routes, iam_routes, dcs_routes, old_routes, drs_routes()):
         app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
@@ -89,7 +91,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
-        return _answer(request, codes.of_refusal(error))
+        drs = is_drs(request.scope["path"])
+        return _answer(request, drs_codes.of_refusal(error) if drs else codes.of_refusal(error))
 
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -102,6 +105,8 @@ def _handle_errors(app: FastAPI) -> None:
 
 def _of_fields(request: Request, error: RequestValidationError) -> Told:
     problems = error.errors()
+    if is_drs(request.scope["path"]):
+        return drs_codes.of_fields(problems)
     if not is_iam(request.scope["path"]):
         return codes.of_fields(problems)
     steps = [str(step) for step in problems[0]["loc"][1:] if not isinstance(step, int)]

@@ -78,11 +78,16 @@ def admitted(identity: Identity, project_id: str) -> Project:
     """
     if project_id == LITERAL_PROJECT:
         raise Told("DCS.4002.literal")
-    usable = identity.projects if identity.token is None else (identity.project,)
-    for project in usable:
-        if project is not None and project.id == project_id:
-            return project
+    project = usable(identity, project_id)
+    if project is not None:
+        return project
     raise Told("DCS.1004" if is_dcs(f"/v2/{project_id}") else "DCS.4002")
+
+
+def usable(identity: Identity, project_id: str) -> Project | None:
+    """The project with this id, if the identity may use it."""
+    own = identity.projects if identity.token is None else (identity.project,)
+    return next((it for it in own if it is not None and it.id == project_id), None)
 
 
 def _passing(request: RawRequest, key: AccessKey, now_ms: int) -> None:

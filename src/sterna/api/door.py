@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sterna.api.errors import Told, answer, broken, is_iam
+from sterna.api.errors import Told, answer, broken, is_drs, is_iam
 from sterna.api.language import chosen
 from sterna.api.signing import RawRequest
 from sterna.core.people import new_id
@@ -109,12 +109,14 @@ class _Visit:
 def tidy_path(raw: bytes) -> str:
     """The path that routes are matched with: decoded segment by segment, one slash in front and none behind.
 
-    Java clients whose endpoint ends with a slash send two in front.
+    Java clients whose endpoint ends with a slash send two in front. Any path of DRS may begin with ``/drs``.
     """
     segments = [
         unquote(segment, errors="replace").replace("/", "%2F") for segment in raw.decode("latin-1").split("/")
     ]
-    return "/" + "/".join(segments).strip("/")
+    path = "/" + "/".join(segments).strip("/")
+    inner = path.removeprefix("/drs")
+    return inner if is_drs(inner) else path
 
 
 def _raw(scope: Scope, body: bytes) -> RawRequest:

@@ -100,7 +100,7 @@ class IamRoute(PlainRoute):
 
     async def admit(self, request: Request) -> None:
         try:
-            request.state.identity = await _identify(request)
+            request.state.identity = await identified(request)
         except NotProven as why:
             raise Told("IAM.401", str(why)) from why
 
@@ -113,7 +113,7 @@ class DcsRoute(PlainRoute):
 
     async def admit(self, request: Request) -> None:
         try:
-            identity = await _identify(request)
+            identity = await identified(request)
         except NotProven as why:
             raise Told("APIGW.0301", str(why)) from why
         admitted(identity, request.path_params["project_id"])
@@ -146,7 +146,7 @@ class _Parsed(Request):
         return self._value
 
 
-async def _identify(request: Request) -> Identity:
+async def identified(request: Request) -> Identity:
     front = front_of(request)
     return await front.guard.identify(request.scope[RAW], front.desk.clock())
 

@@ -121,4 +121,123 @@ DCS = {
     "DCS.5001": Message(405, "This request method is not allowed.", "不支持该请求方法。"),
 }
 
-MESSAGES = GATEWAY | IAM | DCS
+DRS = {
+    "DRS.M00002": Message(422, "The returned result is empty.", "返回结果为空。"),
+    "DRS.M00004": Message(500, "Service is abnormal. Check logs.", "服务异常，请检查日志。"),
+    "DRS.M00007": Message(400, "Invalid request parameter.", "请求参数无效。"),
+    "DRS.M00201": Message(400, "The parameter {0} is empty.", "参数{0}为空。"),
+    "DRS.M00201.body": Message(400, "The request body is empty.", "请求消息体为空。"),
+    "DRS.M00202": Message(400, "The value of parameter {0} is invalid.", "参数{0}的值无效。"),
+    "DRS.M00261": Message(403, "Invalid project ID.", "项目ID无效。"),
+    "DRS.M00261.literal": Message(
+        403,
+        "Invalid project ID. The URL holds the text {{project_id}}: give the client a project ID.",
+        "项目ID无效。URL中含有字面值{{project_id}}：请为客户端设置项目ID。",
+    ),
+    "DRS.M00269": Message(400, "The tag key must be unique.", "标签键必须唯一。"),
+    "DRS.M00270": Message(
+        400, "The tag key or value exceeds the maximum length allowed.", "标签的键或值超过允许的最大长度。"
+    ),
+    "DRS.M00271": Message(400, "The maximum number of tags has been reached.", "标签数量已达上限。"),
+    "DRS.M00273": Message(400, "Invalid parameter. The parameter contains {0}.", "参数无效，参数中含有{0}。"),
+    "DRS.M00277": Message(422, "The task name already exists.", "任务名称已存在。"),
+    "DRS.M00277.v5": Message(400, "The task name already exists.", "任务名称已存在。"),
+    "DRS.M00300.unsupported": Message(
+        400, "Invalid request, the operation {0} is not supported here.", "请求无效，此处不支持操作{0}。"
+    ),
+    "DRS.M00300.method": Message(
+        405, "Invalid request, this request method is not allowed.", "请求无效，不支持该请求方法。"
+    ),
+    "DRS.M00300.type": Message(
+        415, "Invalid request, the Content-Type must be {0}.", "请求无效，Content-Type必须为{0}。"
+    ),
+    "DRS.M00301": Message(400, "There are duplicate {0} in request.", "请求中存在重复的{0}。"),
+    "DRS.M00210": Message(400, "The value of Page is invalid, {0}", "分页参数无效：{0}"),
+    "DRS.M00211": Message(400, "The value of Page exceeds the upper limit.", "分页参数超过上限。"),
+    "DRS.M00289": Message(400, "The task does not exist.", "任务不存在。"),
+    "DRS.M00302": Message(
+        400,
+        "The transfer schema is invalid, please refer to supported transfer schema.",
+        "传输方案无效，请参考支持的传输方案。",
+    ),
+    "DRS.M00302.offered": Message(
+        400,
+        "The transfer schema is invalid. Supported engine types: {0}; supported scenarios: {1}.",
+        "传输方案无效。支持的引擎类型：{0}；支持的场景：{1}。",
+    ),
+    "DRS.M00302.multi": Message(
+        400,
+        "The transfer schema is invalid: both sides cannot be active.",
+        "传输方案无效：不支持双主。",
+    ),
+    "DRS.M00302.side": Message(
+        400,
+        "The transfer schema is invalid: {0} cannot be the {1} of a task of the engine type {2}.",
+        "传输方案无效：{0}不能作为引擎类型{2}的任务的{1}。",
+    ),
+    "DRS.M00304": Message(
+        400, "This API cannot be called in the current task status.", "任务当前状态不允许调用此接口。"
+    ),
+    "DRS.M00305.mode": Message(
+        400,
+        "Parameter error: the task type {0} is not supported. Supported: {1}.",
+        "参数错误：不支持任务类型{0}。支持：{1}。",
+    ),
+    "DRS.M00305.endpoint": Message(
+        400,
+        "Parameter error: the address of the source or of the destination is not known yet.",
+        "参数错误：尚未设置源库或目标库的地址。",
+    ),
+    "DRS.M01504": Message(
+        400,
+        "Another operation is being performed on the migration task or the migration task is abnormal. "
+        "Try again later.",
+        "迁移任务正在执行其他操作或任务异常，请稍后重试。",
+    ),
+    "DRS.M00305.nothing": Message(400, "Parameter error: no object is selected.", "参数错误：未选择任何对象。"),
+    "DRS.M00305.overlap": Message(
+        400, "Parameter error: time windows of the speed limit overlap.", "参数错误：限速时间段重叠。"
+    ),
+    "DRS.M00305.unselected": Message(
+        400,
+        "Parameter error: {0} is not among the selected objects. Select it first.",
+        "参数错误：{0}不在已选择的对象中，请先选择该对象。",
+    ),
+    "DRS.M00305.unsupported": Message(
+        400, "Parameter error: {0} is not supported here.", "参数错误：此处不支持{0}。"
+    ),
+    "DRS.M00306": Message(400, "Start time cannot be the same as end time.", "开始时间不能与结束时间相同。"),
+    "DRS.M00401": Message(
+        400,
+        "{0} is not support re-editing of synchronization tasks.",
+        "{0}不支持同步任务再编辑。",
+    ),
+    "DRS.M05004": Message(
+        400,
+        "The task has been deleted or the resource has been released.",
+        "任务已被删除或资源已被释放。",
+    ),
+    "DRS.M05006": Message(422, "Invalid RDS DB instance.", "数据库实例无效。"),
+    "DRS.KE0002": Message(400, "The username or password is incorrect.", "用户名或密码错误。"),
+    "DRS.M00305.columns": Message(
+        400,
+        "Parameter error: columns cannot be renamed, added or given values.",
+        "参数错误：不支持列重命名、新增列或设置列值。",
+    ),
+    "DRS.M00305.indexes": Message(
+        400, "Parameter error: indexes are always moved.", "参数错误：索引始终会被迁移。"
+    ),
+    "DRS.10000001.unsupported": Message(
+        400, "Failed. The operation {0} is not supported here.", "失败。此处不支持操作{0}。"
+    ),
+    "DRS.10000010": Message(400, "Job does not exist, please check job ID.", "任务不存在，请检查任务ID。"),
+    "DRS.10010065": Message(400, "Connection manager name is already exists.", "连接名称已存在。"),
+    "DRS.10010069": Message(400, "Connection manager not exists.", "连接不存在。"),
+    "DRS.10020102": Message(400, "Job does not exist, please check job ID", "任务不存在，请检查任务ID"),
+    "DRS.10030014": Message(400, "Firstly, please the query object info.", "请先查询对象信息。"),
+    "DRS.10030015": Message(400, "Failed to update database object", "更新数据库对象失败"),
+    "DRS.0015": Message(403, "The resource does not exist or you cannot access it.", "资源不存在或无权访问。"),
+    "DRS.0999": Message(422, "The operation {0} is not offered yet.", "暂不提供操作{0}。"),
+}
+
+MESSAGES = GATEWAY | IAM | DCS | DRS

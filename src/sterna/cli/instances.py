@@ -125,7 +125,8 @@ def tls_text(wanted: bool, no_verify: bool, files: dict[str, Path | None]) -> st
         if path and not path.is_file():
             raise Invalid(field, f"There is no file {path}")
     paths = {field: str(path.resolve()) if path else "" for field, path in files.items()}
-    return json.dumps(dataclasses.asdict(Tls(verify=not no_verify, **paths)))
+    tls = Tls(not no_verify, paths["ca_file"], paths["cert_file"], paths["key_file"])
+    return json.dumps(dataclasses.asdict(tls))
 
 
 def _addresses(text: str) -> tuple[tuple[str, int], ...]:

@@ -21,6 +21,7 @@ from sterna.cli.watching import (
     line_of,
     resting,
     screen_for,
+    waits,
     watch,
 )
 from sterna.core.errors import NeedsOperator, NotFound
@@ -68,6 +69,7 @@ def _row(job: Job, progress: Progress) -> dict[str, object]:
         "target": str(plan.target) if plan else None,
         "mode": plan.mode.value if plan else None,
         "wish": job.wish.value if job.wished else None,
+        "starts": time_of(job.starts_ms) if waits(job) else None,
         "created": time_of(job.created_ms),
         "ended": time_of(job.ended_ms),
         **facts_of(job, progress),
@@ -110,7 +112,8 @@ def list_jobs(
         wanted = (await the_project(store, project)).id if project else None
         _, found = await store.jobs(wanted, name=name, limit=limit)
         rows = [_row(job, await store.progress(job.id)) for job in found]
-        columns = ("id", "name", "phase", "condition", "percent", "source", "target", "created")
+        starts = ("starts",) if any(row["starts"] for row in rows) else ()
+        columns = ("id", "name", "phase", "condition", *starts, "percent", "source", "target", "created")
         print_rows(rows, columns, as_json=as_json)
 
     _on_store(context, data, config, work)

@@ -15,10 +15,21 @@ from sterna.cli.context import tools_of
 from sterna.cli.exits import ExitCode
 from sterna.cli.logs import set_up_logging
 from sterna.cli.migration import Migration, Outcome, Request
+from sterna.cli.objects import (
+    Columns,
+    Conditions,
+    Databases,
+    Excludes,
+    Renames,
+    Schemas,
+    Tables,
+    Wanted,
+)
 from sterna.cli.options import Json
 from sterna.cli.output import bytes_of, console, print_error, print_json, print_line, print_note, span_of
 from sterna.cli.plans import (
     Chosen,
+    Ddl,
     ExcludePrefix,
     IncludePrefix,
     Manner,
@@ -58,12 +69,19 @@ def migrate(
     target_db: TargetDatabase = None,
     include_prefix: IncludePrefix = None,
     exclude_prefix: ExcludePrefix = None,
+    database: Databases = None,
+    schema: Schemas = None,
+    table: Tables = None,
+    rename: Renames = None,
+    exclude: Excludes = None,
+    columns: Columns = None,
+    where: Conditions = None,
     on_conflict: Annotated[
         Conflict,
         typer.Option(
             "--on-conflict",
             metavar="overwrite|skip|stop",
-            help="Keys that the target has already: overwrite, skip, or stop before anything is changed.",
+            help="Keys or rows that the target has already: overwrite, skip, or stop before anything is changed.",
         ),
     ] = Conflict.OVERWRITE,
     limit_mb: Annotated[
@@ -80,8 +98,34 @@ def migrate(
     ] = Resume.AUTO,
     replay_flush: Annotated[
         bool,
-        typer.Option("--replay-flush", help="Carry out FLUSHALL and FLUSHDB of the source on the target too."),
+        typer.Option("--replay-flush", help="Redis: carry out FLUSHALL and FLUSHDB on the target too."),
     ] = False,
+    ddl: Annotated[
+        Ddl | None,
+        typer.Option(
+            "--ddl",
+            metavar="stop|apply",
+            help="PostgreSQL: when a table's shape changes on the source: stop there (default), or change it too.",
+        ),
+    ] = None,
+    slot_limit_mb: Annotated[
+        int | None,
+        typer.Option(
+            "--slot-limit-mb",
+            metavar="N",
+            min=0,
+            help="PostgreSQL: give up rather than let the source keep more MiB of its log for this; 0: no limit.",
+        ),
+    ] = None,
+    sequence_margin: Annotated[
+        int | None,
+        typer.Option(
+            "--sequence-margin",
+            metavar="N",
+            min=0,
+            help="PostgreSQL: set the target's sequences so far ahead. Default: 1000.",
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -109,8 +153,11 @@ def migrate(
     # Until the job runs and can be paused, being asked to end is an interruption like any other.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     tools = tools_of(context)
-    chosen = Chosen(source_db, target_db, include_prefix, exclude_prefix)
-    manner = Manner(_mode(mode, cutover), on_conflict, resume, limit_mb, replay_flush)
+    wanted = Wanted(database, schema, table, rename, exclude, columns, where)
+    chosen = Chosen(source_db, target_db, include_prefix, exclude_prefix, wanted)
+    manner = Manner(
+        _mode(mode, cutover), on_conflict, resume, limit_mb, replay_flush, ddl, slot_limit_mb, sequence_margin
+    )
     plan = plan_of(source, target, chosen, manner, tools.environ)
     engine_of(plan, tools.engines())
     set_up_logging(_log_level(tools.environ), "text")

@@ -24,10 +24,14 @@ _NAME = "migrate"
 
 def folder_of(plan: Plan, tools: Tools) -> Path:
     """The folder for this pair of servers, the same whatever their passwords. Options do not count."""
-    described = [[each.engine, sorted(each.addresses), each.user] for each in (plan.source, plan.target)] + [
+    described: list[object] = [
+        *([each.engine, sorted(each.addresses), each.user] for each in (plan.source, plan.target)),
         list(plan.selection.only),
         [[each.old, each.new] for each in plan.selection.renames],
     ]
+    databases = {(each.path[0], (each.to or each.path)[0]) for each in plan.selection.objects}
+    if databases:
+        described.append(sorted(databases))
     digest = hashlib.sha256(json.dumps(described).encode()).hexdigest()
     return default_state(tools.environ) / digest[:20]
 

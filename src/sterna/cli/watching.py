@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from sterna.cli.output import bytes_of, console, literal, print_json, span_of, time_of
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding, Severity
-from sterna.core.job import Condition, Job, JobId
+from sterna.core.job import Condition, Job, JobId, Wish
 from sterna.core.ports import JobStore
 from sterna.core.progress import Progress
+from sterna.jobs.desk import now_ms
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,6 +42,12 @@ class Screen(Protocol):
 def resting(job: Job) -> bool:
     """Whether nothing will happen to the job until somebody asks for something."""
     return not job.wished and job.condition is not Condition.RUNNING
+
+
+def waits(job: Job) -> bool:
+    """Whether it was asked to run, but not yet."""
+    asked = job.wished and job.wish is Wish.RUN and job.condition is not Condition.RUNNING
+    return asked and job.starts_ms > now_ms()
 
 
 async def watch(store: JobStore, id: JobId, screen: Screen, over: Callable[[Job], bool], after: int = 0) -> None:
@@ -117,6 +124,7 @@ def finding_facts(finding: Finding) -> dict[str, object]:
         "severity": finding.severity.value,
         "evidence": finding.evidence,
         "remedy": finding.remedy,
+        "group": finding.group,
     }
 
 
@@ -137,6 +145,8 @@ def findings_table(findings: Sequence[Finding]) -> "Table":
 def line_of(job: Job, progress: Progress) -> str:
     """Everything that matters about a running job, on one line."""
     pieces = [f"{job.phase.value} {job.condition.value}"]
+    if waits(job):
+        pieces.append(f"starts {time_of(job.starts_ms)}")
     if job.phase.value == "COPY" or not progress.changes:
         total = f"/{progress.rows_total}" if progress.rows_total >= 0 else ""
         pieces.append(f"{progress.percent}%  {progress.rows}{total} rows  {bytes_of(progress.bytes)}")

@@ -33,6 +33,10 @@ class Tls:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    authority: str = ""
+    """Certificates to trust, PEM text, instead of ``ca_file``."""
+    host_name: bool = True
+    """Whether the server's certificate has to name its host; only with ``verify``."""
 
 
 @dataclass(frozen=True, slots=True)

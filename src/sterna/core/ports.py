@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sterna.core.change import Batch, Chunk, Format, Name, Part, Position
 from sterna.core.event import Event, Level
@@ -279,6 +279,27 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that a server holds and that can be selected."""
+
+    path: tuple[str, ...]
+    kind: str
+    """``database``, ``schema``, ``table`` or ``view``."""
+
+
+@runtime_checkable
+class Browses(Protocol):
+    """An engine that can also tell what a server holds, for a person to choose from."""
+
+    async def browse(self, endpoint: Endpoint, databases: Sequence[str] = ()) -> Sequence[Found]:
+        """Databases, schemas, tables and views, by name; ``databases``: of these alone, none: of all.
+
+        What holds something comes before it. Raises Unreachable, AccessDenied.
+        """
+        ...
+
+
 class JobStore(Protocol):
     """Keeps jobs, their positions and their history. Each call is one transaction."""
 
@@ -423,6 +444,10 @@ class PeopleStore(Protocol):
         ...
 
     async def instances(self, project_id: str | None = None) -> Sequence[Instance]: ...
+    async def put_instance(self, instance: Instance) -> None:
+        """Replace an instance's facts. Raises NotFound."""
+        ...
+
     async def remove_instance(self, id: str) -> None: ...
 
 

@@ -1,18 +1,28 @@
 """What anybody may do with jobs: the one set of functions that the APIs and the CLI call."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from sterna.core.errors import IllegalMove, Invalid, NotFound
+from sterna.core.change import Name
+from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
-from sterna.core.job import Condition, Job, JobId, Phase, ProjectId, Wish, allowed
+from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import new_id
-from sterna.core.plan import Plan
-from sterna.core.ports import Engine, Store
+from sterna.core.plan import Endpoint, Plan
+from sterna.core.ports import Browses, Depth, Engine, Found, Store
 from sterna.core.progress import Progress
+from sterna.jobs.background import Background
+from sterna.jobs.checking import Checking, CheckState
+from sterna.jobs.comparing import Comparing, ComparisonRun
+from sterna.jobs.sanity import check_plan
+
+PROBE_LIMIT = 20.0
+"""Seconds that a server has to answer when an endpoint is tried."""
 
 
 def now_ms() -> int:
@@ -21,11 +31,15 @@ def now_ms() -> int:
 
 @dataclass(frozen=True)
 class Desk:
-    """Takes requests about jobs. It writes wishes; the runner of a job answers them."""
+    """Takes requests about jobs. It writes wishes; the runner of a job answers them.
+
+    Checks and comparisons are carried out here, in the background: close the desk before the store.
+    """
 
     store: Store
     engines: Mapping[str, Engine]
     clock: Callable[[], int] = now_ms
+    background: Background = field(default_factory=Background, repr=False)
 
     async def create(
         self,
@@ -36,12 +50,16 @@ class Desk:
         description: str = "",
         plan: Plan | None = None,
         extra: Mapping[str, object] | None = None,
+        id: str = "",
     ) -> Job:
-        """Describe a job. Nothing runs until ``run``."""
+        """Describe a job. Nothing runs until ``run``. ``id``: for an API whose ids have a form of their own.
+
+        Raises Invalid for a plan that makes no sense, or an id that is taken.
+        """
         if plan:
             self._known(plan)
         job = Job(
-            id=JobId(new_id()),
+            id=JobId(id or new_id()),
             project_id=ProjectId(project_id),
             kind=kind,
             name=name,
@@ -77,12 +95,38 @@ class Desk:
         await self.store.describe(job.id, plan=plan, extra=extra)
         return await self.store.job(job.id)
 
-    async def run(self, job: Job) -> None:
-        """Start it, let it go on, or run it anew if it has ended. Raises IllegalMove."""
-        await self._ask(job, Wish.RUN, "job.run", "Asked to run")
+    async def run(self, job: Job, at_ms: int = 0) -> None:
+        """Start it, let it go on, or run it anew if it has ended; not before ``at_ms``, in epoch milliseconds.
+
+        For a job that waits for its time, that time is replaced: 0 is at once. Raises IllegalMove.
+        """
+        if self.waits(job):
+            await self.store.describe(job.id, starts_ms=at_ms)
+            await self.tell(job.id, Level.INFO, "job.run", _asked_to_run(at_ms))
+            return
+        if allowed(job, Wish.RUN):
+            await self.store.describe(job.id, starts_ms=at_ms)  # first: the wish must not be seen without its time
+        await self._ask(job, Wish.RUN, "job.run", _asked_to_run(at_ms))
+
+    def waits(self, job: Job) -> bool:
+        """Whether it was asked to run, and waits for the time that was named."""
+        asked = job.wished and job.wish is Wish.RUN and job.condition is not Condition.RUNNING
+        return asked and job.starts_ms > self.clock()
 
     async def pause(self, job: Job) -> None:
         await self._ask(job, Wish.PAUSE, "job.pause", "Asked to pause")
+
+    async def rest(self, job: Job) -> None:
+        """Count a job that has failed as paused; it goes on from there. Raises IllegalMove."""
+        self._failed_or_paused(job)
+        await self.store.report(job.id, job.phase, Condition.PAUSED, epoch=job.epoch)
+        await self.tell(job.id, Level.INFO, "job.pause", "Asked to pause after a failure")
+
+    async def reset(self, job: Job) -> None:
+        """Let a job that has failed or is paused copy everything anew. Raises IllegalMove."""
+        self._failed_or_paused(job)
+        await self.store.report(job.id, Phase.PREPARE, job.condition, job.failure, epoch=job.epoch)
+        await self.run(await self.store.job(job.id))
 
     async def stop(self, job: Job) -> None:
         """End it where it is."""
@@ -118,6 +162,97 @@ class Desk:
             findings += await check.run()
         return findings
 
+    async def check_endpoint(self, endpoint: Endpoint) -> Failure | None:
+        """Try to connect and log in. None: it works; else why it does not."""
+        if endpoint.engine not in self.engines:
+            return Invalid("engine", f"There is no engine {endpoint.engine}").failure()
+        try:
+            async with asyncio.timeout(PROBE_LIMIT):
+                await self.engines[endpoint.engine].probe(endpoint)
+        except TimeoutError:
+            return Unreachable(f"{endpoint} did not answer within {PROBE_LIMIT:.0f} s").failure()
+        except Trouble as trouble:
+            return trouble.failure()
+        return None
+
+    async def browse(self, endpoint: Endpoint, databases: Sequence[str] = ()) -> Sequence[Found]:
+        """What a server holds, for a person to choose from. Raises Unsupported, Unreachable, AccessDenied."""
+        engine = self.engines.get(endpoint.engine)
+        if not isinstance(engine, Browses):
+            raise Unsupported(f"What {endpoint.engine} holds cannot be listed")
+        return await engine.browse(endpoint, databases)
+
+    # Checks and comparisons in the background.
+
+    async def begin_check(self, job: Job) -> None:
+        """Run the checks of the job's plan; each finding is stored as it comes. Raises IllegalMove without a plan.
+
+        Checks of the same job that are still running are given up.
+        """
+        await self._checking.begin(job)
+
+    async def check_state(self, job: Job) -> CheckState | None:
+        """How far the last checks are; None: there were none. Those that a restart cut begin again."""
+        return await self._checking.state(job)
+
+    async def begin_compare(
+        self, job: Job, depth: Depth, only: Sequence[Name] = (), *, repair: bool = False, at_ms: int = 0
+    ) -> str:
+        """Compare the job's two sides, not before ``at_ms``; two comparisons are at work at most, others wait.
+
+        ``only``: these tables of the source. ``repair`` makes the target like the source. Returns the
+        comparison's id, a UUID. Raises IllegalMove without a plan, Invalid for a repair without contents.
+        """
+        return await self._comparing.begin(job, depth, only, repair, at_ms)
+
+    async def comparisons(self, job: Job) -> Sequence[ComparisonRun]:
+        """All of the job, oldest first. Those that a restart cut begin again."""
+        return await self._comparing.all(job)
+
+    async def comparison(self, job: Job, id: str) -> ComparisonRun:
+        """Raises NotFound."""
+        return await self._comparing.one(job, id)
+
+    async def cancel_compare(self, job: Job, id: str) -> None:
+        """End it where it is. Raises NotFound, and IllegalMove if it has ended."""
+        await self._comparing.cancel(job, id)
+
+    async def repair(self, job: Job, id: str) -> str:
+        """Compare again what a comparison found different, and make the target like the source there.
+
+        Returns the id of the comparison that does. Raises NotFound, and IllegalMove if nothing is to be repaired.
+        """
+        found = await self.comparison(job, id)
+        if found.open or found.equal or not found.different:
+            raise IllegalMove(f"Comparison {id} has found nothing that could be repaired")
+        differing = [table.name for table in found.tables if not table.equal]
+        return await self.begin_compare(job, Depth.CONTENTS, differing or found.only, repair=True)
+
+    def resume(self) -> None:
+        """Begin again, in the background, the comparisons that the end of the service cut."""
+        if not self.background.works(_RESUME):
+            self.background.begin(_RESUME, self._resume())
+
+    async def close(self) -> None:
+        """End what is done in the background; it begins again with the next service."""
+        await self.background.close()
+
+    async def _resume(self) -> None:
+        # Twice: what a service that died left behind looks alive for a while.
+        for pause in (0, self.background.stale + self.background.sign):
+            await asyncio.sleep(pause)
+            for job in (await self.store.jobs())[1]:
+                with contextlib.suppress(NotFound):  # deleted in between
+                    await self.comparisons(job)
+
+    @property
+    def _checking(self) -> Checking:
+        return Checking(self.store, self.engines, self.clock, self.background)
+
+    @property
+    def _comparing(self) -> Comparing:
+        return Comparing(self.store, self.engines, self.clock, self.background)
+
     async def tell(self, id: JobId, level: Level, code: str, message: str, **fields: str) -> None:
         await self.store.add_events([Event(id, self.clock(), level, code, message, fields)])
 
@@ -127,9 +262,25 @@ class Desk:
         await self.store.ask(job.id, wish)
         await self.tell(job.id, Level.INFO, code, message)
 
+    def _failed_or_paused(self, job: Job) -> None:
+        """Nobody works on it and nobody is about to, so its place may be changed from here."""
+        if job.wished or job.condition not in (Condition.FAILED, Condition.PAUSED) or job.phase is Phase.CLOSE:
+            raise IllegalMove(f"Job {job.id} cannot do that now: {job.phase} {job.condition}")
+
     def _known(self, plan: Plan) -> None:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
             if endpoint.engine not in self.engines:
                 raise Invalid(side, f"There is no engine {endpoint.engine}")
         if plan.source.engine != plan.target.engine:
             raise Invalid("target", f"{plan.source.engine} cannot be moved to {plan.target.engine}")
+        check_plan(plan)
+
+
+_RESUME = ("resume",)
+
+
+def _asked_to_run(at_ms: int) -> str:
+    if not at_ms:
+        return "Asked to run"
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return f"Asked to run from {moment:%Y-%m-%d %H:%M:%S} UTC on"

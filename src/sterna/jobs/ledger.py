@@ -61,6 +61,19 @@ class Ledger:
         """The limits as they are now; they may change while the job runs."""
         return self.job.plan.pace if self.job.plan else Pace()
 
+    def copy_rate(self) -> int:
+        """Bytes a second that the copy may move now, by the service's local time; 0: no limit."""
+        return self.pace.copy_rate(self._minute())
+
+    def follow_rate(self) -> int:
+        """The same for changes."""
+        return self.pace.follow_rate(self._minute())
+
+    def _minute(self) -> int:
+        """Of the day."""
+        local = time.localtime(self.wall() / 1000)
+        return local.tm_hour * 60 + local.tm_min
+
     # Where the job is.
 
     async def enter(self, phase: Phase) -> None:

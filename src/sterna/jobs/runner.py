@@ -7,7 +7,6 @@ supervises runs starts it again.
 
 import asyncio
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -26,18 +25,9 @@ from sterna.jobs.held import Held
 from sterna.jobs.ledger import Ledger
 from sterna.jobs.steps import Anchor, Copy, Finish, Follow, Precheck, Prepare, Step
 from sterna.jobs.tempo import Backoff, Tempo
+from sterna.jobs.unexpected import unexpected
 
 log = structlog.get_logger(__name__)
-
-UNEXPECTED = "STERNA.9999"
-
-
-def told(error: BaseException, plan: Plan | None) -> str:
-    """The traceback as text: without the values of variables, and without the plan's passwords."""
-    text = "".join(traceback.format_exception(error))
-    for password in {plan.source.password, plan.target.password} - {""} if plan else ():
-        text = text.replace(password, "***")
-    return text
 
 
 @dataclass
@@ -82,9 +72,8 @@ class Runner:
         except Trouble as trouble:
             await self._fail(ledger, trouble.failure())
         except Exception as error:
-            log.error("the job failed unexpectedly", job=self.job_id, traceback=told(error, ledger.job.plan))
-            message = f"An unexpected fault: {type(error).__name__}"
-            await self._fail(ledger, Failure(UNEXPECTED, message, "Look into the log for what led to it."))
+            event = "the job failed unexpectedly"
+            await self._fail(ledger, unexpected(error, event, self.job_id, ledger.job.plan))
 
     async def _begin(self) -> Ledger:
         epoch = await self.store.begin(self.job_id)
@@ -194,9 +183,9 @@ class Runner:
         if phase is Phase.PREPARE:
             steps += [Anchor(source.log), Prepare(sink)]
         if phase in (Phase.PREPARE, Phase.COPY):
-            steps += [Copy(source, sink, Limit(plan.pace.copy_bytes_per_s))]
+            steps += [Copy(source, sink, Limit(ledger.copy_rate))]
         if plan.mode is Mode.INCREMENTAL:
-            limit = Limit(plan.pace.follow_bytes_per_s)
+            limit = Limit(ledger.follow_rate)
             if source.log is None:
                 raise Unsupported("This source has no log of changes to follow")
             steps += [Follow(source, source.log, sink, limit, resumes=phase is Phase.FOLLOW)]

@@ -7,18 +7,19 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 from sterna.core.change import Batch, Chunk, Command, Part, Position
 from sterna.core.errors import ChecksFailed, PositionGone, Retryable, StartAgain, Trouble
 from sterna.core.event import Level
-from sterna.core.finding import Finding, Severity
+from sterna.core.finding import Severity
 from sterna.core.job import Phase
 from sterna.core.ports import Check, Log, Sink, Source
 from sterna.flow.copying import Copier
 from sterna.flow.pacing import Limit
 from sterna.flow.pump import pump
+from sterna.jobs.checking import look
 from sterna.jobs.ledger import Ledger
 from sterna.jobs.tempo import Backoff
 
@@ -54,31 +55,13 @@ class Precheck(_LeavesNothing):
     phase: ClassVar[Phase] = Phase.PREPARE
 
     async def run(self, ledger: Ledger) -> None:
-        found = [finding for check in self.checks for finding in await self._look(check, ledger)]
+        found = [finding for check in self.checks for finding in await look(check, ledger.tempo, self.sleep)]
         await ledger.note_findings(found)
         failed = [finding for finding in found if finding.severity is Severity.FAILED]
         if failed:
             named = "; ".join(f"{finding.check}: {finding.evidence}" for finding in failed)
             hint = "; ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy))
             raise ChecksFailed(f"{ChecksFailed().message} {named}", hint=hint)
-
-    async def _look(self, check: Check, ledger: Ledger) -> Sequence[Finding]:
-        """What it found; that it cannot look, after some tries, is a finding too."""
-        backoff = Backoff(ledger.tempo)
-        for left in range(ledger.tempo.check_tries - 1, -1, -1):
-            try:
-                return await check.run()
-            except Retryable as trouble:
-                if not left:
-                    return [_blind(check, trouble)]
-                await self.sleep(backoff.next())
-            except Trouble as trouble:
-                return [_blind(check, trouble)]
-        return []
-
-
-def _blind(check: Check, trouble: Trouble) -> Finding:
-    return Finding(check.name, Severity.FAILED, trouble.message, trouble.hint)
 
 
 @dataclass(frozen=True)
@@ -129,7 +112,6 @@ class Copy(_LeavesNothing):
 
         async def landed(part: Part, chunk: Chunk) -> None:
             ledger.meter.chunk(chunk)
-            self.limit.rate = ledger.pace.copy_bytes_per_s
             if await ledger.advance(_lane(part), chunk.position):
                 await note_kept(self.sink, ledger, _lane(part))
 
@@ -179,7 +161,8 @@ class Follow(_LeavesNothing):
         if self.resumes:
             await self.log.resume(after)
         landed = _Landing(self, ledger, kept, _Cutover(self.log, ledger))
-        await pump(self.log.follow(after), self.sink, landed, stop=ledger.stop, limit=self.limit)
+        changes = self.log.follow(after)
+        await pump(changes, self.sink, landed, stop=ledger.stop, limit=self.limit, wrote=landed.wrote)
 
 
 @dataclass
@@ -193,12 +176,21 @@ class _Landing:
     cutover: "_Cutover"
     _measured: float = float("-inf")
     _counted: float = float("-inf")
+    _changes: int = 0
+    """Those of the transaction that is being written; the next one begins with none."""
+    _size: int = 0
+
+    def wrote(self, batch: Batch) -> None:
+        """A batch was written. If there is more of its transaction, the target may still forget it."""
+        self._changes += sum(each.count if isinstance(each, Command) else 1 for each in batch.changes)
+        self._size += batch.size
 
     async def __call__(self, batch: Batch) -> bool:
         ledger = self.ledger
-        if batch.changes:
+        if batch.changes or self._changes:
             self.written = batch.position
-            ledger.meter.batch(batch, sum(c.count if isinstance(c, Command) else 1 for c in batch.changes))
+            ledger.meter.batch(replace(batch, size=self._size), self._changes)
+            self._changes = self._size = 0
         else:
             await self.step.sink.verify()
             ledger.hold(QUIET, _quiet(self.written, batch.position))
@@ -206,7 +198,6 @@ class _Landing:
         if ledger.due(FOLLOW):
             await ledger.write_lanes()
             await self._remembered(batch)
-        self.step.limit.rate = ledger.pace.follow_bytes_per_s
         return ledger.finishing.is_set() and await self.cutover.due(batch)
 
     async def _remembered(self, batch: Batch) -> None:

@@ -28,6 +28,8 @@ class MemoryJobs:
         self._progress: dict[str, Progress] = {}
         self._events: dict[str, list[Event]] = {}
         self._findings: dict[str, tuple[Finding, ...]] = {}
+        self._notes: dict[str, dict[tuple[str, str], str]] = {}
+        """By kind and key, as JSON."""
 
     async def add_job(self, job: Job) -> None:
         if job.id in self._jobs:
@@ -37,6 +39,7 @@ class MemoryJobs:
         self._progress[job.id] = Progress()
         self._events[job.id] = []
         self._findings[job.id] = ()
+        self._notes[job.id] = {}
 
     async def job(self, id: JobId) -> Job:
         return _own(self._any(id))
@@ -62,7 +65,7 @@ class MemoryJobs:
         return len(found), [_own(job) for job in _page(found, offset, limit)]
 
     async def due(self) -> Sequence[JobId]:
-        return [job.id for job in self._jobs.values() if rules.due(job)]
+        return [job.id for job in self._jobs.values() if rules.due(job, self._clock())]
 
     async def describe(
         self,
@@ -72,6 +75,7 @@ class MemoryJobs:
         name: str | None = None,
         description: str | None = None,
         extra: Mapping[str, object] | None = None,
+        starts_ms: int | None = None,
     ) -> None:
         job = self._live(id)
         self._jobs[id] = _own(
@@ -81,6 +85,7 @@ class MemoryJobs:
                 name=job.name if name is None else name,
                 description=job.description if description is None else description,
                 extra={**job.extra, **(extra or {})},
+                starts_ms=job.starts_ms if starts_ms is None else starts_ms,
                 updated_ms=self._clock(),
             )
         )
@@ -88,6 +93,7 @@ class MemoryJobs:
     async def delete_job(self, id: JobId) -> None:
         after = rules.delete(self._live(id), self._clock())
         self._positions[id] = {}
+        self._notes[id] = {}
         self._keep(after, rules.deleted(after))
 
     async def ask(self, id: JobId, wish: Wish) -> None:
@@ -152,6 +158,18 @@ class MemoryJobs:
         if newest:
             found.reverse()
         return len(found), _page(found, offset, limit)
+
+    async def put_note(self, id: JobId, kind: str, key: str, body: Mapping[str, object]) -> None:
+        self._live(id)
+        self._notes[id][kind, key] = json.dumps(dict(body))
+
+    async def notes(self, id: JobId, kind: str) -> Mapping[str, Mapping[str, object]]:
+        self._any(id)
+        return {key: json.loads(body) for (of, key), body in self._notes[id].items() if of == kind}
+
+    async def remove_note(self, id: JobId, kind: str, key: str) -> None:
+        self._live(id)
+        self._notes[id].pop((kind, key), None)
 
     async def set_findings(self, id: JobId, findings: Sequence[Finding]) -> None:
         self._live(id)
@@ -295,6 +313,10 @@ class MemoryPeople(MemoryJobs):
 
     async def instances(self, project_id: str | None = None) -> Sequence[Instance]:
         return [it for it in self._instances.values() if project_id in (None, it.project_id)]
+
+    async def put_instance(self, instance: Instance) -> None:
+        _find(self._instances, instance.id, "instance")
+        self._instances[instance.id] = instance
 
     async def remove_instance(self, id: str) -> None:
         _find(self._instances, id, "instance")

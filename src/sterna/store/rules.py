@@ -62,9 +62,10 @@ def report(job: Job, phase: Phase, condition: Condition, failure: Failure | None
     return replace(job, phase=phase, condition=condition, failure=failure, ended_ms=ended, updated_ms=now)
 
 
-def due(job: Job) -> bool:
-    """Whether it needs a run."""
-    return not job.deleted and (job.condition is Condition.RUNNING or job.wished)
+def due(job: Job, now: int) -> bool:
+    """Whether it needs a run. A wish to run may wait for its time; one to stop, or a job that runs, does not."""
+    waiting = job.wish is Wish.RUN and job.starts_ms > now
+    return not job.deleted and (job.condition is Condition.RUNNING or (job.wished and not waiting))
 
 
 def delete(job: Job, now: int) -> Job:

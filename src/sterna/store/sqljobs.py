@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Select, Table, and_, delete, func, insert, literal, or_, select, update
 
 from sterna.core.change import Position
 from sterna.core.errors import Invalid, NotFound
@@ -58,8 +58,9 @@ class SqlJobs:
         name: str | None = None,
         description: str | None = None,
         extra: Mapping[str, object] | None = None,
+        starts_ms: int | None = None,
     ) -> None:
-        given = {"name": name, "description": description}
+        given = {"name": name, "description": description, "starts_ms": starts_ms}
         columns = {key: value for key, value in given.items() if value is not None}
         await self._database.write(self._describe, id, plan, columns, dict(extra or {}))
 
@@ -106,6 +107,15 @@ class SqlJobs:
     ) -> tuple[int, Sequence[Event]]:
         return await self._database.read(_events, id, level, offset, limit, newest)
 
+    async def put_note(self, id: JobId, kind: str, key: str, body: Mapping[str, object]) -> None:
+        await self._database.write(_put_note, id, kind, key, dict(body))
+
+    async def notes(self, id: JobId, kind: str) -> Mapping[str, Mapping[str, object]]:
+        return await self._database.read(_notes, id, kind)
+
+    async def remove_note(self, id: JobId, kind: str, key: str) -> None:
+        await self._database.write(_remove_note, id, kind, key)
+
     async def set_findings(self, id: JobId, findings: Sequence[Finding]) -> None:
         await self._database.write(_set_findings, id, findings)
 
@@ -134,7 +144,9 @@ class SqlJobs:
         return _total(transaction, found), [values.job_of(row, self._vault) for row in rows]
 
     def _due(self, transaction: Connection) -> Sequence[JobId]:
-        needed = or_(jobs.c.condition == Condition.RUNNING.value, jobs.c.asked > jobs.c.answered)
+        in_time = or_(jobs.c.wish != Wish.RUN.value, jobs.c.starts_ms <= self._clock())
+        wished = and_(jobs.c.asked > jobs.c.answered, in_time)
+        needed = or_(jobs.c.condition == Condition.RUNNING.value, wished)
         found = select(jobs.c.id).where(jobs.c.deleted.is_(False), needed).order_by(jobs.c.number)
         return [JobId(id) for id in transaction.scalars(found)]
 
@@ -158,6 +170,7 @@ class SqlJobs:
         _save(transaction, before, after)
         transaction.execute(update(jobs).where(jobs.c.id == id).values(plan_secrets=None))
         _forget_positions(transaction, id)
+        transaction.execute(delete(tables.notes).where(tables.notes.c.job_id == id))
         _note(transaction, id, [rules.deleted(after)])
 
     def _ask(self, transaction: Connection, id: str, wish: Wish) -> None:
@@ -300,6 +313,30 @@ def _set_findings(transaction: Connection, id: str, findings: Sequence[Finding])
 
 def _findings(transaction: Connection, id: str) -> Sequence[Finding]:
     return values.findings_from_json(_beside(transaction, tables.findings, "findings", id))
+
+
+def _the_note(id: str, kind: str, key: str) -> Any:
+    notes = tables.notes
+    return and_(notes.c.job_id == id, notes.c.kind == kind, notes.c.key == key)
+
+
+def _put_note(transaction: Connection, id: str, kind: str, key: str, body: dict[str, object]) -> None:
+    _held(transaction, id)
+    replaced = transaction.execute(update(tables.notes).where(_the_note(id, kind, key)).values(body=body))
+    if not replaced.rowcount:
+        transaction.execute(insert(tables.notes).values(job_id=id, kind=kind, key=key, body=body))
+
+
+def _notes(transaction: Connection, id: str, kind: str) -> dict[str, Mapping[str, object]]:
+    _there(transaction, id)
+    notes = tables.notes
+    wanted = select(notes.c.key, notes.c.body).where(notes.c.job_id == id, notes.c.kind == kind)
+    return {row.key: row.body for row in transaction.execute(wanted.order_by(notes.c.number))}
+
+
+def _remove_note(transaction: Connection, id: str, kind: str, key: str) -> None:
+    _held(transaction, id)
+    transaction.execute(delete(tables.notes).where(_the_note(id, kind, key)))
 
 
 def _beside(transaction: Connection, table: Table, column: str, id: str) -> Any:

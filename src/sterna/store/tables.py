@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -186,6 +187,7 @@ instances = Table(
     _sealed("password"),
     _text("tls"),
     _count("created_ms"),
+    _json("facts"),
 )
 
 jobs = Table(
@@ -211,6 +213,7 @@ jobs = Table(
     _count("updated_ms"),
     _time("ended_ms"),
     Column("deleted", Boolean, nullable=False),
+    Column("starts_ms", BigInteger, nullable=False, server_default=text("0")),  # describe, for the APIs
     Index("ix_jobs_listing", "project_id", "created_ms", "number"),
 )
 
@@ -225,6 +228,17 @@ positions = Table(
 progress = Table("progress", metadata, _of_job(), _json("figures"))
 
 findings = Table("findings", metadata, _of_job(), _json("findings"))
+
+notes = Table(
+    "notes",
+    metadata,
+    _number(),
+    Column("job_id", Words, ForeignKey("jobs.id"), nullable=False),
+    Column("kind", Exact, nullable=False),
+    Column("key", Exact, nullable=False),
+    _json("body"),
+    UniqueConstraint("job_id", "kind", "key"),
+)
 
 events = Table(
     "events",

@@ -42,6 +42,7 @@ def columns_of_job(job: Job, vault: Vault) -> Columns:
         "description": job.description,
         "extra": job.extra,
         "created_ms": job.created_ms,
+        "starts_ms": job.starts_ms,
         **columns_of_plan(job.id, job.plan, vault),
         **{name: _state(job, name) for name in STATE},
     }
@@ -85,6 +86,7 @@ def job_of(row: Row[Any], vault: Vault | None) -> Job:
         updated_ms=row.updated_ms,
         ended_ms=row.ended_ms,
         deleted=row.deleted,
+        starts_ms=row.starts_ms,
     )
 
 
@@ -103,8 +105,10 @@ def findings_to_json(findings: Sequence[Finding]) -> list[Object]:
 
 
 def findings_from_json(findings: list[Object]) -> Sequence[Finding]:
+    """What an older row lacks gets its default."""
     return [
-        Finding(it["check"], Severity(it["severity"]), it["evidence"], it.get("remedy", "")) for it in findings
+        Finding(it["check"], Severity(it["severity"]), it["evidence"], it.get("remedy", ""), it.get("group", ""))
+        for it in findings
     ]
 
 
@@ -179,6 +183,7 @@ def instance_of(row: Row[Any], vault: Vault) -> Instance:
         password=vault.open_some(row.password, "instances", row.id, "password"),
         tls=row.tls,
         created_ms=row.created_ms,
+        facts=row.facts,
     )
 
 

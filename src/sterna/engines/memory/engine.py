@@ -1,14 +1,16 @@
 """The memory engine: databases by name, reached through the host of an endpoint."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
+from sterna.core.change import Change, Delete, Name, Put
 from sterna.core.errors import Unreachable
 from sterna.core.finding import Finding, Severity
 from sterna.core.plan import Conflict, Endpoint, Plan
-from sterna.core.ports import Check, Comparison, Difference, Room, Sink, Source, Teller
-from sterna.engines.memory.database import Database, Row
+from sterna.core.ports import Check, Compared, Comparison, Depth, Difference, Room, Sink, Source, Teller
+from sterna.engines.memory.database import Database, Key, Row, rank
 from sterna.engines.memory.sink import MemorySink
 from sterna.engines.memory.source import Habits, MemorySource
 
@@ -70,15 +72,42 @@ class MemoryEngine:
         return [*checks, Empty(target)] if plan.conflict is Conflict.STOP else checks
 
     async def compare(
-        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+        self,
+        plan: Plan,
+        *,
+        room: Room | None = None,
+        repair: bool = False,
+        most: int = 100,
+        depth: Depth = Depth.CONTENTS,
+        only: Sequence[Name] = (),
+        heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
-        """Compares everything at one moment. It does not repair."""
-        there, here = _flat(self._at(plan.source)), _flat(self._at(plan.target))
-        names = sorted({*there, *here})
-        found = [Difference(name, _kind(there.get(name), here.get(name))) for name in names]
-        different = [difference for difference in found if difference.kind]
-        counts = {"": (len(there), len(here))}
-        return Comparison(not different, len(names), different[:most], len(different), counts)
+        """Compares each table at one moment, and mends what it finds if asked to."""
+        there, here = self._at(plan.source), self._at(plan.target)
+        contents = there.contents(), here.contents()
+        found, tables = [], []
+        for name in sorted({*contents[0], *contents[1]} & set(only or {*contents[0], *contents[1]}), key=str):
+            mine, its = contents[0].get(name, {}), contents[1].get(name, {})
+            differing = _differing(mine, its) if depth is Depth.CONTENTS else []
+            if repair:
+                here.apply(*(_mending(name, mine, its, key) for key in differing))
+            found += [Difference(f"{name}/{key}", _kind(mine.get(key), its.get(key))) for key in differing]
+            tables.append(_compared(name, mine, its, depth, len(differing)))
+            if heard:
+                heard(tables[-1])
+            await asyncio.sleep(there.delay())
+        different = sum(table.different for table in tables)
+        repaired = len(found) if repair else 0
+        return Comparison(
+            equal=different == repaired,
+            compared=sum(max(table.source_rows, table.target_rows) for table in tables),
+            differences=found[:most],
+            different=different,
+            counts={str(table.name): (table.source_rows, table.target_rows) for table in tables},
+            repaired=repaired,
+            objects={"tables": (len(contents[0]), len(contents[1]))},
+            tables=tables,
+        )
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
         return {"version": "1", "role": "master", "rows": str(self._at(endpoint).count())}
@@ -103,8 +132,25 @@ class MemoryEngine:
         yield MemorySink(database, room, conflict)
 
 
-def _flat(database: Database) -> dict[str, Row]:
-    return {f"{name}/{key}": row for name, rows in database.contents().items() for key, row in rows.items()}
+def _differing(there: Mapping[Key, Row], here: Mapping[Key, Row]) -> list[Key]:
+    return [key for key in sorted({*there, *here}, key=rank) if there.get(key) != here.get(key)]
+
+
+def _mending(name: Name, there: Mapping[Key, Row], here: Mapping[Key, Row], key: Key) -> Change:
+    return Put(name, there[key]) if key in there else Delete(name, here[key])
+
+
+def _compared(
+    name: Name, there: Mapping[Key, Row], here: Mapping[Key, Row], depth: Depth, differing: int
+) -> Compared:
+    match depth:
+        case Depth.CONTENTS:
+            different = differing
+        case Depth.ROWS:
+            different = abs(len(there) - len(here))
+        case Depth.OBJECTS:
+            different = int(bool(there) != bool(here))
+    return Compared(name, name, len(there), len(here), different)
 
 
 def _kind(there: Row | None, here: Row | None) -> str:

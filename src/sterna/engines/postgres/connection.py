@@ -7,8 +7,10 @@ stream of a slot, ``bulk`` (asyncpg) for COPY, which moves several times as many
 import asyncio
 import socket
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -118,7 +120,8 @@ def words(endpoint: Endpoint, database: str, purpose: str) -> dict[str, Any]:
 def _tls_words(tls: Tls) -> Mapping[str, str]:
     files = {"sslcert": tls.cert_file, "sslkey": tls.key_file}
     if tls.verify:
-        files |= {"sslmode": "verify-full", "sslrootcert": tls.ca_file or "system"}
+        root = _file_of(tls.authority) if tls.authority else tls.ca_file or "system"
+        files |= {"sslmode": "verify-full" if tls.host_name else "verify-ca", "sslrootcert": root}
     else:
         files |= {"sslmode": "require"}
     return {name: value for name, value in files.items() if value}
@@ -126,15 +129,29 @@ def _tls_words(tls: Tls) -> Mapping[str, str]:
 
 def _context(tls: Tls) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=tls.ca_file or None)
+        context = ssl.create_default_context(cafile=tls.ca_file or None, cadata=tls.authority or None)
         if tls.cert_file:
             context.load_cert_chain(tls.cert_file, tls.key_file or None)
     except OSError as error:
         raise NeedsOperator(f"The TLS files cannot be used: {error.strerror or error}") from error
+    context.check_hostname = tls.verify and tls.host_name
     if not tls.verify:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@lru_cache(maxsize=64)
+def _file_of(certificates: str) -> str:
+    """A file with this text, for libpq, which takes certificates from files alone; it goes with the process."""
+    file = tempfile.NamedTemporaryFile("w", prefix="sterna-", suffix=".pem", encoding="ascii")  # noqa: SIM115
+    file.write(certificates)
+    file.flush()
+    _FILES.append(file)
+    return file.name
+
+
+_FILES: list[object] = []
+"""Open while the process lives."""
 
 
 @contextmanager
@@ -190,7 +207,9 @@ def sqlstate(error: BaseException) -> str:
             return "28000"
         if "starting up" in text or "shutting down" in text or "in recovery mode" in text:
             return "57P03"
-        if "too many clients" in text or "remaining connection slots" in text:
+        if "start WAL sender" in text or "start walsender" in text:
+            return "42501"
+        if "too many clients" in text or "max_wal_senders" in text or "remaining connection slots" in text:
             return "53300"
     return ""
 

@@ -5,15 +5,16 @@ and large ones in windows. Writes may go on meanwhile (see ``settling``).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from sterna.core.errors import IllegalMove, NeedsOperator
+from sterna.core.change import Name
+from sterna.core.errors import IllegalMove, Invalid, NeedsOperator
 from sterna.core.event import Level
 from sterna.core.plan import Plan
-from sterna.core.ports import Comparison, Room, Teller
+from sterna.core.ports import Compared, Comparison, Depth, Room, Teller
 from sterna.engines.redis import libraries
 from sterna.engines.redis.connection import ReplyError
 from sterna.engines.redis.mapping import Mapping
@@ -62,6 +63,9 @@ async def compare(
     most: int = 100,
     force: bool = False,
     tell: Teller | None = None,
+    depth: Depth = Depth.CONTENTS,
+    only: Sequence[Name] = (),
+    heard: Callable[[Compared], None] | None = None,
 ) -> Comparison:
     """Compare, and on request repair: the target becomes what the source is, where they differ.
 
@@ -73,37 +77,104 @@ async def compare(
     Repairing while a job follows could undo what the job has just written, or make it count a change twice: it
     is refused (IllegalMove) while the target holds a job's checkpoint, unless ``force``, for whoever knows that
     the source is quiet. ``room`` is not needed: nothing is kept on disk.
+
+    A keyspace has no objects but its keys: with a depth of OBJECTS or ROWS the keys of each database are counted
+    on both sides, and that is all. ``only`` names source databases, as ``("0",)`` or ``("db0",)``; what goes into
+    the same target database is compared with them. ``heard`` is told of each target database.
     Raises Unreachable, AccessDenied, ServerBusy, TargetFull, Unsupported, IllegalMove, Invalid.
     """
     mapping = Mapping.of(plan.selection)
+    if repair and depth is not Depth.CONTENTS:
+        raise Invalid("depth", "Only a comparison of the contents can repair")
+    wanted = frozenset(_database(name) for name in only)
     try:
-        return await _compare(plan, mapping, repair, most, force, tell)
+        async with _desk(plan, mapping, repair, most, force) as desk:
+            groups = [
+                group
+                for group in await _groups(mapping, desk.source, desk.target)
+                if not wanted or wanted & set(group.sources)
+            ]
+            course = _Course(desk, tell, heard)
+            if depth is not Depth.CONTENTS:
+                return await course.count(groups)
+            return await course.compare(groups, libraries=None if wanted else (repair, most))
     except ReplyError as error:
         raise NeedsOperator(f"A server refused to answer: {error}") from error
 
 
-async def _compare(
-    plan: Plan, mapping: Mapping, repair: bool, most: int, force: bool, tell: Teller | None
-) -> Comparison:
-    async with _desk(plan, mapping, repair, most, force) as desk:
-        counts: dict[str, tuple[int, int]] = {}
-        for group in await _groups(mapping, desk.source, desk.target):
-            counts[str(group)] = await _compare_group(desk, group)
-            if tell:
-                mine, its = counts[str(group)]
-                tell(Level.INFO, "compare.database", f"{group}: {mine} keys on the source, {its} on the target")
-        await desk.settling.settle()
-        await _compare_libraries(desk, repair, most)
-        found = desk.settling.verdicts
+@dataclass
+class _Course:
+    """One comparison: what it has counted so far, and who hears of it."""
+
+    desk: Desk
+    tell: Teller | None
+    heard: Callable[[Compared], None] | None
+    _counts: dict[Group, tuple[int, int]] = field(default_factory=dict, init=False)
+    _done: dict[Group, Compared] = field(default_factory=dict, init=False)
+
+    async def compare(self, groups: Sequence[Group], libraries: tuple[bool, int] | None) -> Comparison:
+        """The contents; and the libraries, where it is told whether to repair them and how many to name."""
+        settling = self.desk.settling
+        for group in groups:
+            self._counted(group, await _compare_group(self.desk, group))
+            if not settling.waits(group):
+                self._finish(group, settling.verdicts.by_group[group])
+        await settling.settle()
+        for group in groups:
+            self._finish(group, settling.verdicts.by_group[group])
+        if libraries:
+            await _compare_libraries(self.desk, *libraries)
+        found = settling.verdicts
         return Comparison(
             equal=found.different == found.repaired,
-            compared=sum(mine for mine, _ in counts.values()),
+            compared=sum(mine for mine, _ in self._counts.values()),
             differences=tuple(found.differences),
             different=found.different,
-            counts=counts,
+            counts={str(group): counts for group, counts in self._counts.items()},
             unsettled=found.unsettled,
             repaired=found.repaired,
+            tables=tuple(self._done.values()),
         )
+
+    async def count(self, groups: Sequence[Group]) -> Comparison:
+        """The numbers of keys alone."""
+        for group in groups:
+            mine, its = await _count_group(self.desk, group)
+            self._counted(group, (mine, its))
+            self._finish(group, abs(mine - its))
+        different = sum(each.different for each in self._done.values())
+        return Comparison(
+            equal=not different,
+            compared=sum(mine for mine, _ in self._counts.values()),
+            differences=(),
+            different=different,
+            counts={str(group): counts for group, counts in self._counts.items()},
+            tables=tuple(self._done.values()),
+        )
+
+    def _counted(self, group: Group, counts: tuple[int, int]) -> None:
+        self._counts[group] = counts
+        if self.tell:
+            mine, its = counts
+            self.tell(Level.INFO, "compare.database", f"{group}: {mine} keys on the source, {its} on the target")
+
+    def _finish(self, group: Group, different: int) -> None:
+        """What is known of a target database is final; twice is once."""
+        if group in self._done:
+            return
+        source = ",".join(str(number) for number in group.sources)
+        mine, its = self._counts[group]
+        done = Compared(Name((source,)), Name((str(group.target),)), mine, its, different)
+        self._done[group] = done
+        if self.heard:
+            self.heard(done)
+
+
+def _database(name: Name) -> int:
+    text = name.path[0].removeprefix("db") if len(name.path) == 1 else ""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Invalid("only", f"{name} is not a database")
+    return int(text)
 
 
 @asynccontextmanager
@@ -162,6 +233,20 @@ async def _compare_group(desk: Desk, group: Group) -> tuple[int, int]:
         await desk.source.use(database)
         mine += await _pages(desk, group, desk.source.scan(desk.match), partial(forward, database=database))
     return mine, await _pages(desk, group, desk.target.scan(desk.match), backward)
+
+
+async def _count_group(desk: Desk, group: Group) -> tuple[int, int]:
+    """The numbers of keys that are wanted on the source and on the target."""
+    await desk.target.use(group.target)
+    mine = 0
+    for database in group.sources:
+        await desk.source.use(database)
+        mine += await _count(desk, desk.source)
+    return mine, await _count(desk, desk.target)
+
+
+async def _count(desk: Desk, side: Side) -> int:
+    return sum([len(desk.keep(keys)) async for keys in side.scan(desk.match)])
 
 
 async def _pages(

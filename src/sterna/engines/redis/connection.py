@@ -62,10 +62,10 @@ def trouble(error: ReplyError, where: str) -> Retryable | NeedsOperator | None:
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
     """What ``ssl`` needs to know, TLS 1.2 at least."""
-    context = ssl.create_default_context(cafile=tls.ca_file or None)
+    context = ssl.create_default_context(cafile=tls.ca_file or None, cadata=tls.authority or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = tls.verify and tls.host_name
     if not tls.verify:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if tls.cert_file:
         context.load_cert_chain(tls.cert_file, tls.key_file or None)

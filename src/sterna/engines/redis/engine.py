@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
+from sterna.core.change import Name
 from sterna.core.errors import BadData
 from sterna.core.event import Level
 from sterna.core.plan import Endpoint, Mode, Plan
-from sterna.core.ports import Check, Comparison, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import checks
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
@@ -40,9 +41,17 @@ class RedisEngine:
         return checks(plan)
 
     async def compare(
-        self, plan: Plan, *, room: Room | None = None, repair: bool = False, most: int = 100
+        self,
+        plan: Plan,
+        *,
+        room: Room | None = None,
+        repair: bool = False,
+        most: int = 100,
+        depth: Depth = Depth.CONTENTS,
+        only: Sequence[Name] = (),
+        heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
-        return await compare(plan, room=room, repair=repair, most=most)
+        return await compare(plan, room=room, repair=repair, most=most, depth=depth, only=only, heard=heard)
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
         async with await Connection.open(endpoint) as connection:
@@ -55,6 +64,13 @@ class RedisEngine:
             "memory": facts.get("used_memory", ""),
         }
         return {name: value for name, value in known.items() if value}
+
+    async def browse(self, endpoint: Endpoint, databases: Sequence[str] = ()) -> Sequence[Found]:
+        """The databases that hold keys."""
+        async with await Connection.open(endpoint) as connection:
+            facts = info(await call(connection, "INFO", "keyspace"))
+        numbers = sorted(int(name[2:]) for name in facts if name.startswith("db") and name[2:].isdigit())
+        return [Found((str(it),), "database") for it in numbers if not databases or str(it) in databases]
 
 
 @asynccontextmanager

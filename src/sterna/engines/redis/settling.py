@@ -7,8 +7,9 @@ target that lags by more has differences.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sterna.core.ports import Difference
 from sterna.engines.redis.mending import mend_all
@@ -53,6 +54,8 @@ class Verdicts:
     different: int = 0
     unsettled: int = 0
     repaired: int = 0
+    by_group: Counter[Group] = field(default_factory=Counter)
+    """How many differ of each group."""
 
 
 class Settling:
@@ -82,6 +85,10 @@ class Settling:
             if (group.target, key) not in self._suspects:
                 self._suspects[group.target, key] = Suspect(group, key)
                 self._bytes += len(key)
+
+    def waits(self, group: Group) -> bool:
+        """Whether keys of the group are still suspected."""
+        return any(suspect.group == group for suspect in self._suspects.values())
 
     @property
     def full(self) -> bool:
@@ -158,6 +165,7 @@ class Settling:
 
     async def _believe(self, suspects: list[Suspect]) -> None:
         self.verdicts.different += len(suspects)
+        self.verdicts.by_group.update(suspect.group for suspect in suspects)
         room = max(0, self._most - len(self.verdicts.differences))
         self.verdicts.differences += [self._difference(suspect) for suspect in suspects[:room]]
         if not self._repair:

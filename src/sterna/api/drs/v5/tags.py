@@ -1,0 +1,154 @@
+"""Tags of tasks: the newer calls, and the older ones that Terraform makes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from fastapi import APIRouter, Response
+
+from sterna.api.drs import tasks
+from sterna.api.drs.entry import DrsRoute
+from sterna.api.drs.facts import facts_of
+from sterna.api.drs.fields import MOST_TAGS
+from sterna.api.drs.v5 import bodies, views
+from sterna.api.drs.v5.doing import RESPONSES
+from sterna.api.drs.v5.finding import Limit, Offset, task
+from sterna.api.errors import Told
+from sterna.api.front import Front, FrontDep
+from sterna.core.job import Job
+
+Json = dict[str, Any]
+Kind = Literal["migration", "sync", "cloudDataGuard", "subscription", "backupMigration", "replay"]
+
+routes = APIRouter(route_class=DrsRoute, prefix="/v5/{project_id}", tags=["DRS v5"], responses=RESPONSES)
+
+
+@routes.post("/{resource_type}/{resource_id}/tags/create", name="BatchCreateTags", status_code=204)
+async def add(
+    front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: bodies.TagList
+) -> Response:
+    """Give a task tags; one with the same key is replaced."""
+    await _add(front, await _of_kind(front, project_id, resource_type, resource_id), body.tags)
+    return Response(status_code=204)
+
+
+@routes.post("/{resource_type}/{resource_id}/tags/delete", name="BatchDeleteTags", status_code=204)
+async def remove(
+    front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: bodies.TagList
+) -> Response:
+    """Take tags away, by their keys. Those that are not there are passed over."""
+    await _remove(front, await _of_kind(front, project_id, resource_type, resource_id), body.tags)
+    return Response(status_code=204)
+
+
+@routes.post("/jobs/{resource_type}/{job_id}/tags/action", name="BatchTagAction", status_code=204)
+async def change(
+    front: FrontDep, project_id: str, resource_type: Kind, job_id: str, body: bodies.TagAction
+) -> Response:
+    """Give a task tags, or take them away."""
+    job = await _of_kind(front, project_id, resource_type, job_id)
+    await (_add if body.action == "create" else _remove)(front, job, body.tags)
+    return Response(status_code=204)
+
+
+@routes.get("/{resource_type}/{resource_id}/tags", name="ListInstanceTags")
+async def of_task(front: FrontDep, project_id: str, resource_type: Kind, resource_id: str) -> Json:
+    """A task's tags."""
+    return {"tags": _tags(await _of_kind(front, project_id, resource_type, resource_id))}
+
+
+@routes.get("/jobs/{resource_type}/{job_id}/tags", name="ShowInstanceTags")
+async def of_task_older(front: FrontDep, project_id: str, resource_type: Kind, job_id: str) -> Json:
+    """A task's tags."""
+    return {"tags": _tags(await _of_kind(front, project_id, resource_type, job_id))}
+
+
+@routes.get("/{resource_type}/tags", name="ListTags")
+async def of_project(front: FrontDep, project_id: str, resource_type: Kind) -> Json:
+    """All tags of the project's tasks of a kind."""
+    return {"tags": await _all(front, project_id, resource_type)}
+
+
+@routes.get("/jobs/{resource_type}/tags", name="ListProjectTags")
+async def of_project_older(front: FrontDep, project_id: str, resource_type: Kind) -> Json:
+    """All tags of the project's tasks of a kind, with their number."""
+    found = await _all(front, project_id, resource_type)
+    return {"count": len(found), "tags": found}
+
+
+@routes.post("/{resource_type}/resource-instances/filter", name="ListInstanceByTags")
+async def find(
+    front: FrontDep,
+    project_id: str,
+    resource_type: Kind,
+    body: bodies.FindByTags,
+    offset: Offset = 0,
+    limit: Limit = 1000,
+) -> Json:
+    """The tasks that have these tags."""
+    found = [job for job in await _kind(front, project_id, resource_type) if _fits(job, body)]
+    rows = [
+        {"resource_id": job.id, "resource_name": job.name, "resource_detail": "", "tags": _tags(job)}
+        for job in found[offset : offset + limit]
+    ]
+    return {"total_count": len(found), "resources": rows}
+
+
+@routes.post("/{resource_type}/resource-instances/count", name="CountInstanceByTags")
+async def count(front: FrontDep, project_id: str, resource_type: Kind, body: bodies.FindByTags) -> Json:
+    """How many tasks have these tags."""
+    return {"total_count": sum(_fits(job, body) for job in await _kind(front, project_id, resource_type))}
+
+
+async def _of_kind(front: Front, project_id: str, kind: str, id: str) -> Job:
+    job = await task(front, project_id, id)
+    if facts_of(job).db_use_type != kind:
+        raise Told("DRS.10000010")
+    return job
+
+
+async def _kind(front: Front, project_id: str, kind: str) -> Sequence[Job]:
+    return [job for job in await tasks.all_of(front, project_id) if facts_of(job).db_use_type == kind]
+
+
+def _tags(job: Job) -> list[Json]:
+    return views.tags_of(facts_of(job))
+
+
+def _by_key(job: Job) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in _tags(job)}
+
+
+async def _add(front: Front, job: Job, given: Sequence[bodies.ResourceTag]) -> None:
+    known = _by_key(job) | {tag.key: tag.value for tag in given}
+    if len(known) > MOST_TAGS:
+        raise Told("DRS.M00271")
+    await _keep(front, job, known)
+
+
+async def _remove(front: Front, job: Job, given: Sequence[bodies.ResourceTag]) -> None:
+    gone = {tag.key for tag in given}
+    await _keep(front, job, {key: value for key, value in _by_key(job).items() if key not in gone})
+
+
+async def _keep(front: Front, job: Job, known: Mapping[str, str]) -> None:
+    rows = [{"key": key, "value": value} for key, value in known.items()]
+    await front.store.describe(job.id, extra={"tags": rows})
+
+
+async def _all(front: Front, project_id: str, kind: str) -> list[Json]:
+    found: dict[str, list[str]] = {}
+    for job in await _kind(front, project_id, kind):
+        for key, value in _by_key(job).items():
+            values = found.setdefault(key, [])
+            if value not in values:
+                values.append(value)
+    return [{"key": key, "values": values} for key, values in sorted(found.items())]
+
+
+def _fits(job: Job, wanted: bodies.FindByTags) -> bool:
+    """All keys count, and of each key any of its values; no values: any."""
+    known = _by_key(job)
+    if wanted.without_any_tag:
+        return not known
+    tagged = all(it.key in known and (not it.values or known[it.key] in it.values) for it in wanted.tags)
+    return tagged and all(it.key == "resource_name" and it.value in job.name for it in wanted.matches)

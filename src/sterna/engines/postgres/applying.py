@@ -1,0 +1,271 @@
+"""Writes batches of changes: each is one transaction of the target that holds the changes and their position.
+
+The option ``ddl`` says what happens when the shape of something changed on the source. ``stop`` (the default): the
+job stops so that a person makes the same change on the target; let go on, it takes that for done. ``apply``: the
+same statement is run on the target, where that surely does the same (``reshaping``).
+"""
+
+# ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from psycopg import errors as pg
+
+from sterna.core.change import Batch, Command, Ddl, Position
+from sterna.core.errors import ApplyFailed, BadData, Fenced
+from sterna.core.event import Level
+from sterna.core.plan import Plan
+from sterna.core.ports import Room, Teller
+from sterna.engines.postgres.apply import Applier
+from sterna.engines.postgres.catalogue import tables
+from sterna.engines.postgres.checkpoint import JOB, LANE, SAFE, kept
+from sterna.engines.postgres.connection import Connection, connect, connected, translated
+from sterna.engines.postgres.names import literal, own, slot
+from sterna.engines.postgres.position import lsn_text, parse
+from sterna.engines.postgres.reshaping import repeated, shapeless
+
+FOLLOW = "follow"
+CHANGED = "ddl"
+"""Lane: the change of shape at which the job stopped last, and in which epoch."""
+
+
+@dataclass
+class Session:
+    """What writes the changes of one of the source's databases. After an error it is not used again."""
+
+    database: str
+    connection: Connection
+    applier: Applier
+    origin: str
+    """The replication origin that its transactions are marked with; empty: they are not."""
+    done: int
+    """Everything before this place of the source's log is on the target."""
+    open: bool = False
+    """A transaction has begun, and what is to come belongs to it."""
+
+
+@dataclass
+class Applying:
+    """Writes batches to one target. Close it."""
+
+    plan: Plan
+    room: Room
+    tell: Teller
+    _sessions: dict[str, Session] = field(default_factory=dict)
+
+    async def write(self, batch: Batch, to: str, done: int) -> None:
+        """Write a batch of one database's changes; one that is on the target already changes nothing.
+
+        ``to``: the target's database. ``done``: how far the source's log is there, as of the last claim. Cancelled
+        or failed, it leaves nothing of the transaction. Raises Fenced, ApplyFailed.
+        """
+        database = database_of(batch)
+        try:
+            with translated(self.plan.target):
+                session = self._sessions.get(database) or await self._open(database, to, done)
+                await self._write(session, batch)
+        except BaseException:
+            await self._drop(database)
+            raise
+
+    def has(self, database: str) -> bool:
+        """Whether there is a session for it, which knows how far it is."""
+        return database in self._sessions
+
+    async def _write(self, session: Session, batch: Batch) -> None:
+        place = parse(batch.position).get(session.database, 0)
+        if not session.open and not batch.more and place <= session.done:
+            return
+        if not session.open:
+            await self._begin(session, None if batch.more else batch)
+        for change in batch.changes:
+            if isinstance(change, Command):
+                await session.applier.apply(change.data)
+            elif isinstance(change, Ddl):
+                await self._reshape(session, change)
+            else:
+                raise BadData("A change that PostgreSQL does not have")
+        if batch.more:
+            session.open = True
+            return
+        if session.open:
+            await self._keep(session, batch)
+        await session.connection.execute("COMMIT")
+        session.open, session.done = False, place
+
+    async def _begin(self, session: Session, batch: Batch | None) -> None:
+        """Begin a transaction; with all that is known of it from the start, in one round trip."""
+        await session.connection.execute("BEGIN")
+        if batch:
+            await self._keep(session, batch)
+        else:
+            job = literal(self.room.job_id)
+            await _once(session, f"SELECT FROM {JOB} WHERE job = {job} AND epoch = {self.room.epoch} FOR SHARE")
+
+    async def _keep(self, session: Session, batch: Batch) -> None:
+        statement = kept(self.room.job_id, self.room.epoch, FOLLOW, batch.position)
+        await _once(session, statement)
+        if session.origin:
+            place = lsn_text(parse(batch.position).get(session.database, 0))
+            query = f"SELECT pg_replication_origin_xact_setup({literal(place)}, now())"
+            await session.connection.execute(query.encode())
+
+    # -- sessions -------------------------------------------------------------------------------------------------
+
+    async def _open(self, database: str, to: str, done: int) -> Session:
+        async with connected(self.plan.source, database) as source:
+            known = {table.path: table for table in await tables(source, database, self.plan.selection)}
+        connection = await connect(self.plan.target, to, purpose=f"{own(self.room.job_id)} apply")
+        try:
+            await as_replica(connection)
+            await connection.execute(SAFE)
+            origin = await self._origin(connection, slot(self.room.job_id, database))
+        except BaseException:
+            await connection.close()
+            raise
+        applier = Applier(connection, self.plan, database, known, self.tell)
+        session = self._sessions[database] = Session(database, connection, applier, origin, done)
+        return session
+
+    async def _origin(self, connection: Connection, name: str) -> str:
+        """Mark the session's transactions with an origin, so that whoever decodes the target's log can tell them.
+
+        Raises ServerBusy's error of the driver while another session has it.
+        """
+        try:
+            await _make_origin(connection, name)
+            try:
+                await connection.execute("SELECT pg_replication_origin_session_setup(%s)", (name,))
+            except pg.ObjectInUse:
+                await _end_others(connection, own(self.room.job_id))
+                raise
+        except pg.InsufficientPrivilege:
+            message = "The changes carry no replication origin: the target's user may not make one"
+            self.tell(Level.INFO, "postgresql.origin.none", message)
+            return ""
+        return name
+
+    async def _drop(self, database: str) -> None:
+        session = self._sessions.pop(database, None)
+        if session:
+            await session.connection.close()
+
+    async def close(self) -> None:
+        for database in list(self._sessions):
+            await self._drop(database)
+
+    # -- changes of shape -----------------------------------------------------------------------------------------
+
+    async def _reshape(self, session: Session, change: Ddl) -> None:
+        """Run it, pass it because a person has made it, or stop at it."""
+        told = Shape.of(change)
+        if shapeless(change.text):
+            return
+        statement = repeated(change.text, self.plan, session.database)
+        if self.plan.options.get("ddl") == "apply" and statement:
+            await self._repeat(session, told, statement)
+            return
+        mark = f"{hashlib.sha256(change.text.encode()).hexdigest()}"
+        query = f"SELECT position FROM {LANE} WHERE job = %s AND lane = %s"
+        row = await (await session.connection.execute(query.encode(), (self.room.job_id, CHANGED))).fetchone()
+        epoch, _, seen = str(row[0]).partition(" ") if row else ("0", "", "")
+        if seen == mark and int(epoch) < self.room.epoch:
+            query = f"DELETE FROM {LANE} WHERE job = %s AND lane = %s"
+            await session.connection.execute(query.encode(), (self.room.job_id, CHANGED))
+            self.tell(Level.WARN, "postgresql.ddl.passed", f"Taken for made on the target by hand: {told.said}")
+            return
+        await session.connection.execute("ROLLBACK")
+        position = Position(f"{self.room.epoch} {mark}")
+        await session.connection.execute(kept(self.room.job_id, self.room.epoch, CHANGED, position).encode())
+        raise ApplyFailed(
+            f"The shape of {session.database} changed on the source: {told.said}",
+            hint="Make the same change on the target, then let the job go on; or begin anew.",
+        )
+
+    async def _repeat(self, session: Session, told: "Shape", statement: str) -> None:
+        path = f"SELECT set_config('search_path', {literal(told.search_path)}, true)"
+        await session.connection.execute(path.encode())
+        try:
+            await session.connection.execute(statement.encode())
+        except pg.Error as error:
+            said = error.diag.message_primary or type(error).__name__
+            raise ApplyFailed(f"The target refused what changed its shape ({said}): {told.said}") from error
+        await session.connection.execute("SET LOCAL search_path = ''")
+        session.applier.reshaped()
+        self.tell(Level.INFO, "postgresql.ddl.applied", f"Run on the target: {told.said}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A change of shape as the source told of it."""
+
+    tag: str
+    query: str
+    search_path: str
+
+    @classmethod
+    def of(cls, change: Ddl) -> "Shape":
+        try:
+            facts = json.loads(change.text)
+        except ValueError as error:
+            raise BadData("The source told of a change of shape in words that are not understood") from error
+        return cls(facts["tag"], facts.get("query", ""), facts.get("search_path", ""))
+
+    @property
+    def said(self) -> str:
+        return self.query if self.query and len(self.query) < 500 else self.tag
+
+
+async def _once(session: Session, statement: str) -> None:
+    """A statement that reaches one row of the checkpoint. Raises Fenced where there is none."""
+    try:
+        done = await session.connection.execute(statement.encode())
+    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
+        raise Fenced("The checkpoint of the job is gone from the target") from error
+    if done.rowcount != 1:
+        raise Fenced()
+
+
+async def as_replica(connection: Connection) -> bool:
+    """Let the session's writes fire no triggers and check no foreign keys. False: the user may not."""
+    try:
+        await connection.execute("SET session_replication_role = replica")
+    except pg.InsufficientPrivilege:
+        return False
+    return True
+
+
+async def _make_origin(connection: Connection, name: str) -> None:
+    query = "SELECT pg_replication_origin_create(%s) WHERE pg_replication_origin_oid(%s) IS NULL"
+    try:
+        await connection.execute(query, (name, name))
+    except pg.UniqueViolation:
+        return  # another session made it just now
+
+
+async def _end_others(connection: Connection, job: str) -> None:
+    """End the sessions of earlier runs that still apply changes."""
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = %s AND pid <> pg_backend_pid()",
+        (f"{job} apply",),
+    )
+
+
+async def drop_origin(connection: Connection, name: str) -> None:
+    """Twice is once; where the user may not, there is none."""
+    query = "SELECT pg_replication_origin_drop(%s) WHERE pg_replication_origin_oid(%s) IS NOT NULL"
+    try:
+        await connection.execute(query, (name, name))
+    except pg.InsufficientPrivilege:
+        return
+
+
+def database_of(batch: Batch) -> str:
+    """The source's database that a batch comes from. Raises BadData."""
+    names = {change.database for change in batch.changes if isinstance(change, Command | Ddl)}
+    if len(names) != 1:
+        raise BadData("A batch holds changes of one database")
+    return names.pop()

@@ -1,0 +1,128 @@
+"""Makes a database's shape on the target: before its data, after it, and at the end."""
+
+# ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from sterna.core.errors import NeedsOperator, Trouble
+from sterna.core.event import Level
+from sterna.core.plan import Mode, Path, Plan
+from sterna.core.ports import Room, Teller
+from sterna.engines.postgres.connection import Connection, connected
+from sterna.engines.postgres.names import literal, own, quoted
+from sterna.engines.postgres.schema import Blueprint, draw, load, make_after, make_before, make_last, save
+from sterna.engines.postgres.sequences import MARGIN, set_sequences
+
+BUILDERS = 4
+"""How many indexes and the like are made at the same time."""
+_ROOT_SINCE = 120000
+
+
+@dataclass(frozen=True)
+class Building:
+    """One database of the source, and its place on the target."""
+
+    plan: Plan
+    room: Room
+    tell: Teller
+    database: str
+    to: str
+
+    async def draw(self, target: Connection) -> Blueprint:
+        """Read the source's schema and keep it. ``target``: a connection to any database there."""
+        async with self._source() as source:
+            blueprint = await draw(source, target, self.plan, self.database)
+        save(self.room.folder, blueprint)
+        return blueprint
+
+    async def before(self, target: Connection, blueprint: Blueprint) -> None:
+        """Make what the rows need."""
+        await make_before(target, blueprint, self.tell)
+
+    async def after(self, tables: Sequence[Path], *, held: bool) -> None:
+        """Gather statistics of the tables, then make what is better made once they are full.
+
+        ``held``: without what would act on changes that are still to be applied.
+        """
+        async with self._target() as target:
+            blueprint = load(self.room.folder, self.database) or await self.draw(target)
+            await _analyze(target, [path for path in tables if path[0] == self.to])
+        await make_after(self._target, blueprint, self.tell, BUILDERS, held=held)
+
+    async def last(self) -> None:
+        """Nothing more will be written: what was held back, sequences, materialised views."""
+        blueprint = load(self.room.folder, self.database)
+        async with self._target() as target:
+            if blueprint is None:
+                blueprint = await self._drawn_late(target)
+            if blueprint is None:
+                return
+            await make_last(self._target, blueprint, self.tell, BUILDERS)
+            await self._set_sequences(target, blueprint)
+            if self.plan.mode is Mode.INCREMENTAL:
+                await self._refresh(target, blueprint)
+
+    async def _drawn_late(self, target: Connection) -> Blueprint | None:
+        """The source's schema of today, where what was kept is gone; None: the source is gone too."""
+        try:
+            return await self.draw(target)
+        except Trouble as trouble:
+            message = (
+                f"Sequences, triggers and views of {self.database} stay as they are: what was noted of them is "
+                f"gone, and the source cannot be asked. {trouble.message}"
+            )
+            self.tell(Level.WARN, "postgresql.last.unknown", message, database=self.database)
+            return None
+
+    async def _set_sequences(self, target: Connection, blueprint: Blueprint) -> None:
+        margin = _margin(self.plan) if self.plan.mode is Mode.INCREMENTAL else 0
+        try:
+            async with self._source() as source:
+                await set_sequences(source, target, blueprint.sequences, margin, self.tell)
+        except (Trouble, TimeoutError):
+            await set_sequences(None, target, blueprint.sequences, margin, self.tell)
+
+    async def _refresh(self, target: Connection, blueprint: Blueprint) -> None:
+        """Materialised views show what they showed when they were made: once more, in the order of their needs."""
+        for statement in blueprint.after:
+            if statement.kind == "materialized view":
+                for order in statement.orders:
+                    if order.type == statement.kind and await _filled(target, order.identity):
+                        await target.execute(f"REFRESH MATERIALIZED VIEW {order.identity}".encode())
+
+    def _source(self) -> AbstractAsyncContextManager[Connection]:
+        return connected(self.plan.source, self.database, purpose=f"{own(self.room.job_id)} schema")
+
+    def _target(self) -> AbstractAsyncContextManager[Connection]:
+        return connected(self.plan.target, self.to, purpose=f"{own(self.room.job_id)} schema")
+
+
+def _margin(plan: Plan) -> int:
+    given = plan.options.get("sequence_margin", str(MARGIN))
+    if not given.isdecimal():
+        raise NeedsOperator(f"The option sequence_margin is no whole number: {given}")
+    return int(given)
+
+
+async def _filled(target: Connection, view: str) -> bool:
+    query = f"SELECT relispopulated FROM pg_class WHERE oid = to_regclass({literal(view)})"
+    row = await (await target.execute(query.encode())).fetchone()
+    return bool(row and row[0])
+
+
+async def _analyze(target: Connection, tables: Sequence[Path]) -> None:
+    """Statistics of tables; of a partitioned one's leaves with their root's, in one reading."""
+    names = [literal(quoted(*path[1:])) for path in tables]
+    if not names:
+        return
+    root = "coalesce(pg_partition_root(c.oid), c.oid)"
+    if target.info.server_version < _ROOT_SINCE:
+        root = "c.oid"
+    query = (
+        f"SELECT DISTINCT {root}::regclass::text FROM unnest(ARRAY[{', '.join(names)}]) AS t(name) "
+        "JOIN pg_class c ON c.oid = to_regclass(t.name)"
+    )
+    for (name,) in await (await target.execute(query.encode())).fetchall():
+        await target.execute(f"ANALYZE {name}".encode())
