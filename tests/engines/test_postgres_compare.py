@@ -1,7 +1,6 @@
 """A comparison finds what differs between two PostgreSQL servers, nothing else, and mends it."""
 
 import asyncio
-import itertools
 import resource
 import time
 from collections.abc import Iterator
@@ -25,12 +24,12 @@ from tests.servers.postgres import PostgresServer, Unavailable
 
 pytestmark = pytest.mark.server
 
-_numbers = itertools.count()
+DATABASE = "moved"
 
 
 @dataclass(frozen=True)
 class Two:
-    """A fresh database on each of two servers of different versions."""
+    """An empty database on each of two servers of different versions."""
 
     source: PostgresServer
     target: PostgresServer
@@ -67,15 +66,15 @@ def servers() -> Iterator[tuple[PostgresServer, PostgresServer]]:
             pytest.skip(str(reason))
         for server in started:
             stack.callback(server.close)
+            server.create_database(DATABASE)
         yield started[0], started[1]
 
 
 @pytest.fixture
-def two(servers: tuple[PostgresServer, PostgresServer]) -> Two:
-    name = f"c{next(_numbers)}"
-    for server in servers:
-        server.create_database(name)
-    return Two(*servers, name)
+def two(servers: tuple[PostgresServer, PostgresServer]) -> Iterator[Two]:
+    two = Two(*servers, DATABASE)
+    yield two
+    two.both('DROP SCHEMA IF EXISTS public, sterna, app, "New" CASCADE; CREATE SCHEMA public')
 
 
 @pytest.fixture

@@ -395,3 +395,10 @@ async def test_a_user_who_is_no_superuser_moves_what_is_its_own(move: Callable[.
     finally:
         one.target.sql(f'DROP DATABASE IF EXISTS "{one.to}"')
         one.target.sql("DROP ROLE plain")
+
+
+async def test_grants_on_an_extensions_own_functions_are_told(move: Callable[..., Move]) -> None:
+    text = "CREATE EXTENSION pg_trgm;\nGRANT EXECUTE ON FUNCTION similarity(text, text) TO pg_monitor;\n"
+    one = move("pg15", "pg15", text)
+    await one.run()
+    assert one.told.named() == {"public.similarity(pg_catalog.text,pg_catalog.text)"}

@@ -16,10 +16,12 @@ from sterna.engines.postgres.marking import Marks
 from sterna.engines.postgres.names import SCHEMA, own
 from sterna.engines.postgres.names import slot as slot_name
 from sterna.engines.postgres.position import Positions, lsn, lsn_text, parse, text
-from sterna.engines.postgres.stream import Stream, news, opened
+from sterna.engines.postgres.stream import READ_AHEAD, Stream, news, opened
 from sterna.engines.postgres.watch import Watch
 from sterna.engines.postgres.wire.frames import Cutter, Piece
 
+GATHER_S = 0.005
+"""What comes in within this time after a batch goes into one batch, unless that is full before."""
 BEAT_S = 1.0
 """How often a quiet source says that it lives, and how often the walsenders hear from us."""
 LOOK_AHEAD_S = 0.3
@@ -161,13 +163,13 @@ class PostgresLog:
             for batch in self._looked(places):
                 quiet = False
                 yield batch
-            if quiet and time.monotonic() - said >= BEAT_S:
+            if not quiet:
+                await _gather(streams, said + GATHER_S)
+            elif time.monotonic() - said >= BEAT_S:
                 said = time.monotonic()
-                places.update(
-                    {s.cutter.database: max(s.cutter.reached, places[s.cutter.database]) for s in streams}
-                )
+                places.update({s.cutter.database: s.cutter.reached for s in streams if not s.cutter.waiting})
                 yield Batch((), text(places))
-            elif quiet:
+            else:
                 left = max(0.0, said + BEAT_S - time.monotonic())
                 await news([stream.socket for stream in streams], self._wake, left)
 
@@ -259,6 +261,15 @@ class PostgresLog:
 
 _LET_GROW = "Raise slot_limit_mb, or let the target catch up, then start the job again: it copies everything anew."
 _BARRIER = "SELECT pg_logical_emit_message(true, 'sterna', '')::text"
+
+
+async def _gather(streams: Sequence[Stream], until: float) -> None:
+    """Let changes come in for a moment: many small batches would cost the target one commit each."""
+    for stream in streams:
+        stream.pull()
+    left = until - time.monotonic()
+    if left > 0 and all(stream.cutter.waiting < READ_AHEAD // 2 for stream in streams):
+        await asyncio.sleep(left)
 
 
 async def _pieces(stream: Stream, wake: asyncio.Event) -> AsyncIterator[tuple[Piece, int]]:

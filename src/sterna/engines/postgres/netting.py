@@ -135,6 +135,7 @@ def _enter(tracks: dict[object, _Track], key: object, new: Cells | None, before:
 
 def _sorted(shape: Shape, tracks: dict[object, _Track]) -> Net | None:
     found = Net()
+    plain: list[Cells] = []
     for key, track in tracks.items():
         now = track.now
         if track.before == _THERE and now is not None and not track.replaced:
@@ -142,7 +143,7 @@ def _sorted(shape: Shape, tracks: dict[object, _Track]) -> Net | None:
             if not fields and shape.fixed:
                 return None
             if fields:
-                found.updates.setdefault(fields, []).append(now)
+                (plain if fields is shape.plain else found.updates.setdefault(fields, [])).append(now)
             continue
         if track.before == _MAYBE and now is not None and not complete(shape, now):
             return None
@@ -150,6 +151,8 @@ def _sorted(shape: Shape, tracks: dict[object, _Track]) -> Net | None:
             (found.deletes if track.before == _THERE else found.gone).append(_keyed(shape, key))
         if now is not None:
             found.inserts.append(now)
+    if plain:
+        found.updates[shape.plain] = plain
     return found
 
 

@@ -1,6 +1,6 @@
 """All routes of v5 and v5.1 that are offered."""
 
-from sterna.api.drs.v5 import acting, changing, jobs, links, objects, tags
+from sterna.api.drs.v5 import acting, changing, connections, jobs, links, objects, tags
 
 ROUTERS = (
     jobs.routes,
@@ -10,4 +10,5 @@ ROUTERS = (
     objects.routes_51,
     tags.routes,
     links.routes,
+    connections.routes,
 )

@@ -24,6 +24,8 @@ def address(connection: Connection) -> str:
 
 
 Row = tuple[Any, ...]
+PAGE = 2000
+"""Rows that are fetched together of a large answer."""
 
 
 async def ask(connection: Connection, query: str, parameters: Sequence[object] = ()) -> Sequence[Row]:
@@ -33,13 +35,14 @@ async def ask(connection: Connection, query: str, parameters: Sequence[object] =
         return await cursor.fetchall() if cursor.description else ()
 
 
-async def stream(
+async def pages(
     connection: Connection, query: str, parameters: Sequence[object] = ()
-) -> AsyncGenerator[Row, None]:
-    """The rows of an answer of any size, as they arrive; the connection is busy until the last. Same errors."""
-    async with _noted(connection), psycopg.AsyncRawCursor(connection) as cursor:
-        async for row in cursor.stream(query.encode(), list(parameters) or None):
-            yield row
+) -> AsyncGenerator[Sequence[Row], None]:
+    """The rows of an answer of any size, some at a time, inside the caller's transaction. Same errors."""
+    async with _noted(connection), psycopg.AsyncRawServerCursor(connection, "sterna") as cursor:
+        await cursor.execute(query.encode(), list(parameters) or None)
+        while page := await cursor.fetchmany(PAGE):
+            yield page
 
 
 async def texts(

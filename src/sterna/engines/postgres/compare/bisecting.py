@@ -11,7 +11,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sterna.engines.postgres.compare.asking import Row, ask, stream
+from sterna.engines.postgres.compare.asking import Row, ask, pages
 from sterna.engines.postgres.compare.pairs import Side
 from sterna.engines.postgres.connection import Connection
 
@@ -145,6 +145,8 @@ async def _compare_rows(
 ) -> None:
     chosen = () if mask == 0 else differing
     async with (
+        pair.source.connection.transaction(),
+        pair.target.connection.transaction(),
         steered(pair.source.connection, scope.steered),
         steered(pair.target.connection, scope.steered),
         aclosing(_bunches(pair.source, scope, mask, chosen)) as mine,
@@ -164,13 +166,14 @@ async def _bunches(side: Side, scope: Scope, mask: int, chosen: Sequence[int]) -
     at: int | None = None
     bunch: dict[Identity, Seen] = {}
     query, parameters = _rows_query(side, scope, mask, chosen)
-    async with aclosing(stream(side.connection, query, parameters)) as rows:
-        async for row in rows:
-            if at is not None and row[0] != at:
-                yield at, bunch
-                bunch = {}
-            at = row[0]
-            bunch |= entry(row[1:])
+    async with aclosing(pages(side.connection, query, parameters)) as answer:
+        async for page in answer:
+            for row in page:
+                if at is not None and row[0] != at:
+                    yield at, bunch
+                    bunch = {}
+                at = row[0]
+                bunch |= entry(row[1:])
     if at is not None:
         yield at, bunch
 
@@ -184,8 +187,8 @@ def _rows_query(side: Side, scope: Scope, mask: int, chosen: Sequence[int]) -> t
     if not names:
         inner = side.reading(f"{side.row_hash} AS h", scope.condition) + " OFFSET 0"
         inside = f" WHERE h & {mask} = ANY ({place})" if chosen else ""
-        query = f"SELECT h, h::text AS identity, count(*), sum(h)::text FROM ({inner}) AS rows{inside} GROUP BY h ORDER BY h"  # noqa: S608
-        return query, parameters
+        listed = "h, h::text AS identity, count(*), sum(h)::text"
+        return f"SELECT {listed} FROM ({inner}) AS rows{inside} GROUP BY h ORDER BY h", parameters  # noqa: S608
     both = f"{side.key_hash} & {mask} = ANY ({place})" if chosen else ""
     condition = " AND ".join(f"({each})" for each in (scope.condition, both) if each)
     inner = side.reading(f"{side.key_hash} AS kh{texts}, {side.row_hash} AS h", condition)

@@ -7,7 +7,7 @@ row that is still as it was first read has no change that the job has yet to app
 later the job applies on top. Any other row is tried again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
 
@@ -27,8 +27,10 @@ from sterna.engines.postgres.compare.following import Following
 from sterna.engines.postgres.compare.pairs import Side
 from sterna.engines.postgres.names import SCHEMA, quoted
 
-AT_ONCE = 100
-"""Rows in one transaction on the target."""
+MOST_BYTES = 16 << 20
+"""What rows in one transaction on the target weigh together, roughly."""
+BY_KEY, BY_SCAN = 200, 5000
+"""How many they are at most, where an index finds them and where the whole table has to be read for them."""
 TRIES = 3
 WAIT_SECONDS = 30.0
 """How long a job that follows has to get up to the source."""
@@ -36,14 +38,16 @@ WAIT_SECONDS = 30.0
 Values = Sequence[str | None]
 
 
-async def mend(pair: Pair, to: Path, identities: Sequence[Identity], following: Following) -> None:
+async def mend(pair: Pair, to: Path, identities: Sequence[Identity], following: Following, weight: int) -> None:
     """Mend rows, as many as the source lets stand still. What was mended the next look tells.
 
-    Raises psycopg.Error where the target refuses a row.
+    ``weight``: bytes in a row, roughly. Raises psycopg.Error where the target
+    refuses a row.
     """
+    at_once = max(1, min(BY_KEY if pair.source.by_key else BY_SCAN, MOST_BYTES // max(1, weight)))
     replica = await _without_triggers(pair.target)
-    for at in range(0, len(identities), AT_ONCE):
-        left: Sequence[Identity] = identities[at : at + AT_ONCE]
+    for at in range(0, len(identities), at_once):
+        left: Sequence[Identity] = identities[at : at + at_once]
         for _ in range(TRIES):
             left = await _mend_some(pair, to, left, following, replica)
             if not left:
@@ -118,15 +122,22 @@ class Writer:
         self.updates = bool(columns.key) and not (columns.always - keys)
         """Whether every column outside the key can be set."""
 
-    async def delete(self, identity: Identity, count: int) -> None:
-        """Delete the rows that have a key, or ``count`` of those that are alike."""
-        side = self._side
-        if side.columns.key:
-            await ask(side.connection, f"DELETE FROM {side.relation} WHERE {self._which(1)}", identity)  # noqa: S608
-            return
-        some = side.reading("tableoid, ctid", f"{side.row_hash} = $1::bigint")
-        query = f"DELETE FROM {side.relation} WHERE (tableoid, ctid) IN ({some} LIMIT $2)"  # noqa: S608
-        await ask(side.connection, query, (int(identity[0]), count))
+    async def delete(self, identity: Identity) -> None:
+        """Delete the rows that have a key."""
+        query = f"DELETE FROM {self._side.relation} WHERE {self._which(1)}"  # noqa: S608
+        await ask(self._side.connection, query, identity)
+
+    async def delete_surplus(self, surplus: Mapping[Identity, int]) -> None:
+        """Delete so many of the rows that are alike."""
+        some = self._side.reading(f"tableoid, ctid AS place, {self._side.row_hash} AS h") + " OFFSET 0"
+        ranked = f"SELECT *, row_number() OVER (PARTITION BY h) AS number FROM ({some}) AS rows WHERE h = ANY ($1)"  # noqa: S608
+        query = (
+            f"DELETE FROM {self._side.relation} WHERE (tableoid, ctid) IN ("  # noqa: S608
+            f"SELECT tableoid, place FROM ({ranked}) AS ranked "
+            "JOIN unnest($1::bigint[], $2::bigint[]) AS asked(hash, count) ON h = hash AND number <= count)"
+        )
+        hashes = [int(identity[0]) for identity in surplus]
+        await ask(self._side.connection, query, [hashes, list(surplus.values())])
 
     async def insert(self, values: Values) -> None:
         names = ", ".join(quoted(name) for name in self._written)
@@ -154,54 +165,56 @@ async def _write(
     its: dict[Identity, Seen],
     rows: dict[Identity, Values],
 ) -> None:
-    """Mend in place; where rows exchange values that must be unique, take them all away first."""
-    if not writer.replica:
-        await _in_place(writer, wrong, mine, its, rows)
-        return
+    """Mend in place; where rows exchange values that must be unique, take them all away first.
+
+    Not where triggers act: what is taken away could take other rows with it.
+    """
     try:
-        async with writer.connection.transaction():
+        async with writer.connection.transaction(), writer.connection.pipeline():
             await _in_place(writer, wrong, mine, its, rows)
     except psycopg.errors.IntegrityError:
-        await _anew(writer, wrong, mine, its, rows)
+        if not writer.replica:
+            raise
+        async with writer.connection.pipeline():
+            await _anew(writer, wrong, mine, its, rows)
 
 
 async def _in_place(
     writer: Writer,
-    wrong: Iterable[Identity],
-    mine: dict[Identity, Seen],
-    its: dict[Identity, Seen],
-    rows: dict[Identity, Values],
+    wrong: Sequence[Identity],
+    mine: Mapping[Identity, Seen],
+    its: Mapping[Identity, Seen],
+    rows: Mapping[Identity, Values],
 ) -> None:
-    for identity in wrong:
-        have, want = _count(its, identity), _count(mine, identity)
-        if writer.keyed and have == want == 1 and writer.updates:
-            await writer.update(identity, rows[identity])
-            continue
-        if writer.keyed and have:
-            await writer.delete(identity, have)
-            have = 0
-        elif have > want:
-            await writer.delete(identity, have - want)
-        for _ in range(want - have):
-            await writer.insert(rows[identity])
+    if not writer.keyed or not writer.updates:
+        await _anew(writer, wrong, mine, its, rows)
+        return
+    both = [each for each in wrong if _count(its, each) == _count(mine, each) == 1]
+    for identity in both:
+        await writer.update(identity, rows[identity])
+    single = set(both)
+    await _anew(writer, [each for each in wrong if each not in single], mine, its, rows)
 
 
 async def _anew(
     writer: Writer,
     wrong: Sequence[Identity],
-    mine: dict[Identity, Seen],
-    its: dict[Identity, Seen],
-    rows: dict[Identity, Values],
+    mine: Mapping[Identity, Seen],
+    its: Mapping[Identity, Seen],
+    rows: Mapping[Identity, Values],
 ) -> None:
+    """Delete everything that is too much or wrong, then insert what lacks."""
+    kept = {each: 0 if writer.keyed else min(_count(mine, each), _count(its, each)) for each in wrong}
+    surplus = {each: _count(its, each) - kept[each] for each in wrong if _count(its, each) > kept[each]}
+    if writer.keyed:
+        for identity in surplus:
+            await writer.delete(identity)
+    elif surplus:
+        await writer.delete_surplus(surplus)
     for identity in wrong:
-        surplus = _count(its, identity) - (0 if writer.keyed else _count(mine, identity))
-        if surplus > 0:
-            await writer.delete(identity, surplus)
-    for identity in wrong:
-        lacking = _count(mine, identity) - (0 if writer.keyed else _count(its, identity))
-        for _ in range(lacking):
+        for _ in range(_count(mine, identity) - kept[identity]):
             await writer.insert(rows[identity])
 
 
-def _count(seen: dict[Identity, Seen], identity: Identity) -> int:
+def _count(seen: Mapping[Identity, Seen], identity: Identity) -> int:
     return seen[identity][0] if identity in seen else 0

@@ -21,6 +21,8 @@ MANY = 10_000
 """Once so many rows of a table are believed different, the others are counted as they are seen."""
 MOST_SUSPECTS = 5_000
 """Rows that are held at most; when there are more, they are settled before the comparison goes on."""
+MOST_BY_SCAN = 50_000
+"""The same where each look reads the whole table."""
 
 Sleep = Callable[[float], Awaitable[None]]
 

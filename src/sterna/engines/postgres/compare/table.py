@@ -16,6 +16,7 @@ from sterna.engines.postgres.compare.pairs import Columns, Match, Side, There, c
 from sterna.engines.postgres.compare.ranges import scopes
 from sterna.engines.postgres.compare.settling import (
     MANY,
+    MOST_BY_SCAN,
     MOST_SUSPECTS,
     PAUSES,
     QUIET_PAUSES,
@@ -173,7 +174,7 @@ class Contents:
             self._result.different += 1
             return
         self._suspects[identity] = None
-        if len(self._suspects) >= MOST_SUSPECTS:
+        if len(self._suspects) >= (MOST_SUSPECTS if self._sides.source.by_key else MOST_BY_SCAN):
             await self._settle()
 
     async def _settle(self) -> None:
@@ -198,7 +199,9 @@ class Contents:
 
     async def _mend(self, pair: Pair, different: Sequence[Suspect], following: Following) -> None:
         try:
-            await mend(pair, self._match.place.to, [suspect.identity for suspect in different], following)
+            identities = [suspect.identity for suspect in different]
+            weight = self._match.size // max(1, self._result.source_rows)
+            await mend(pair, self._match.place.to, identities, following, weight)
         except psycopg.Error as error:
             if pair.source.connection.broken or pair.target.connection.broken:
                 raise

@@ -29,6 +29,8 @@ class Drafter:
     annotations: Annotations
     target: int
     """The target's ``server_version_num``."""
+    maker: str
+    """The target's user."""
 
     def statement(self, item: Item) -> Statement:
         """What makes the item on the target."""
@@ -97,7 +99,7 @@ class Drafter:
                 yield from self._endings("grant", item, grant_orders(item, rights, self.target))
         for item in all_items:
             rights = self.annotations.rights.get(item.key)
-            order = owner_order(item, rights.owner) if rights else None
+            order = owner_order(item, rights.owner, self.maker) if rights else None
             if order:
                 yield from self._endings("owner", item, [order])
 

@@ -1,9 +1,11 @@
 """Running a blueprint's statements on the target: one by one before the data, in parallel after it."""
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 import psycopg
 from psycopg import errors as pg
@@ -106,21 +108,38 @@ def _orders_to_do(statement: Statement, there: Present) -> Sequence[Order]:
 async def _one_by_one(
     target: Connection, statements: Sequence[Statement], there: Present, tell: Teller
 ) -> Sequence[LeftOut]:
+    """In order, many in one transaction. Only where one of them fails does each get a savepoint of its own."""
     to_do = [each for each in statements if _to_do(each, there)]
     failed: list[LeftOut] = []
     for first in range(0, len(to_do), TOGETHER):
-        async with target.transaction():
-            for statement in to_do[first : first + TOGETHER]:
-                failed += await _make(target, statement, there, tell)
+        some = to_do[first : first + TOGETHER]
+        sql = [order.sql for each in some for order in _orders_to_do(each, there)]
+        try:
+            async with target.transaction():
+                await target.execute(";\n".join(sql).encode(), prepare=False)
+        except psycopg.Error as error:
+            if sqlstate(error)[:2] in ("", *_FATAL):
+                raise
+            failed += await _one_by_one_apart(target, some, there, tell)
+    return failed
+
+
+async def _one_by_one_apart(
+    target: Connection, statements: Sequence[Statement], there: Present, tell: Teller
+) -> Sequence[LeftOut]:
+    failed: list[LeftOut] = []
+    async with target.transaction():
+        for statement in statements:
+            failed += await _make(target, statement, there, tell)
     return failed
 
 
 async def _make(target: Connection, statement: Statement, there: Present, tell: Teller) -> Sequence[LeftOut]:
     """Run a statement's orders, all or none. What the server says against one that is not essential is told."""
+    sql = ";\n".join(order.sql for order in _orders_to_do(statement, there))
     try:
         async with target.transaction():
-            for order in _orders_to_do(statement, there):
-                await target.execute(order.sql.encode(), prepare=False)
+            await target.execute(sql.encode(), prepare=False)
     except psycopg.Error as error:
         state = sqlstate(error)
         if state[:2] in _FATAL or state in ("", "40P01", "55P03") or statement.essential:
@@ -147,15 +166,33 @@ def _failure(statement: Statement, error: psycopg.Error) -> Exception:
 class _Workshop:
     """Hands out statements to workers: the biggest whose needs are done and whose tables are free."""
 
-    to_do: list[Statement]
+    to_do: Sequence[Statement]
     there: Present
     tell: Teller
     left_out: list[LeftOut] = field(default_factory=list)
-    _running: dict[int, Statement] = field(default_factory=dict)
+    _waiting: dict[int, int] = field(default_factory=dict)
+    """Of each statement that is not ready: how many others it still needs."""
+    _needed_by: dict[int, list[Statement]] = field(default_factory=lambda: defaultdict(list))
+    _ready: list[tuple[int, int, Statement]] = field(default_factory=list)
+    """A heap: the biggest first."""
+    _locked: set[str] = field(default_factory=set)
+    _shared: Counter[str] = field(default_factory=Counter)
+    _left: int = 0
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def __post_init__(self) -> None:
-        self.to_do.sort(key=lambda each: (-each.weight, each.number))
+        numbers = {each.number for each in self.to_do}
+        self._left = len(numbers)
+        for each in self.to_do:
+            needs = numbers.intersection(each.needs)
+            self._waiting[each.number] = len(needs)
+            for number in needs:
+                self._needed_by[number].append(each)
+            if not needs:
+                self._offer(each)
+
+    def _offer(self, statement: Statement) -> None:
+        heappush(self._ready, (-statement.weight, statement.number, statement))
 
     async def run(self, connect: Connect, at_once: int, first: Connection) -> None:
         """Raises the first worker's error; the others are cancelled, and their transactions with them."""
@@ -176,12 +213,8 @@ class _Workshop:
     async def _work(self, target: Connection, at_once: int) -> None:
         await _give_memory(target, at_once)
         while (statement := await self._next()) is not None:
-            try:
-                self.left_out += await self._try(target, statement)
-            finally:
-                async with self._changed:
-                    del self._running[statement.number]
-                    self._changed.notify_all()
+            self.left_out += await self._try(target, statement)
+            await self._done(statement)
 
     async def _try(self, target: Connection, statement: Statement) -> Sequence[LeftOut]:
         """A deadlock with a reader of the target's own is tried again; PostgreSQL found it within a second."""
@@ -194,23 +227,43 @@ class _Workshop:
 
     async def _next(self) -> Statement | None:
         async with self._changed:
-            while self.to_do:
-                free = next((each for each in self.to_do if self._is_free(each)), None)
-                if free:
-                    self.to_do.remove(free)
-                    self._running[free.number] = free
-                    return free
+            while self._left:
+                if (statement := self._take()) is not None:
+                    return statement
                 await self._changed.wait()
         return None
 
+    def _take(self) -> Statement | None:
+        """The biggest that is ready and free; those passed over stay ready."""
+        passed = []
+        found = None
+        while self._ready and found is None:
+            offered = heappop(self._ready)
+            if self._is_free(offered[2]):
+                found = offered[2]
+            else:
+                passed.append(offered)
+        for offered in passed:
+            heappush(self._ready, offered)
+        if found:
+            self._locked |= set(found.locks)
+            self._shared.update(found.shares)
+        return found
+
+    async def _done(self, statement: Statement) -> None:
+        async with self._changed:
+            self._left -= 1
+            self._locked -= set(statement.locks)
+            self._shared.subtract(statement.shares)
+            for each in self._needed_by.pop(statement.number, ()):
+                self._waiting[each.number] -= 1
+                if not self._waiting[each.number]:
+                    self._offer(each)
+            self._changed.notify_all()
+
     def _is_free(self, statement: Statement) -> bool:
-        waiting = {each.number for each in (*self.to_do, *self._running.values())} - {statement.number}
-        if waiting & set(statement.needs):
-            return False
-        busy = {table for each in self._running.values() for table in each.locks}
-        shared = {table for each in self._running.values() for table in each.shares}
-        mine = set(statement.locks)
-        return not (mine & (busy | shared) or set(statement.shares) & busy)
+        busy = any(table in self._locked or self._shared[table] > 0 for table in statement.locks)
+        return not busy and not any(table in self._locked for table in statement.shares)
 
 
 async def _give_memory(target: Connection, at_once: int) -> None:

@@ -28,6 +28,8 @@ class Reader:
     """The target's."""
     superuser: bool = True
     """Whether the target's user is one."""
+    maker: str = ""
+    """The target's user."""
     available: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Extensions that the target can make, with their versions."""
 

@@ -27,7 +27,7 @@ _RANKS = (
     *("default", "sequence owner", "check", "column setting", "key", "index", "index attachment", "setting"),
     *("foreign key", "statistics", "view", "materialized view", "rule", "trigger", "policy", "row security"),
     "firing",
-    *("default privileges", "event trigger", "publication", "subscription"),
+    *("default privileges", "event trigger", "publication", "subscription", "security label", "grant"),
 )
 _DATA = ("table", "attachment", "default", "check", "sequence", "sequence owner")
 """What has to be there when the rows come, with whatever that needs."""
@@ -45,7 +45,7 @@ async def draw(source: Connection, target: Connection, plan: Plan, database: str
     async with _one_moment(source):
         versions = source.info.server_version, target.info.server_version
         powerful = target.info.parameter_status("is_superuser") == "on"
-        reader = Reader(source, *versions, powerful, available)
+        reader = Reader(source, *versions, powerful, target.info.user, available)
         return await _draw(reader, plan.selection, database)
 
 
@@ -102,7 +102,7 @@ async def objects(connection: Connection, selection: Selection, database: str) -
     async with _one_moment(connection):
         version = connection.info.server_version
         names = await (await connection.execute("SELECT extname::text FROM pg_extension")).fetchall()
-        reader = Reader(connection, version, version, True, {name: frozenset() for (name,) in names})
+        reader = Reader(connection, version, version, True, "", {name: frozenset() for (name,) in names})
         picture = await _look(reader, selection, database)
     found = picture.drafter.objects(picture.order, picture.made)
     return {KINDS.get(kind, kind.replace(" ", "_") + "s"): frozenset(names) for kind, names in found.items()}
@@ -139,7 +139,7 @@ async def _look(reader: Reader, selection: Selection, database: str) -> _Picture
     chosen, left_out = Choice(items, needs, selection, database).taken()
     _refuse_lost_tables(left_out)
     renaming = await renaming_of(reader, chosen, selection, database)
-    drafter = Drafter(renaming, await read_annotations(reader), reader.target)
+    drafter = Drafter(renaming, await read_annotations(reader), reader.target, reader.maker)
     made, schemas = drafter.schemas(await others.read_schemas(reader), chosen.values(), selection, database)
     order = in_order(_ranked(chosen.values()), _order_needs(chosen, needs))
     return _Picture(order, schemas, made, needs, drafter, left_out)

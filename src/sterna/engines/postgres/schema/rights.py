@@ -145,9 +145,9 @@ _GRANT = {
 }
 
 
-def owner_order(item: Item, owner: str) -> Order | None:
-    """ALTER … OWNER TO; None: it has no owner of its own."""
-    if item.type in _NO_OWNER or item.owner_table or not item.type:
+def owner_order(item: Item, owner: str, maker: str) -> Order | None:
+    """ALTER … OWNER TO; None: it has no owner of its own, or is ``maker``'s from the beginning."""
+    if owner == maker or item.type in _NO_OWNER or item.owner_table or not item.type:
         return None
     return Order(f"ALTER {_ALTER.get(item.type, item.type.upper())} {item.identity} OWNER TO {quoted(owner)}")
 

@@ -8,17 +8,20 @@ Replication Message Formats" (protocol version 1).
 
 import struct
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 
 from sterna.core.change import Change, Command, Ddl
 from sterna.core.errors import BadData
+from sterna.engines.postgres.wire.native import compiled
 
 LARGE = 4 << 20
 """A transaction with more bytes than this goes out in several pieces."""
 
 _HEADER = 25
 _DATA, _ALIVE = b"wk"
+_native = compiled("_frames")
 _length = struct.Struct(">I").pack
 _KEEPALIVE = struct.Struct(">cQQB")
 _COMMIT = struct.Struct(">cBQQQ")
@@ -87,20 +90,44 @@ class Cutter:
             self._ready.append(self._close_whole())
         return self._ready.popleft() if self._ready else None
 
-    def feed(self, payloads: Iterable[bytes]) -> None:
+    def feed(self, payloads: list[bytes]) -> None:
         """Take in what came, in order. Raises BadData."""
+        at = 0
         try:
-            for payload in payloads:
-                if payload[0] == _DATA:
-                    self._message(payload[_HEADER:])
-                elif payload[0] == _ALIVE:
-                    self._alive(payload)
-                else:
-                    raise ValueError
+            while at < len(payloads):
+                if _native is not None:
+                    at = self._run(_native, payloads, at)
+                if at < len(payloads):
+                    self._one(payloads[at])
+                    at += 1
         except (struct.error, KeyError, IndexError, ValueError) as error:
             raise BadData(
                 f"The stream of {self.database} holds a message that its format does not allow"
             ) from error
+
+    def _run(self, native: ModuleType, payloads: list[bytes], at: int) -> int:
+        """Take in a run of ordinary messages at once; gives where it ends."""
+        draft = self._part if self.open else self._whole
+        relations = self._known, draft.holds, draft.needs, self._journal_id
+        if self.open:
+            at, frames, rows = native.rows(payloads, at, *relations, self.large - draft.size)
+            draft.run(frames, rows)
+            if draft.size > self.large:
+                self._cut_off()
+        else:
+            at, frames, rows, end, reached, asked = native.whole(payloads, at, *relations, self.large)
+            draft.run(frames, rows)
+            self.end, self.reached = max(self.end, end), max(self.reached, reached, end)
+            self.asked = self.asked or asked
+        return at
+
+    def _one(self, payload: bytes) -> None:
+        if payload[0] == _DATA:
+            self._message(payload[_HEADER:])
+        elif payload[0] == _ALIVE:
+            self._alive(payload)
+        else:
+            raise ValueError
 
     def _alive(self, payload: bytes) -> None:
         _, end, _, asked = _KEEPALIVE.unpack(payload)
@@ -202,9 +229,9 @@ class _Draft:
     """After what is done."""
     _rows: int = 0
     """In these frames."""
-    _needs: dict[bytes, bytes] = field(default_factory=dict)
+    needs: dict[bytes, bytes] = field(default_factory=dict)
     """Descriptions of relations that it uses and does not hold before their first use, by id."""
-    _holds: set[bytes] = field(default_factory=set)
+    holds: set[bytes] = field(default_factory=set)
     """Ids of relations whose first use has its description."""
 
     def add(self, message: bytes) -> bytes:
@@ -219,6 +246,14 @@ class _Draft:
         self._rows += 1
         self.worth = True
 
+    def run(self, frames: bytes, rows: int) -> None:
+        """Frames that were made elsewhere; what they need is noted."""
+        if frames:
+            self._frames.append(frames)
+            self._rows += rows
+            self.size += len(frames)
+            self.worth = True
+
     def truncation(self, message: bytes, known: Mapping[bytes, bytes]) -> None:
         _, count, _ = _TRUNCATE.unpack_from(message)
         if len(message) != _TRUNCATE.size + 4 * count:
@@ -230,13 +265,13 @@ class _Draft:
         self.worth = True
 
     def relation(self, message: bytes) -> bytes:
-        self._holds.add(message[1:5])
+        self.holds.add(message[1:5])
         return self.add(message)
 
     def _use(self, relation: bytes, known: Mapping[bytes, bytes]) -> None:
-        if relation not in self._holds:
-            self._needs[relation] = known[relation]
-            self._holds.add(relation)
+        if relation not in self.holds:
+            self.needs[relation] = known[relation]
+            self.holds.add(relation)
 
     def ddl(self, text: str) -> None:
         self._close_frames()
@@ -246,9 +281,9 @@ class _Draft:
 
     def take_in(self, other: "_Draft") -> None:
         """Append what comes later."""
-        for relation in other._needs.keys() - self._holds:
-            self._needs[relation] = other._needs[relation]
-        self._holds |= other._holds
+        for relation in other.needs.keys() - self.holds:
+            self.needs[relation] = other.needs[relation]
+        self.holds |= other.holds
         if other._done:
             self._close_frames()
             self._done += other._done
@@ -260,9 +295,9 @@ class _Draft:
     def changes(self) -> Sequence[Change]:
         """All of it; descriptions that it needs come first."""
         self._close_frames()
-        if not self._needs:
+        if not self.needs:
             return self._done
-        first, needed = self._done[0], b"".join(self._needs.values())
+        first, needed = self._done[0], b"".join(self.needs.values())
         if isinstance(first, Command):
             return [Command(needed + first.data, first.count, self.database), *self._done[1:]]
         return [Command(needed, 0, self.database), *self._done]

@@ -157,6 +157,33 @@ def messages(data: bytes) -> Iterator[Message]:
     return map(decode, frames(data))
 
 
+Change = Row | Relation | Type | Truncation
+_FRAMING = frozenset(b"BCOM")
+"""Messages that say nothing about rows: where transactions begin and end, and what others said."""
+
+
+def changes(data: bytes) -> list[Change]:
+    """The messages of a run of frames that say something about rows. Raises BadData."""
+    found: list[Change] = []
+    at, size = 0, len(data)
+    while at < size:
+        start = at + 4
+        if start < size:
+            at = start + _LENGTH.unpack_from(data, at)[0]
+        if not start < at <= size:
+            raise BadData("A frame of the source's log is cut short")
+        if data[start] not in _FRAMING:
+            found.append(_change(data[start:at]))
+    return found
+
+
+def _change(message: bytes) -> Change:
+    value = decode(message)
+    if isinstance(value, Begin | Commit | Origin | Said):
+        raise BadData("A frame of the source's log is malformed")
+    return value
+
+
 def decode(message: bytes) -> Message:
     """One message. Raises BadData for one that is unknown, cut short or too long."""
     try:
