@@ -228,12 +228,6 @@ DRS = {
     "DRS.M00305.indexes": Message(
         400, "Parameter error: indexes are always moved.", "参数错误：索引始终会被迁移。"
     ),
-    "DRS.M00306": Message(400, "Start time cannot be the same as end time.", "开始时间不能与结束时间相同。"),
-    "DRS.M00401": Message(
-        400,
-        "{0} is not support re-editing of synchronization tasks.",
-        "{0}不支持同步任务再编辑。",
-    ),
     "DRS.10000001.unsupported": Message(
         400, "Failed. The operation {0} is not supported here.", "失败。此处不支持操作{0}。"
     ),
