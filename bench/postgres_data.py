@@ -46,7 +46,7 @@ INSERT INTO wide SELECT n, 'title ' || n, repeat(md5(n::text) || ' ', 12),
 CREATE INDEX wide_made ON wide (made);
 CREATE INDEX wide_title ON wide (title);
 CREATE TABLE child (id bigint PRIMARY KEY, wide_id bigint NOT NULL REFERENCES wide, note text);
-INSERT INTO child SELECT n, (n * 7919) % {wide} + 1, md5(n::text) FROM generate_series(1, {wide}) n;
+INSERT INTO child SELECT n, (n::bigint * 7919) % {wide} + 1, md5(n::text) FROM generate_series(1, {wide}) n;
 CREATE INDEX child_wide ON child (wide_id);
 VACUUM ANALYZE;
 CHECKPOINT;

@@ -309,6 +309,7 @@ async def test_a_table_that_is_rewritten_while_it_is_copied_is_copied_again(pair
 async def test_what_is_written_during_the_copy_follows(pair: Pair) -> None:
     _much(pair)
     pair.fill("CREATE TABLE s (id serial PRIMARY KEY, k int REFERENCES keyed); INSERT INTO s (k) VALUES (1)")
+    pair.fill("CREATE MATERIALIZED VIEW seen AS SELECT count(*) FROM keyed")
     move = await pair.move(_slow(incremental())).start()
     await _halfway(move)
     pair.fill(
@@ -323,6 +324,9 @@ async def test_what_is_written_during_the_copy_follows(pair: Pair) -> None:
     await move.finish()
     pair.same("public.nokey", "public.keyed", "public.light", "public.s")
     assert pair.target.sql("SELECT nextval('s_id_seq') > 10", pair.name) == [(True,)]
+    assert pair.target.sql("SELECT * FROM seen", pair.name) == pair.target.sql(
+        "SELECT count(*) FROM keyed", pair.name
+    )
     assert pair.clean(move)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from sterna.core.errors import Trouble
+from sterna.core.errors import NeedsOperator, Trouble
 from sterna.core.event import Level
 from sterna.core.plan import Mode, Path, Plan
 from sterna.core.ports import Room, Teller
@@ -77,8 +77,7 @@ class Building:
             return None
 
     async def _set_sequences(self, target: Connection, blueprint: Blueprint) -> None:
-        margin = int(self.plan.options.get("sequence_margin", MARGIN))
-        margin = margin if self.plan.mode is Mode.INCREMENTAL else 0
+        margin = _margin(self.plan) if self.plan.mode is Mode.INCREMENTAL else 0
         try:
             async with self._source() as source:
                 await set_sequences(source, target, blueprint.sequences, margin, self.tell)
@@ -98,6 +97,13 @@ class Building:
 
     def _target(self) -> AbstractAsyncContextManager[Connection]:
         return connected(self.plan.target, self.to, purpose=f"{own(self.room.job_id)} schema")
+
+
+def _margin(plan: Plan) -> int:
+    given = plan.options.get("sequence_margin", str(MARGIN))
+    if not given.isdecimal():
+        raise NeedsOperator(f"The option sequence_margin is no whole number: {given}")
+    return int(given)
 
 
 async def _filled(target: Connection, view: str) -> bool:

@@ -32,6 +32,8 @@ _MAKE = f"""
 _LOCK = "SELECT pg_catalog.pg_advisory_xact_lock(7310294, 1)"
 """Held by whoever makes or drops the schema."""
 _EXISTS = f"SELECT to_regclass({literal(JOB)}) IS NOT NULL"
+SAFE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+"""What was committed is on the disk, whatever the server's or the user's settings are."""
 _CLAIM_SECONDS = 2
 _CLAIM_TRIES = 3
 
