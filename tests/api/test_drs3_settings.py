@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from tests.api.drs3 import (
     started,
 )
 from tests.api.service import INSTANCE, Service, serving
+from tests.servers.certificates import certificates_in, make_certificates
 
 MB = 1024 * 1024
 
@@ -217,7 +217,8 @@ def test_a_modification_may_change_the_mode_and_what_is_only_kept(
 def test_certificates_are_trusted_as_they_are_brought(
     service: Service, client: httpx.Client, name: str, tmp_path: Path
 ) -> None:
-    pem = certificate(tmp_path)
+    make_certificates(tmp_path)
+    pem = certificates_in(tmp_path).ca.read_bytes()
     id = created(client, name)
     key = base64.b64encode(pem).decode()
     tls = {"ssl_link": True, "ssl_cert_key": key, "ssl_cert_name": "ca.pem"}
@@ -236,12 +237,6 @@ def test_certificates_are_trusted_as_they_are_brought(
     shown = detail(client, id)["source_endpoint"]
     assert (shown["ssl_link"], shown["ssl_cert_name"]) == (True, "ca.pem")
     assert "ssl_cert_key" not in shown
-
-
-def certificate(folder: Path) -> bytes:
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem -out cert.pem"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return (folder / "cert.pem").read_bytes()
 
 
 # Objects.
