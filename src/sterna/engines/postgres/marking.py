@@ -153,6 +153,9 @@ class Marks:
         chosen = await databases(self._source, self.plan.selection)
         for database in sorted({slot.database for slot in found} | set(chosen)):
             async with connected(self._source, database) as connection:
+                await connection.execute(
+                    "SET default_transaction_read_only = off"
+                )  # closed for the cutover, perhaps
                 await ddl.uninstall(connection, self._job)
                 await publication.withdraw(connection, self._job)
         watch.save(self.room.folder, {})
