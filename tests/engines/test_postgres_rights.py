@@ -23,7 +23,8 @@ SHOP = """
     CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int REFERENCES customers);
     CREATE VIEW newest AS SELECT * FROM orders ORDER BY id DESC LIMIT 10;
     CREATE MATERIALIZED VIEW totals AS SELECT customer, count(*) FROM orders GROUP BY 1;
-    CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.name = upper(NEW.name); RETURN NEW; END';
+    CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN NEW.name = upper(NEW.name); RETURN NEW; END';
     CREATE TRIGGER shout BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION shout();
     GRANT SELECT ON customers TO app;
     INSERT INTO customers (name, mood) SELECT 'c' || n, 'glad' FROM generate_series(1, 500) n;
