@@ -50,11 +50,12 @@ def test_a_connection_is_made_shown_changed_and_forgotten(service: Service, clie
     assert (shown["ssl"], shown["description"], shown["db_type"]) == ({"ssl_link": False}, "d", "postgresql")
     assert isinstance(shown["create_time"], int)
     assert SECRET not in json.dumps(shown, ensure_ascii=False)
-    change = {"name": "DRS-renamed", "endpoint": {"ip": "10.3.0.2"}, "ssl": {"ssl_link": True}}
+    server = {"ip": "10.3.0.1", "db_port": "5433", "db_user": "other"}
+    change = {"name": "DRS-renamed", "endpoint": server, "ssl": {"ssl_link": True}}
     answer = client.put(f"{CONNECTIONS}/{id}", json=change)
     assert (answer.status_code, answer.json()) == (200, {})
     kept = service.run(service.store.instance(id))
-    assert (kept.name, kept.addresses, kept.password) == ("DRS-renamed", (("10.3.0.2", 5432),), SECRET)
+    assert (kept.name, kept.user, kept.password) == ("DRS-renamed", "other", SECRET)
     listed = client.get(CONNECTIONS, params={"connection_id": id}).json()
     assert (listed["count"], listed["connections"][0]["ssl"]) == (1, {"ssl_link": True})
     assert client.delete(f"{CONNECTIONS}/{id}").json() == {}

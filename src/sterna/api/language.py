@@ -178,6 +178,7 @@ DRS = {
     "DRS.M00304": Message(
         400, "This API cannot be called in the current task status.", "任务当前状态不允许调用此接口。"
     ),
+    "DRS.M00305": Message(400, "Parameter error: {0}", "参数错误：{0}"),
     "DRS.M00305.mode": Message(
         400,
         "Parameter error: the task type {0} is not supported. Supported: {1}.",

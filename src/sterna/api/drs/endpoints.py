@@ -133,10 +133,12 @@ async def _instance(people: PeopleStore, project_id: str, id: str) -> Instance |
 
 
 def _elsewhere(endpoint: Endpoint, addresses: tuple[tuple[str, int], ...], id: str) -> Endpoint:
-    """At these addresses. A server that was not known before is never sent the password of another."""
+    """At these addresses. The password that an instance was registered with is sent to no other server."""
     if addresses == endpoint.addresses:
         return endpoint
-    return replace(endpoint, addresses=addresses, password="", instance_id=id, name="")
+    registered = bool(endpoint.name)
+    password = "" if registered else endpoint.password
+    return replace(endpoint, addresses=addresses, password=password, instance_id=id, name="")
 
 
 def _registered(endpoint: Endpoint, instance: Instance) -> Endpoint:

@@ -2,6 +2,8 @@
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -48,8 +50,25 @@ class Building:
         """
         async with self._target() as target:
             blueprint = load(self.room.folder, self.database) or await self.draw(target)
-            await _analyze(target, [path for path in tables if path[0] == self.to])
+            names = await _to_analyze(target, [path for path in tables if path[0] == self.to])
+        await self._analyze(names)
         await make_after(self._target, blueprint, self.tell, BUILDERS, held=held)
+
+    async def _analyze(self, names: Sequence[str]) -> None:
+        """Gather the statistics of tables, several at once."""
+        waiting = deque(names)
+
+        async def work() -> None:
+            async with self._target() as target:
+                while waiting:
+                    await target.execute(f"ANALYZE {waiting.popleft()}".encode())
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(BUILDERS, len(waiting))):
+                    group.create_task(work())
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
 
     async def last(self) -> None:
         """Nothing more will be written: what was held back, sequences, materialised views."""
@@ -112,17 +131,16 @@ async def _filled(target: Connection, view: str) -> bool:
     return bool(row and row[0])
 
 
-async def _analyze(target: Connection, tables: Sequence[Path]) -> None:
-    """Statistics of tables; of a partitioned one's leaves with their root's, in one reading."""
+async def _to_analyze(target: Connection, tables: Sequence[Path]) -> Sequence[str]:
+    """The tables as SQL writes them, the largest first; a root instead of its leaves, which are read with it."""
     names = [literal(quoted(*path[1:])) for path in tables]
     if not names:
-        return
-    root = "coalesce(pg_partition_root(c.oid), c.oid)"
-    if target.info.server_version < _ROOT_SINCE:
-        root = "c.oid"
+        return []
+    root = "c.oid"
+    if target.info.server_version >= _ROOT_SINCE:
+        root = "coalesce(pg_partition_root(c.oid), c.oid)"
     query = (
-        f"SELECT DISTINCT {root}::regclass::text FROM unnest(ARRAY[{', '.join(names)}]) AS t(name) "
-        "JOIN pg_class c ON c.oid = to_regclass(t.name)"
+        f"SELECT {root}::regclass::text FROM unnest(ARRAY[{', '.join(names)}]) AS t(name) "
+        "JOIN pg_class c ON c.oid = to_regclass(t.name) GROUP BY 1 ORDER BY sum(pg_relation_size(c.oid)) DESC"
     )
-    for (name,) in await (await target.execute(query.encode())).fetchall():
-        await target.execute(f"ANALYZE {name}".encode())
+    return [name for (name,) in await (await target.execute(query.encode())).fetchall()]

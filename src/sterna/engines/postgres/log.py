@@ -241,10 +241,10 @@ class PostgresLog:
         What is not flushed is not streamed: a message of our own, which is flushed with all before it, helps.
         Raises Retryable.
         """
-        if self._asked is None or self._asked.closed:
-            self._asked = await connect(self._source)
-            await self._asked.execute("SET synchronous_commit = local")
         with translated(self._source):
+            if self._asked is None or self._asked.closed:
+                self._asked = await connect(self._source)
+                await self._asked.execute("SET synchronous_commit = local")
             committed, flushed = await slots.places(self._asked)
             if committed == flushed:
                 return flushed
