@@ -1,5 +1,6 @@
-"""The users that the documents tell people to make have the rights that a move and a comparison need."""
+"""What the documents tell people to run does what they say: users with their rights, and tidying up by hand."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from tests.servers.postgres import PostgresServer
 pytestmark = pytest.mark.server
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "postgresql.md"
+FINE_PRINT = Path(__file__).parents[2] / "docs" / "fine-print.md"
 SHOP = """
     CREATE TYPE mood AS ENUM ('glad', 'sad');
     CREATE TABLE customers (id serial PRIMARY KEY, name text NOT NULL, mood mood);
@@ -32,9 +34,9 @@ SHOP = """
 PICKED = Selection(objects=(Picked(("shop",)),))
 
 
-def statements(where: str) -> Sequence[str]:
-    """What the page tells people to run, from the comment ``-- where`` on."""
-    block = re.search(rf"^-- {re.escape(where)}\n(.*?)(?:^$|^```)", PAGE.read_text(), re.M | re.S)
+def statements(where: str, page: Path = PAGE) -> Sequence[str]:
+    """What a page tells people to run, from the comment ``-- where`` on."""
+    block = re.search(rf"^-- {re.escape(where)}\n(.*?)(?:^$|^```)", page.read_text(), re.M | re.S)
     assert block, where
     return [line.removesuffix(";") for line in block[1].splitlines()]
 
@@ -118,3 +120,27 @@ async def test_a_source_that_was_closed_to_writes_is_left_clean(
     left = "SELECT pubname FROM pg_publication UNION ALL SELECT evtname FROM pg_event_trigger"
     assert source.sql(left, "shop") == []
     await move.is_equal()
+
+
+async def test_what_a_lost_job_left_is_taken_away_as_documented(
+    postgres_server: StartPostgres, tmp_path: Path
+) -> None:
+    source, target = postgres_server(), postgres_server()
+    fill(source)
+    source.sql("CREATE TABLE notes (note text); INSERT INTO notes VALUES ('a')", "shop")
+    ends = postgres_endpoint(source), postgres_endpoint(target)
+    move = await Move(*ends, tmp_path, incremental(selection=PICKED)).start()
+    await move.follows()
+    await move.cut()
+    made: list[str] = []
+    for line in statements("on the source, when no job is at work there", FINE_PRINT):
+        rows = source.sql(line, "shop")
+        made += [row[0] for row in rows if str(row[0]).startswith(("DROP ", "["))]
+    assert json.loads(made.pop(0)) == [["public", "notes", "d"]]
+    run(source, [*made, "ALTER TABLE notes REPLICA IDENTITY DEFAULT"], "shop")
+    run(target, statements("on the target, when no job is at work there", FINE_PRINT), "shop")
+    left = "SELECT slot_name::text FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication"
+    left += " UNION ALL SELECT nspname FROM pg_namespace WHERE nspname = 'sterna'"
+    left += " UNION ALL SELECT evtname FROM pg_event_trigger UNION ALL SELECT roname FROM pg_replication_origin"
+    assert (source.sql(left, "shop"), target.sql(left, "shop")) == ([], [])
+    source.sql("UPDATE notes SET note = 'b'; CREATE TABLE later (id int)", "shop")
