@@ -153,6 +153,8 @@ class Marks:
         chosen = await databases(self._source, self.plan.selection)
         for database in sorted({slot.database for slot in found} | set(chosen)):
             async with connected(self._source, database) as connection:
+                # The database may have been closed to writes for the cutover.
+                await connection.execute("SET default_transaction_read_only = off")
                 await ddl.uninstall(connection, self._job)
                 await publication.withdraw(connection, self._job, self.tell)
         watch.save(self.room.folder, {})
