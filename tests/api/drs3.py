@@ -9,7 +9,8 @@ import httpx
 from sterna.core.errors import Unreachable
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from tests.api.drs5 import SECRET, FakePostgres
+from tests.api.drs5 import SECRET as SECRET
+from tests.api.drs5 import FakePostgres
 from tests.api.service import PROJECT, Service
 
 V3 = f"/v3/{PROJECT}/jobs"

@@ -23,21 +23,37 @@ REQUEST = {
 """The sample request."""
 
 TEXT = (
-    "[using] api test 2\n1. This API is used to configure the source and destination database information. Before "
-    "selecting a table, you must perform this operation. \n2. If the description of a task in the configuration is "
-    "successfully modified, 202 success is returned. \n3. If the description of a task in an incremental migration "
-    "fails to be modified, 202 failed DRS.M01504\nAnother operation is being performed on the migration task or the "
-    "migration task is abnormal. Try again later./"
+    "[using] api test 2\n1. This API is used to configure the source and destination database "
+    "information. Before selecting a table, you must perform this operation. \n2. If the "
+    "description of a task in the configuration is successfully modified, 202 success is "
+    "returned. \n3. If the description of a task in an incremental migration fails to be "
+    "modified, 202 failed DRS.M01504\nAnother operation is being performed on the migration task "
+    "or the migration task is abnormal. Try again later./"
 )
 """A description of the sample, longer than a client may send one."""
 
 SAMPLES: list[dict[str, Any]] = [
-    {"name": "DRS-3999-lws", "status": "INCRE_TRANSFER_FAILED", "job_direction": "up", "error_msg": "Unable to connect."},
+    {
+        "name": "DRS-3999-lws",
+        "status": "INCRE_TRANSFER_FAILED",
+        "job_direction": "up",
+        "error_msg": "Unable to connect.",
+    },
     {"name": "DRS-0042-linxiaolu", "status": "CONFIGURATION", "job_direction": "up"},
     {"name": "DRS-0796", "status": "RELEASE_RESOURCE_COMPLETE", "job_direction": "non-dbs"},
-    {"name": "masj-mysql_migration_down-1", "status": "INCRE_TRANSFER_STARTED", "job_direction": "down", "description": TEXT},
-    {"name": "masj-2-mysql_migration_down", "status": "CONFIGURATION", "job_direction": "down", "description": TEXT},
-]  # fmt: skip
+    {
+        "name": "masj-mysql_migration_down-1",
+        "status": "INCRE_TRANSFER_STARTED",
+        "job_direction": "down",
+        "description": TEXT,
+    },
+    {
+        "name": "masj-2-mysql_migration_down",
+        "status": "CONFIGURATION",
+        "job_direction": "down",
+        "description": TEXT,
+    },
+]
 """The rows of the sample, as far as they are not alike."""
 
 KEYS = {
@@ -97,7 +113,12 @@ def test_a_row_of_the_sample_comes_back(rows: list[dict[str, Any]], number: int)
     extra = {"job_action"} | ({"error_msg"} if "error_msg" in sample else set())
     assert set(row) == set(KEYS) | extra
     assert {key: type(row[key]) for key in KEYS} == KEYS
-    expected = {"description": "", "net_type": "eip", "db_use_type": "migration", "task_type": "FULL_INCR_TRANS"}
+    expected: dict[str, Any] = {
+        "description": "",
+        "net_type": "eip",
+        "db_use_type": "migration",
+        "task_type": "FULL_INCR_TRANS",
+    }
     expected |= {"billing_tag": False, "node_newFramework": False, "engine_type": "postgresql", **sample}
     assert {key: row[key] for key in expected} == expected
     time.strptime(row["create_time"], "%Y-%m-%d %H:%M:%S")

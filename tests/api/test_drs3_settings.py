@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from tests.api.drs3 import (
     started,
 )
 from tests.api.service import INSTANCE, Service, serving
+from tests.servers.certificates import certificates_in, make_certificates
 
 MB = 1024 * 1024
 
@@ -100,7 +100,13 @@ def test_a_connection_that_fails_says_why_in_its_place(
 
 
 def test_a_connection_of_a_registered_instance_needs_no_address(client: httpx.Client, name: str) -> None:
-    id = created(client, name, engine_type="redis", source_endpoint={"db_type": "redis"}, target_endpoint={"db_type": "redis"})  # fmt: skip  # noqa: E501
+    id = created(
+        client,
+        name,
+        engine_type="redis",
+        source_endpoint={"db_type": "redis"},
+        target_endpoint={"db_type": "redis"},
+    )
     tried = {"id": id, "net_type": "vpc", "db_type": "redis", "inst_id": INSTANCE, "end_point_type": "ta"}
     assert one(client, "POST", "batch-connection", tried)["success"] is True
 
@@ -211,26 +217,26 @@ def test_a_modification_may_change_the_mode_and_what_is_only_kept(
 def test_certificates_are_trusted_as_they_are_brought(
     service: Service, client: httpx.Client, name: str, tmp_path: Path
 ) -> None:
-    pem = certificate(tmp_path)
+    make_certificates(tmp_path)
+    pem = certificates_in(tmp_path).ca.read_bytes()
     id = created(client, name)
     key = base64.b64encode(pem).decode()
     tls = {"ssl_link": True, "ssl_cert_key": key, "ssl_cert_name": "ca.pem"}
     sums = hashlib.sha256(pem).hexdigest(), "0" * 64
     wrong = modified(client, id, source_endpoint={**SOURCE, **tls, "ssl_cert_check_sum": sums[1]})
     assert refused(wrong) == "DRS.M00202"
-    modified(client, id, source_endpoint={**SOURCE, **tls, "ssl_cert_check_sum": sums[0]}, target_endpoint={"ssl_link": True})  # fmt: skip  # noqa: E501
+    modified(
+        client,
+        id,
+        source_endpoint={**SOURCE, **tls, "ssl_cert_check_sum": sums[0]},
+        target_endpoint={"ssl_link": True},
+    )
     plan = plan_of(service, id)
     assert plan.source.tls == Tls(authority=pem.decode(), host_name=False)
     assert plan.target.tls == Tls(verify=False)
     shown = detail(client, id)["source_endpoint"]
     assert (shown["ssl_link"], shown["ssl_cert_name"]) == (True, "ca.pem")
     assert "ssl_cert_key" not in shown
-
-
-def certificate(folder: Path) -> bytes:
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem -out cert.pem"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return (folder / "cert.pem").read_bytes()
 
 
 # Objects.
@@ -433,7 +439,7 @@ def test_passwords_are_changed_of_tasks_that_were_started(
 
 def test_notifications_are_kept(client: httpx.Client, name: str) -> None:
     id = created(client, name)
-    body = {
+    body: dict[str, Any] = {
         "jobs": [{"job_id": id, "status": "CONFIGURATION", "engine_type": "postgresql"}],
         "alarm_notify_info": {"delay_time": 1200, "topic_urn": "urn:smn:cn-north-7:04f9:drs-zw"},
     }
@@ -443,7 +449,7 @@ def test_notifications_are_kept(client: httpx.Client, name: str) -> None:
     }
     alarm = detail(client, id)["alarm_notify"]
     assert (alarm["delay_time"], alarm["topic_name"]) == (1200, "drs-zw")
-    body["alarm_notify_info"]["delay_time"] = 3601  # type: ignore[call-overload]
+    body["alarm_notify_info"]["delay_time"] = 3601
     assert call(client, "POST", "batch-set-smn", body, 400)["error_code"] == "DRS.M00202"
 
 

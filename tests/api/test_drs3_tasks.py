@@ -94,9 +94,12 @@ def test_all_that_was_said_at_the_creation_is_given_back(client: httpx.Client) -
 
 def test_a_registered_instance_brings_address_user_and_password(service: Service, client: httpx.Client) -> None:
     id = created(
-        client, "by-instance", engine_type="redis", target_endpoint={"db_type": "redis", "inst_id": INSTANCE},
+        client,
+        "by-instance",
+        engine_type="redis",
+        target_endpoint={"db_type": "redis", "inst_id": INSTANCE},
         source_endpoint={"db_type": "redis"},
-    )  # fmt: skip
+    )
     target = plan_of(service, id).target
     assert (target.addresses, target.password) == ((("192.168.0.79", 6379),), INSTANCE_PASSWORD)
     shown = detail(client, id)["target_endpoint"]
@@ -301,7 +304,13 @@ def test_answers_speak_the_language_that_is_asked_for(client: httpx.Client) -> N
 
 def test_configured_tasks_can_be_found_by_everything(client: httpx.Client) -> None:
     tags = [{"key": "team", "value": "search"}]
-    id = configured(client, "found-Needle", tags=tags, net_type="vpc", sys_tags=[{"key": "_sys_enterprise_project_id", "value": "ep-1"}])  # fmt: skip  # noqa: E501
+    id = configured(
+        client,
+        "found-Needle",
+        tags=tags,
+        net_type="vpc",
+        sys_tags=[{"key": "_sys_enterprise_project_id", "value": "ep-1"}],
+    )
     other = created(client, "hay-stack")
 
     def found(**filters: Any) -> list[str]:

@@ -56,6 +56,9 @@ def test_a_connection_is_made_shown_changed_and_forgotten(service: Service, clie
     assert (answer.status_code, answer.json()) == (200, {})
     kept = service.run(service.store.instance(id))
     assert (kept.name, kept.user, kept.password) == ("DRS-renamed", "other", SECRET)
+    assert client.put(f"{CONNECTIONS}/{id}", json={"endpoint": {"ip": "10.3.0.9"}}).json() == {}
+    moved = service.run(service.store.instance(id))
+    assert (moved.addresses, moved.password) == ((("10.3.0.9", 5432),), ""), "no password goes to another server"
     listed = client.get(CONNECTIONS, params={"connection_id": id}).json()
     assert (listed["count"], listed["connections"][0]["ssl"]) == (1, {"ssl_link": True})
     assert client.delete(f"{CONNECTIONS}/{id}").json() == {}

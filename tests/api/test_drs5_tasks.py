@@ -207,7 +207,7 @@ def test_name_description_days_and_notification_are_changed(client: httpx.Client
     assert code(change(client, id, "name", base_info={})) == (400, "DRS.M00201")
 
 
-def test_servers_are_changed_and_a_password_that_is_left_out_stays_with_its_server(
+def test_servers_are_changed_and_a_password_that_is_left_out_stays(
     service: Service, client: httpx.Client, id: str
 ) -> None:
     without = side("so", db_user="other")
@@ -218,7 +218,7 @@ def test_servers_are_changed_and_a_password_that_is_left_out_stays_with_its_serv
     without["endpoint"]["ip"] = "10.9.9.9"
     assert change(client, id, "endpoint", source_endpoint=[without]).json() == {}
     source = plan_of(service, id).source
-    assert (source.addresses, source.password) == ((("10.9.9.9", 5432),), "")
+    assert (source.addresses, source.password) == ((("10.9.9.9", 5432),), SECRET)
     assert detail(client, id)["source_endpoint"][0]["endpoint"]["ip"] == "10.9.9.9"
 
 

@@ -40,7 +40,14 @@ _ROWS = """
     INSERT INTO seat SELECT n, n FROM generate_series(1, {seats}) n;
     INSERT INTO scratch (n) SELECT n FROM generate_series(1, {half} / 10) n;
 """
-TABLES = ("public.pile", "public.added", '"Über.Schema"."Doc ""1"" x"', "public.seat", "public.moved", "public.scratch")
+TABLES = (
+    "public.pile",
+    "public.added",
+    '"Über.Schema"."Doc ""1"" x"',
+    "public.seat",
+    "public.moved",
+    "public.scratch",
+)
 
 
 def fill(source: PostgresServer, rows: int = 20_000, databases: Sequence[str] = DATABASES) -> None:
@@ -109,7 +116,9 @@ class Writer:
         if kind < 3:
             line.execute(f"INSERT INTO pile VALUES ({some % 50}, 'same'), ({some}, NULL)")
         elif kind == 3:
-            line.execute("DELETE FROM pile WHERE ctid = (SELECT ctid FROM pile WHERE a = %s LIMIT 1)", (some % 50,))
+            line.execute(
+                "DELETE FROM pile WHERE ctid = (SELECT ctid FROM pile WHERE a = %s LIMIT 1)", (some % 50,)
+            )
         elif kind == 4:
             line.execute(
                 "UPDATE pile SET b = %s WHERE ctid = (SELECT ctid FROM pile WHERE a = %s LIMIT 1)",
@@ -181,7 +190,9 @@ def left(*servers: PostgresServer) -> list[str]:
         found = [
             f"{server.port} {database}: {thing}"
             for server in servers
-            for (database,) in server.sql("SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate")
+            for (database,) in server.sql(
+                "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate"
+            )
             for (thing,) in server.sql(_LEFT, database)
         ]
         if time.monotonic() > end or not any(": session" in thing for thing in found):

@@ -433,6 +433,7 @@ CHECKPOINT = (
 )
 
 
+@pytest.mark.long
 async def test_a_repair_never_writes_an_older_state_over_what_a_job_has_written(two: Two, tmp_path: Path) -> None:
     two.both("CREATE TABLE t (id int PRIMARY KEY, a int, b text); CREATE TABLE m (a int, b text)")
     two.on_source("INSERT INTO t SELECT g, 0, 'x' FROM generate_series(1, 200) g")

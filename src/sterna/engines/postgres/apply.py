@@ -70,6 +70,11 @@ class Applier:
         self._stale: set[int] = set()
         self._replica: bool | None = None
 
+    @property
+    def pipeline(self) -> Pipeline:
+        """What the changes are sent through."""
+        return self._pipeline
+
     async def apply(self, frames: bytes) -> None:
         """Write the changes of some frames, all or none.
 

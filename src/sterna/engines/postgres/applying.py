@@ -9,8 +9,10 @@ same statement is run on the target, where that surely does the same (``reshapin
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import psycopg
 from psycopg import errors as pg
 
 from sterna.core.change import Batch, Command, Ddl, Position
@@ -23,10 +25,21 @@ from sterna.engines.postgres.catalogue import tables
 from sterna.engines.postgres.checkpoint import JOB, LANE, SAFE, kept
 from sterna.engines.postgres.connection import Connection, connect, connected, translated
 from sterna.engines.postgres.names import literal, own, slot
+from sterna.engines.postgres.pipeline import Done, Statement, Step
 from sterna.engines.postgres.position import lsn_text, parse
 from sterna.engines.postgres.reshaping import repeated, shapeless
 
 FOLLOW = "follow"
+_TEXT, _INT8, _PG_LSN = 25, 20, 3220
+_BEGIN = Step(Statement("BEGIN"))
+_KEEP = Statement(
+    f"WITH mine AS (SELECT job FROM {JOB} WHERE job = $1 AND epoch = $2 FOR SHARE) "
+    f"INSERT INTO {LANE} SELECT job, $3, $4 FROM mine "
+    "ON CONFLICT (job, lane) DO UPDATE SET position = excluded.position",
+    (_TEXT, _INT8, _TEXT, _TEXT),
+)
+"""Remembers the position of the changes; touches one row if this epoch has the checkpoint, otherwise none."""
+_MARK = Statement("SELECT pg_replication_origin_xact_setup($1, now())", (_PG_LSN,))
 CHANGED = "ddl"
 """Lane: the change of shape at which the job stopped last, and in which epoch."""
 
@@ -78,12 +91,15 @@ class Applying:
         place = parse(batch.position).get(session.database, 0)
         if not session.open and not batch.more and place <= session.done:
             return
-        if not session.open:
-            await self._begin(session, None if batch.more else batch)
+        if not session.open and batch.more:
+            await self._begin_long(session)
+        elif not session.open:
+            self._begin(session, batch.position, place)
         for change in batch.changes:
             if isinstance(change, Command):
                 await session.applier.apply(change.data)
             elif isinstance(change, Ddl):
+                await session.applier.pipeline.begun()
                 await self._reshape(session, change)
             else:
                 raise BadData("A change that PostgreSQL does not have")
@@ -91,26 +107,37 @@ class Applying:
             session.open = True
             return
         if session.open:
-            await self._keep(session, batch)
+            self._keep(session, batch.position, place)
+        await session.applier.pipeline.begun()
         await session.connection.execute("COMMIT")
         session.open, session.done = False, place
 
-    async def _begin(self, session: Session, batch: Batch | None) -> None:
-        """Begin a transaction; with all that is known of it from the start, in one round trip."""
-        await session.connection.execute("BEGIN")
-        if batch:
-            await self._keep(session, batch)
-        else:
-            job = literal(self.room.job_id)
-            await _once(session, f"SELECT FROM {JOB} WHERE job = {job} AND epoch = {self.room.epoch} FOR SHARE")
+    def _begin(self, session: Session, position: Position, place: int) -> None:
+        """Begin a transaction with all that is known of it from the start, together with its first changes."""
+        self._keep(session, position, place, _BEGIN)
 
-    async def _keep(self, session: Session, batch: Batch) -> None:
-        statement = kept(self.room.job_id, self.room.epoch, FOLLOW, batch.position)
-        await _once(session, statement)
+    async def _begin_long(self, session: Session) -> None:
+        """Begin a transaction whose end is not known yet."""
+        await session.connection.execute("BEGIN")
+        query = f"SELECT FROM {JOB} WHERE job = %s AND epoch = %s FOR SHARE"
+        mine = await session.connection.execute(query.encode(), (self.room.job_id, self.room.epoch))
+        if mine.rowcount != 1:
+            raise Fenced()
+
+    def _keep(self, session: Session, position: Position, place: int, *before: Step) -> None:
+        """Remember the position within the transaction, together with what is sent next."""
+        words = (self.room.job_id, str(self.room.epoch), FOLLOW, position)
+        steps = [*before, Step(_KEEP, [word.encode() for word in words])]
         if session.origin:
-            place = lsn_text(parse(batch.position).get(session.database, 0))
-            query = f"SELECT pg_replication_origin_xact_setup({literal(place)}, now())"
-            await session.connection.execute(query.encode())
+            steps.append(Step(_MARK, [lsn_text(place).encode()]))
+
+        def look(done: Sequence[Done] | psycopg.Error) -> None:
+            if isinstance(done, pg.UndefinedTable | pg.InvalidSchemaName):
+                raise Fenced("The checkpoint of the job is gone from the target") from done
+            if not isinstance(done, psycopg.Error) and done[len(before)].count != 1:
+                raise Fenced()
+
+        session.applier.pipeline.first(steps, look)
 
     # -- sessions -------------------------------------------------------------------------------------------------
 

@@ -162,7 +162,9 @@ _LINKS = {"rediscluster": "redis", "gaussredis": "redis", "valkey": "redis", "po
 def _endpoint_of(it: Instance) -> Endpoint:
     tls = Tls(**json.loads(it.tls)) if it.tls else None
     database = _dict(it.facts, "endpoint").get("db_name", "")
-    return Endpoint(it.engine, it.addresses, it.user, it.password, tls, database=database)
+    return Endpoint(
+        it.engine, it.addresses, it.user, it.password, tls, instance_id=it.id, name=it.name, database=str(database)
+    )
 
 
 def _at(it: Instance, endpoint: Endpoint) -> Instance:
