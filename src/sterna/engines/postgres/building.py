@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -12,11 +12,22 @@ from sterna.core.plan import Mode, Path, Plan
 from sterna.core.ports import Room, Teller
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.names import literal, own, quoted
-from sterna.engines.postgres.schema import Blueprint, draw, load, make_after, make_before, make_last, save
+from sterna.engines.postgres.schema import (
+    Blueprint,
+    draw,
+    load,
+    make_after,
+    make_before,
+    make_early,
+    make_last,
+    save,
+)
 from sterna.engines.postgres.sequences import MARGIN, set_sequences
 
 BUILDERS = 4
 """How many indexes and the like are made at the same time."""
+EARLY_BUILDERS = 2
+"""The same while other tables are still copied."""
 _ROOT_SINCE = 120000
 
 
@@ -40,6 +51,20 @@ class Building:
     async def before(self, target: Connection, blueprint: Blueprint) -> None:
         """Make what the rows need."""
         await make_before(target, blueprint, self.tell)
+
+    async def early(self, tables: Mapping[Path, int]) -> Sequence[Path]:
+        """Gather statistics of tables that are full, with their oids on the source; make their keys and indexes.
+
+        Gives those of which statistics were gathered: not those that others are a part of.
+        """
+        blueprint = load(self.room.folder, self.database)
+        if blueprint is None:
+            return ()
+        async with self._target() as target:
+            alone = await _standing_alone(target, list(tables))
+            await _analyze(target, alone)
+        await make_early(self._target, blueprint, self.tell, EARLY_BUILDERS, tables.values())
+        return alone
 
     async def after(self, tables: Sequence[Path], *, held: bool) -> None:
         """Gather statistics of the tables, then make what is better made once they are full.
@@ -110,6 +135,18 @@ async def _filled(target: Connection, view: str) -> bool:
     query = f"SELECT relispopulated FROM pg_class WHERE oid = to_regclass({literal(view)})"
     row = await (await target.execute(query.encode())).fetchone()
     return bool(row and row[0])
+
+
+async def _standing_alone(target: Connection, tables: Sequence[Path]) -> list[Path]:
+    """Those that are no partitions and that no other table inherits from: nothing else belongs to their rows."""
+    names = ", ".join(literal(quoted(*path[1:])) for path in tables)
+    query = (
+        f"SELECT t.number FROM unnest(ARRAY[{names}]) WITH ORDINALITY AS t(name, number) "
+        "JOIN pg_class c ON c.oid = to_regclass(t.name) WHERE NOT c.relispartition "
+        "AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)"
+    )
+    rows = await (await target.execute(query.encode())).fetchall()
+    return [tables[number - 1] for (number,) in rows]
 
 
 async def _analyze(target: Connection, tables: Sequence[Path]) -> None:
