@@ -178,6 +178,8 @@ class Cutter:
         _, _, _, end, _ = _COMMIT.unpack(message)
         if not self.open:
             raise ValueError
+        if self._part.reshapes and self._whole.worth:  # a job that stops at it has written all that came before
+            self._ready.append(self._close_whole())
         self.open, self.end, self.reached = False, end, max(self.reached, end)
         self._part.add(message)
         if self._split:
@@ -274,6 +276,11 @@ class _Draft:
         if relation not in self.holds:
             self.needs[relation] = known[relation]
             self.holds.add(relation)
+
+    @property
+    def reshapes(self) -> bool:
+        """A change of shape is in it."""
+        return any(isinstance(change, Ddl) for change in self._done)
 
     def ddl(self, text: str) -> None:
         self._close_frames()
