@@ -46,14 +46,14 @@ INSERT INTO wide SELECT n, 'title ' || n, repeat(md5(n::text) || ' ', 12),
 CREATE INDEX wide_made ON wide (made);
 CREATE INDEX wide_title ON wide (title);
 CREATE TABLE child (id bigint PRIMARY KEY, wide_id bigint NOT NULL REFERENCES wide, note text);
-INSERT INTO child SELECT n, (n * 7919) % {wide} + 1, md5(n::text) FROM generate_series(1, {wide}) n;
+INSERT INTO child SELECT n, (n::bigint * 7919) % {wide} + 1, md5(n::text) FROM generate_series(1, {wide}) n;
 CREATE INDEX child_wide ON child (wide_id);
 VACUUM ANALYZE;
 CHECKPOINT;
 """
 
 
-_SUM = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM public.{} t"
+SUM = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM public.{} t"
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def same(source: PostgresServer, target: PostgresServer) -> bool:
 def _sums(server: PostgresServer) -> list[tuple[object, ...]]:
     facts: list[tuple[object, ...]] = []
     for table in TABLES:
-        facts += server.sql(_SUM.format(table), DATABASE)
+        facts += server.sql(SUM.format(table), DATABASE)
     facts += server.sql("SELECT count(*) FROM pg_indexes WHERE schemaname = 'public'", DATABASE)
     facts += server.sql("SELECT count(*) FROM pg_constraint WHERE contype = 'f'", DATABASE)
     return facts

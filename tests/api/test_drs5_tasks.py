@@ -210,8 +210,12 @@ def test_name_description_days_and_notification_are_changed(client: httpx.Client
 def test_servers_are_changed_and_a_password_that_is_left_out_stays(
     service: Service, client: httpx.Client, id: str
 ) -> None:
-    without = side("so", ip="10.9.9.9")
+    without = side("so", db_user="other")
     del without["endpoint"]["db_password"]
+    assert change(client, id, "endpoint", source_endpoint=[without]).json() == {}
+    source = plan_of(service, id).source
+    assert (source.user, source.password) == ("other", SECRET)
+    without["endpoint"]["ip"] = "10.9.9.9"
     assert change(client, id, "endpoint", source_endpoint=[without]).json() == {}
     source = plan_of(service, id).source
     assert (source.addresses, source.password) == ((("10.9.9.9", 5432),), SECRET)
@@ -457,7 +461,7 @@ def test_a_check_that_failed_is_never_a_hundred_percent_and_cannot_be_skipped(
     engine.findings.append(Finding("slots", Severity.FAILED, "no slot is free", "Raise it."))
     result = checked(client, id)
     assert (result["result"], result["total_passed_rate"]) == (False, "66%")
-    assert result["precheck_results"][2]["failed_reason"] == "no slot is free Raise it."
+    assert result["precheck_results"][2]["failed_reason"] == "no slot is free. Raise it."
     skip = {"skipped_precheck_list": ["slots"], "skip_reason": "please"}
     assert code(act(client, id, "skip_precheck", skip_precheck_info=skip)) == (400, "DRS.M00202")
 
@@ -686,3 +690,17 @@ def test_no_answer_holds_a_password(service: Service, client: httpx.Client, id: 
         assert "password" not in text
     job = service.run(service.store.job(JobId(id)))
     assert SECRET not in json.dumps(job.extra, ensure_ascii=False)
+
+
+def test_v3_sees_the_same_task(client: httpx.Client, id: str) -> None:
+    info = {"shop": {"schemas": {"public": {"tables": {"orders": {"name": "bought"}}}}}}
+    change(client, id, "db_object", db_object={"object_scope": "table", "object_info": info})
+    v3 = f"/v3/{PROJECT}/jobs"
+    (row,) = client.post(f"{v3}/batch-status", json={"jobs": [id]}).json()["results"]
+    assert row == {"id": id, "status": "CONFIGURATION"}
+    listed = client.post(v3, json={"db_use_type": "sync", "name": id}).json()
+    assert (listed["total_record"], listed["jobs"][0]["id"]) == (1, id)
+    (shown,) = client.post(f"{v3}/batch-detail", json={"jobs": [id]}).json()["results"]
+    (table,) = shown["object_infos"]
+    assert (table["id"], table["alias_name"]) == ("shop-*-*-public-*-*-orders", "bought")
+    assert SECRET not in json.dumps(shown, ensure_ascii=False)

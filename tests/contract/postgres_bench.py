@@ -10,7 +10,7 @@ from tests.servers.postgres import SUPERUSER, PostgresServer
 
 @dataclass
 class PostgresBench:
-    """Rows are in one table of the database ``postgres``, which both have; the rest is as in new servers."""
+    """Rows are in one table of the database ``postgres``; all else is as in new servers."""
 
     source: PostgresServer
     target: PostgresServer

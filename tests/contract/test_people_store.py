@@ -221,3 +221,12 @@ async def test_no_secret_of_a_person_shows_in_what_is_printed(town: Store) -> No
     shown = repr([await town.key("AK"), await town.instance("i"), await town.users()])
     for secret in ("the-secret-key", "the-security-token", "the-password", "scrypt"):
         assert secret not in shown
+
+
+async def test_an_instance_is_replaced_with_all_that_is_known_of_it(town: Store) -> None:
+    await town.add_instance(SERVER)
+    changed = replace(SERVER, name="other", password="new", facts={"description": "说明", "vpc": {"id": 1}})
+    await town.put_instance(changed)
+    assert await town.instance("i") == changed
+    with pytest.raises(NotFound):
+        await town.put_instance(replace(changed, id="unknown"))

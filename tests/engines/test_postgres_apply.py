@@ -156,13 +156,33 @@ async def test_a_table_may_have_another_name_fewer_columns_and_more(server: Post
         assert await both.on_target('SELECT * FROM "X.y"."B ""c"') == [(7, "z", 1)]
 
 
-async def test_what_is_not_selected_is_left_alone(server: PostgresServer) -> None:
-    schema = "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)"
-    async with pair(server, schema, selection=only("a")) as both:
-        await both.feed("INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)")
-        await both.feed("TRUNCATE a, b; INSERT INTO a VALUES (2)")
+async def test_a_table_that_was_renamed_out_of_the_selection_is_not_passed_silently(
+    server: PostgresServer,
+) -> None:
+    async with pair(server, "CREATE TABLE a (id int PRIMARY KEY)", selection=only("a")) as both:
+        await both.feed("INSERT INTO a VALUES (1)")
         await both.same("a")
-        assert await both.on_target("SELECT * FROM public.b") == []
+        with pytest.raises(ApplyFailed, match=r"public\.b"):
+            await both.feed("ALTER TABLE a RENAME TO b; INSERT INTO b VALUES (2)")
+
+
+async def test_a_partition_that_was_added_belongs_to_its_table(server: PostgresServer) -> None:
+    schema = "CREATE TABLE a (id int PRIMARY KEY) PARTITION BY LIST (id)"
+    part = "CREATE TABLE public.part PARTITION OF public.a FOR VALUES IN (1)"
+    async with pair(server, schema, selection=only("a")) as both:
+        both.source.execute(part.encode())
+        await both.on_target(part)
+        await both.feed("INSERT INTO a VALUES (1)")
+        await both.same("part")
+
+
+async def test_a_target_that_was_reshaped_is_looked_at_again(server: PostgresServer) -> None:
+    async with pair(server, "CREATE TABLE a (id int PRIMARY KEY, v int NOT NULL)") as both:
+        await both.feed("INSERT INTO a VALUES (1, 1)")
+        await both.on_target("ALTER TABLE public.a ALTER v ADD GENERATED ALWAYS AS IDENTITY, ALTER id TYPE bigint")
+        both.applier.reshaped()
+        await both.feed("UPDATE a SET v = 5; INSERT INTO a VALUES (2, 2)")
+        await both.same("a")
 
 
 async def test_tables_that_refer_to_one_another_are_emptied_together(server: PostgresServer) -> None:

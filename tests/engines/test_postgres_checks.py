@@ -123,9 +123,6 @@ async def test_tables_that_are_awkward_to_follow_are_named(pair: tuple[PostgresS
     finding = found["postgresql.source.identity"]
     assert "no.Key" in finding.evidence
     assert "full_row" not in finding.evidence
-    assert 'ALTER TABLE "public"."no.Key" REPLICA IDENTITY FULL;' in finding.remedy
-    pair[0].sql('ALTER TABLE "public"."no.Key" REPLICA IDENTITY FULL;', "Awk.ward")
-    assert "source.identity" not in worse(await look(plan_of(pair, Picked(path))))
 
 
 async def test_a_user_without_rights_learns_what_to_grant(pair: tuple[PostgresServer, PostgresServer]) -> None:

@@ -6,19 +6,22 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from sterna.core import plan as planned
 from sterna.core.change import Name
 from sterna.core.errors import IllegalMove, Unreachable
-from sterna.core.plan import Endpoint, Path, Picked, Plan, Selection
+from sterna.core.plan import Endpoint, Picked, Plan, Selection
 from sterna.core.ports import Compared, Comparison, Depth
 from sterna.engines.postgres.compare import bisecting, ranges, settling, table
 from sterna.engines.postgres.compare.compare import compare
 from sterna.engines.postgres.compare.desk import TOLD
 from sterna.engines.postgres.compare.hashing import choose
 from sterna.engines.postgres.connection import connected
+from tests.engines.moving import Move
 from tests.servers import postgres
 from tests.servers.postgres import PostgresServer, Unavailable
 
@@ -45,11 +48,11 @@ class Two:
     def on_target(self, sql: str) -> list[tuple[object, ...]]:
         return self.target.sql(sql, self.database)
 
-    def plan(self, *objects: Picked, without: tuple[Path, ...] = ()) -> Plan:
+    def plan(self, *objects: Picked, without: tuple[planned.Path, ...] = ()) -> Plan:
         selection = Selection(objects=objects or (Picked((self.database,)),), without=without)
         return Plan(endpoint(self.source), endpoint(self.target), selection=selection)
 
-    def path(self, table: str) -> Path:
+    def path(self, table: str) -> planned.Path:
         return self.database, "public", table
 
 
@@ -70,11 +73,22 @@ def servers() -> Iterator[tuple[PostgresServer, PostgresServer]]:
         yield started[0], started[1]
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing writes here, unless a test says so, and then it does not lag by much."""
+    for module in (settling, table):
+        monkeypatch.setattr(module, "QUIET_PAUSES", (0.05,))
+        monkeypatch.setattr(module, "PAUSES", (0.3, 0.6, 1.2, 2.4))
+
+
 @pytest.fixture
 def two(servers: tuple[PostgresServer, PostgresServer]) -> Iterator[Two]:
     two = Two(*servers, DATABASE)
     yield two
-    two.both('DROP SCHEMA IF EXISTS public, sterna, app, "New" CASCADE; CREATE SCHEMA public')
+    two.both(
+        'DROP SCHEMA IF EXISTS public, sterna, app, "New" CASCADE; CREATE SCHEMA public;'
+        "GRANT USAGE ON SCHEMA public TO public"
+    )
 
 
 @pytest.fixture
@@ -419,39 +433,42 @@ CHECKPOINT = (
 )
 
 
-async def test_a_repair_never_writes_an_older_state_over_what_a_job_has_written(two: Two) -> None:
-    """A little job follows: one session on the target, which locks the checkpoint as the real one does."""
-    two.both("CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t SELECT g, 0 FROM generate_series(1, 20) g")
-    two.on_target(CHECKPOINT + "INSERT INTO sterna.lane VALUES ('j', 'follow', '{}')")
-    two.on_target("UPDATE t SET a = -1 WHERE id <= 10; DELETE FROM t WHERE id = 20")
-    writing, order = True, 0
+@pytest.mark.long
+async def test_a_repair_never_writes_an_older_state_over_what_a_job_has_written(two: Two, tmp_path: Path) -> None:
+    two.both("CREATE TABLE t (id int PRIMARY KEY, a int, b text); CREATE TABLE m (a int, b text)")
+    two.on_source("INSERT INTO t SELECT g, 0, 'x' FROM generate_series(1, 200) g")
+    two.on_source("INSERT INTO m SELECT g, 'x' FROM generate_series(1, 50) g")
+    move = await Move(endpoint(two.source), endpoint(two.target), tmp_path, two.plan()).start()
+    await move.follows()
+    two.on_target("UPDATE t SET a = -1 WHERE id BETWEEN 20 AND 60; DELETE FROM t WHERE id > 190")
+    two.on_target("DELETE FROM m WHERE a > 45; INSERT INTO m VALUES (1, 'x')")
+    writing, written = True, 0
 
-    async def job() -> None:
-        nonlocal order
-        async with (
-            await psycopg.AsyncConnection.connect(two.source.dsn(two.database), autocommit=True) as source,
-            await psycopg.AsyncConnection.connect(two.target.dsn(two.database)) as target,
-        ):
+    async def write() -> None:
+        nonlocal written
+        dsn = two.source.dsn(two.database)
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
             while writing:
-                order += 1
-                change = b"UPDATE t SET a = %d WHERE id = %d" % (order, order % 5 + 1)
-                await source.execute(change)
-                where = await (await source.execute("SELECT pg_current_wal_insert_lsn()")).fetchone()
-                await asyncio.sleep(0.01)
-                async with target.transaction():
-                    await target.execute("SELECT epoch FROM sterna.job WHERE job = 'j' FOR SHARE")
-                    await target.execute(change)
-                    position = f'{{"{two.database}": "{where[0]}"}}' if where else ""
-                    await target.execute("UPDATE sterna.lane SET position = %s", [position])
+                written += 1
+                await connection.execute(b"UPDATE t SET a = a + 1 WHERE id = %d" % (written % 50 + 1))
+                await connection.execute(b"INSERT INTO m VALUES (%d, 'new')" % written)
+                await asyncio.sleep(0.002)
 
-    task = asyncio.create_task(job())
-    while not order:
-        await asyncio.sleep(0.01)
+    task = asyncio.create_task(write())
     found = await compare(two.plan(), repair=True)
     writing = False
     await task
-    assert found.repaired >= 6
-    assert two.on_source("SELECT * FROM t ORDER BY 1") == two.on_target("SELECT * FROM t ORDER BY 1")
+    assert written > 50
+    assert found.repaired >= 10 + 10 + 6
+    assert not [each.trouble for each in found.tables if each.trouble]
+    await move.caught_up()
+    await move.finish()
+    content = "SELECT * FROM t WHERE id NOT BETWEEN 20 AND 50 ORDER BY 1"
+    assert two.on_source(content) == two.on_target(content)
+    rest = await compare(two.plan(), repair=True)
+    assert rest.equal
+    for content in ("SELECT * FROM t ORDER BY 1", "SELECT a, b FROM m ORDER BY 1, 2"):
+        assert two.on_source(content) == two.on_target(content)
 
 
 async def test_a_repair_while_a_job_copies_is_refused(two: Two) -> None:

@@ -2,27 +2,26 @@
 
 import asyncio
 import random
-import time
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
-from sterna.core.job import Condition, Job, Phase
+from sterna.core.job import Job, Phase
 from sterna.core.plan import Endpoint, Pace, Picked, Plan, Resume, Selection
 from sterna.core.progress import Progress
 from sterna.engines.postgres import copying
-from tests.engines.moving import QUICK, Move, incremental, postgres_endpoint
-from tests.engines.postgres_shop import DATABASES, assert_same, contents, fill, left, writing
+from tests.engines.moving import QUICK, Move, incremental
+from tests.engines.postgres_scene import FEW, Scene, pair, scene
+from tests.engines.postgres_shop import DATABASES, assert_same, fill, left, writing
 from tests.servers.fixtures import StartPostgres
-from tests.servers.postgres import SUPERUSER, PostgresServer, Unavailable, start
+from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.proxy import Proxy, proxy
+
+__all__ = ["pair", "scene"]
 
 pytestmark = pytest.mark.server
 
@@ -105,104 +104,6 @@ async def test_a_network_that_breaks_anywhere_loses_and_doubles_nothing(
 # Servers that go and come back as something else
 
 
-@dataclass
-class Scene:
-    """Two servers with a database each test has for itself, and the way to move it."""
-
-    source: PostgresServer
-    target: PostgresServer
-    database: str
-    folder: Path
-
-    def plan(self, **more: object) -> Plan:
-        return incremental(**{"selection": Selection(objects=(Picked((self.database,)),))} | more)
-
-    async def moving(self, plan: Plan | None = None, **more: Any) -> Move:
-        """A move that has begun."""
-        source = more.get("source") or postgres_endpoint(self.source)
-        target = more.get("target") or postgres_endpoint(self.target)
-        move = Move(source, target, self.folder, plan or self.plan())
-        return await move.start()
-
-    def run(self, text: str) -> None:
-        """On the source."""
-        self.source.sql(text, self.database)
-
-    def there(self, query: str) -> list[tuple[Any, ...]]:
-        """On the target."""
-        return self.target.sql(query, self.database)
-
-    def same(self, *tables: str) -> None:
-        tables = tables or ("t", "pile")
-        assert contents(self.target, self.database, tables) == contents(self.source, self.database, tables)
-
-    async def arrives(self, move: Move, seconds: float = 30) -> None:
-        """Wait until what is on the source now is on the target."""
-        mark = random.randrange(1 << 20, 1 << 30)
-        self.run(f"INSERT INTO t VALUES ({mark})")
-
-        end = time.monotonic() + seconds
-        while not await self._has(mark):
-            job = await move.now()
-            assert job.condition is not Condition.FAILED, job.failure
-            assert time.monotonic() < end, [event.message for event in await move.events()]
-            await asyncio.sleep(0.1)
-
-    async def _has(self, mark: int) -> bool:
-        """Whether the target has a row, and the database and the table for it."""
-        try:
-            line = await psycopg.AsyncConnection.connect(self.target.dsn(self.database), connect_timeout=5)
-            async with line:
-                row = await line.execute(f"SELECT 1 FROM t WHERE id = {mark}")
-                return bool(await row.fetchall())
-        except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
-            return False
-
-    async def ends_exactly(self, move: Move) -> None:
-        """Cut over; then both sides are equal and nothing of ours is left."""
-        await move.finish()
-        self.same()
-        assert self.left() == []
-
-    def left(self) -> list[str]:
-        return [
-            thing
-            for thing in left(self.source, self.target, databases=(self.database,))
-            if "prepared" not in thing
-        ]
-
-
-_FEW = """
-    CREATE TABLE t (id int PRIMARY KEY, n int, b text);
-    INSERT INTO t SELECT n, 0, repeat('x', 200) FROM generate_series(1, {rows}) n;
-    CREATE TABLE pile (a int, b text);
-    ALTER TABLE pile REPLICA IDENTITY FULL;
-    INSERT INTO pile SELECT n % 10, 'same' FROM generate_series(1, {rows}) n;
-"""
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[PostgresServer, PostgresServer]]:
-    """Two servers that tests leave as they found them."""
-    with ExitStack() as stack:
-        try:
-            servers = start("pg16", "max_connections=60"), start("pg18", "max_connections=60")
-        except Unavailable as reason:
-            pytest.skip(str(reason))
-        for server in servers:
-            stack.callback(server.close)
-        yield servers
-
-
-@pytest.fixture
-def scene(pair: tuple[PostgresServer, PostgresServer], request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
-    database = f"{zlib.crc32(request.node.name.encode()):x} {request.node.name[5:40]}"
-    made = Scene(*pair, database, tmp_path / "job")
-    made.source.create_database(database)
-    made.run(_FEW.format(rows=3_000))
-    return made
-
-
 async def test_a_source_that_restarts_during_the_copy_is_copied_anew_and_nothing_is_doubled(scene: Scene) -> None:
     scene.run("INSERT INTO t SELECT n, 0, repeat('x', 900) FROM generate_series(10000, 30000) n")
     move = await scene.moving(scene.plan(pace=Pace(copy_bytes_per_s=4 << 20)))
@@ -243,7 +144,7 @@ async def test_a_slot_that_the_source_gave_up_means_a_new_copy(
     source = postgres_server("pg18", "max_slot_wal_keep_size=1MB", "min_wal_size=32MB", "max_wal_size=32MB")
     scene = Scene(source, postgres_server("pg18"), "lost", tmp_path / "job")
     source.create_database("lost")
-    scene.run(_FEW.format(rows=3_000))
+    scene.run(FEW.format(rows=3_000))
     move = await scene.moving()
     await move.follows()
     await move.pause()
@@ -291,7 +192,7 @@ async def test_one_of_two_databases_of_the_target_that_is_gone_is_found_out(
     names = [f"two {how} {n}" for n in range(2)]
     for name in names:
         source.create_database(name)
-        source.sql(_FEW.format(rows=100), name)
+        source.sql(FEW.format(rows=100), name)
     picked = Selection(objects=tuple(Picked((name,)) for name in names))
     scene = Scene(source, target, names[0], tmp_path / "job")
     move = await scene.moving(incremental(selection=picked))

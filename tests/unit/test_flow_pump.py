@@ -185,6 +185,25 @@ async def test_reading_ahead_is_bounded_by_bytes_and_closes_what_it_reads() -> N
     assert closed.is_set()
 
 
+async def test_while_one_batch_is_written_a_log_can_gather_the_next_ones() -> None:
+    read: list[int] = []
+
+    async def many() -> AsyncIterator[Batch]:
+        for number in range(8):
+            read.append(number)
+            yield batch(number)
+
+    sink = Sink(hold=asyncio.Event())
+    pumping = asyncio.create_task(pump(many(), sink, sink.landed, stop=asyncio.Event()))  # type: ignore[arg-type]
+    await until(lambda: len(read) == 2)
+    await asyncio.sleep(0.01)
+    assert read == [0, 1]
+    assert sink.hold
+    sink.hold.set()
+    await pumping
+    assert len(sink.story) == 16
+
+
 async def test_an_error_comes_after_what_was_read_before_it() -> None:
     async def broken() -> AsyncIterator[int]:
         yield 1

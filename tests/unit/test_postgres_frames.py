@@ -4,7 +4,7 @@ import struct
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sterna.core.change import Command, Ddl, Position
@@ -13,6 +13,9 @@ from sterna.engines.postgres.position import latest, lsn, lsn_text, parse, text
 from sterna.engines.postgres.wire import frames as module
 from sterna.engines.postgres.wire.frames import Cutter, Piece
 from sterna.engines.postgres.wire.native import compiled
+from tests.effort import examples
+
+pytestmark = pytest.mark.long
 
 NATIVE = compiled("_frames")
 BOTH = pytest.mark.parametrize(
@@ -104,9 +107,10 @@ def test_transactions_that_came_together_are_written_together(cutter: Cutter) ->
 @BOTH
 def test_transactions_without_changes_only_move_the_place(cutter: Cutter) -> None:
     cutter.feed([begin(10), commit(10), begin(20), relation(1), commit(20), alive(50), alive(40, ask=True)])
-    assert (taken(cutter), cutter.end, cutter.reached, cutter.asked) == ([], 28, 50, True)
+    assert (taken(cutter), cutter.waiting, cutter.pending) == ([], 0, False)
+    assert (cutter.end, cutter.reached, cutter.asked) == (28, 50, True)
     cutter.feed([begin(60), row(1), commit(60), begin(70), commit(70)])
-    assert (shape(taken(cutter)), cutter.end) == ("RBIC", 78)
+    assert (shape(taken(cutter)), cutter.end) == ("BRCBIC", 78)
 
 
 @BOTH
@@ -149,9 +153,19 @@ def test_rows_of_the_journal_are_words_of_our_own(cutter: Cutter) -> None:
     body = b"N" + struct.pack(">HcI", 1, b"t", 3) + b"abc"
     cutter.feed([begin(10), relation(5, "sterna_job_log", "sterna"), row(5, body), commit(10)])
     cutter.feed([begin(20), row(5, body), commit(20)])
-    (piece,) = taken(cutter)
-    assert [change for change in piece.changes if isinstance(change, Ddl)] == [Ddl("shop", "abc")] * 2
-    assert shape([piece]) == "BCBC"
+    pieces = taken(cutter)
+    assert [[it for it in piece.changes if isinstance(it, Ddl)] for piece in pieces] == [[Ddl("shop", "abc")]] * 2
+    assert shape(pieces) == "BC|BC"
+
+
+@BOTH
+def test_what_came_before_a_change_of_shape_can_be_written_before_it(cutter: Cutter) -> None:
+    cutter.feed([begin(10), relation(1), row(1), commit(10), begin(20), told("sterna_job", "x"), commit(20)])
+    cutter.feed([begin(30), row(1), commit(30)])
+    before, after = taken(cutter)
+    assert not [it for it in before.changes if isinstance(it, Ddl)]
+    assert [it for it in after.changes if isinstance(it, Ddl)] == [Ddl("shop", "x")]
+    assert before.end < after.end
 
 
 @BOTH
@@ -207,6 +221,7 @@ def _truncated(id: int) -> bytes:
     return wrapped(b"T" + struct.pack(">IBI", 1, 0, id))
 
 
+@settings(deadline=None, max_examples=examples(300))
 @given(streams(), st.lists(st.integers(1, 9), max_size=30), st.sampled_from([60, 1 << 20]))
 def test_however_it_arrives_all_of_it_comes_out_once_in_order_and_described(
     stream: list[bytes], cuts: list[int], large: int

@@ -122,6 +122,7 @@ DCS = {
 }
 
 DRS = {
+    "DRS.M00002": Message(422, "The returned result is empty.", "返回结果为空。"),
     "DRS.M00004": Message(500, "Service is abnormal. Check logs.", "服务异常，请检查日志。"),
     "DRS.M00007": Message(400, "Invalid request parameter.", "请求参数无效。"),
     "DRS.M00201": Message(400, "The parameter {0} is empty.", "参数{0}为空。"),
@@ -177,6 +178,7 @@ DRS = {
     "DRS.M00304": Message(
         400, "This API cannot be called in the current task status.", "任务当前状态不允许调用此接口。"
     ),
+    "DRS.M00305": Message(400, "Parameter error: {0}", "参数错误：{0}"),
     "DRS.M00305.mode": Message(
         400,
         "Parameter error: the task type {0} is not supported. Supported: {1}.",
@@ -193,6 +195,24 @@ DRS = {
         "Try again later.",
         "迁移任务正在执行其他操作或任务异常，请稍后重试。",
     ),
+    "DRS.M00305.nothing": Message(400, "Parameter error: no object is selected.", "参数错误：未选择任何对象。"),
+    "DRS.M00305.overlap": Message(
+        400, "Parameter error: time windows of the speed limit overlap.", "参数错误：限速时间段重叠。"
+    ),
+    "DRS.M00305.unselected": Message(
+        400,
+        "Parameter error: {0} is not among the selected objects. Select it first.",
+        "参数错误：{0}不在已选择的对象中，请先选择该对象。",
+    ),
+    "DRS.M00305.unsupported": Message(
+        400, "Parameter error: {0} is not supported here.", "参数错误：此处不支持{0}。"
+    ),
+    "DRS.M00306": Message(400, "Start time cannot be the same as end time.", "开始时间不能与结束时间相同。"),
+    "DRS.M00401": Message(
+        400,
+        "{0} is not support re-editing of synchronization tasks.",
+        "{0}不支持同步任务再编辑。",
+    ),
     "DRS.M05004": Message(
         400,
         "The task has been deleted or the resource has been released.",
@@ -207,12 +227,6 @@ DRS = {
     ),
     "DRS.M00305.indexes": Message(
         400, "Parameter error: indexes are always moved.", "参数错误：索引始终会被迁移。"
-    ),
-    "DRS.M00306": Message(400, "Start time cannot be the same as end time.", "开始时间不能与结束时间相同。"),
-    "DRS.M00401": Message(
-        400,
-        "{0} is not support re-editing of synchronization tasks.",
-        "{0}不支持同步任务再编辑。",
     ),
     "DRS.10000001.unsupported": Message(
         400, "Failed. The operation {0} is not supported here.", "失败。此处不支持操作{0}。"

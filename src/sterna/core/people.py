@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -88,6 +89,8 @@ class Instance:
     tls: str = ""
     """Empty: none; else a JSON object with ``verify``, ``ca_file``, ``cert_file``, ``key_file``."""
     created_ms: int = 0
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What the API that registered it wants back unchanged. Never a password."""
 
 
 def hash_password(password: str) -> str:

@@ -14,6 +14,10 @@ from sterna.core.ports import Sink
 from sterna.flow.pacing import Limit
 from sterna.flow.reading import ahead
 
+READ_AHEAD = 1
+"""Batches that are read while one is written. A log puts more into a batch the longer nobody takes one: a target
+that is slow for a moment then gets few large batches, not all the small ones one after the other."""
+
 
 async def pump(
     batches: AsyncIterator[Batch],
@@ -34,7 +38,7 @@ async def pump(
     ``batches``. What the source or the sink raises comes through.
     """
     last: Batch | None = None
-    async with aclosing(ahead(batches, lambda batch: batch.size, stop)) as ready:
+    async with aclosing(ahead(batches, lambda batch: batch.size, stop, few=READ_AHEAD)) as ready:
         async for batch in ready:
             goes_on = last is not None and last.more
             if limit:

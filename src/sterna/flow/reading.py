@@ -14,6 +14,7 @@ class _Shelf(Generic[T]):
     """What has been read and not yet taken."""
 
     most: int
+    few: int
     items: deque[tuple[T, int]] = field(default_factory=deque)
     size: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -33,7 +34,7 @@ class _Shelf(Generic[T]):
         """Read until there is no more, pausing while the shelf is full."""
         async for item in items:
             self.put(item, size(item))
-            while self.size >= self.most:
+            while self.size >= self.most or len(self.items) >= self.few:
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -44,13 +45,16 @@ async def ahead(
     stop: asyncio.Event,
     *,
     most: int = 4 << 20,
+    few: int = 1 << 20,
 ) -> AsyncGenerator[T, None]:
     """The items in order, until they end or ``stop`` is set; read about ``most`` bytes (by ``size``) ahead.
+
+    At most ``few`` items are held: what makes larger items the longer nobody asks for one, is asked late.
 
     An error of ``items`` is raised once all items before it were taken. Close it (``contextlib.aclosing``):
     then ``items`` is closed as well.
     """
-    shelf: _Shelf[T] = _Shelf(most)
+    shelf: _Shelf[T] = _Shelf(most, few)
     reader = asyncio.create_task(shelf.fill(items, size))
     stopper = asyncio.create_task(stop.wait())
     for task in (reader, stopper):

@@ -314,6 +314,10 @@ class MemoryPeople(MemoryJobs):
     async def instances(self, project_id: str | None = None) -> Sequence[Instance]:
         return [it for it in self._instances.values() if project_id in (None, it.project_id)]
 
+    async def put_instance(self, instance: Instance) -> None:
+        _find(self._instances, instance.id, "instance")
+        self._instances[instance.id] = instance
+
     async def remove_instance(self, id: str) -> None:
         _find(self._instances, id, "instance")
         del self._instances[id]

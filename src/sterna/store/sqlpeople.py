@@ -88,6 +88,9 @@ class SqlPeople:
         wanted = () if project_id is None else (tables.instances.c.project_id == project_id,)
         return await self._database.read(self._instances, *wanted)
 
+    async def put_instance(self, instance: Instance) -> None:
+        await self._database.write(self._put_instance, instance)
+
     async def remove_instance(self, id: str) -> None:
         await self._database.write(_remove, tables.instances, tables.instances.c.id, id, "instance")
 
@@ -103,6 +106,11 @@ class SqlPeople:
     def _add_instance(self, transaction: Connection, instance: Instance) -> None:
         _free(transaction, "id", instance.id, tables.instances.c.id == instance.id)
         transaction.execute(insert(tables.instances).values(values.columns_of_instance(instance, self._vault)))
+
+    def _put_instance(self, transaction: Connection, instance: Instance) -> None:
+        _there(transaction, tables.instances, instance.id, "instance")
+        columns = values.columns_of_instance(instance, self._vault)
+        transaction.execute(update(tables.instances).where(tables.instances.c.id == instance.id).values(columns))
 
     def _instances(self, transaction: Connection, *wanted: ColumnElement[bool]) -> Sequence[Instance]:
         return [values.instance_of(row, self._vault) for row in _rows(transaction, tables.instances, *wanted)]

@@ -187,6 +187,7 @@ instances = Table(
     _sealed("password"),
     _text("tls"),
     _count("created_ms"),
+    _json("facts"),
 )
 
 jobs = Table(

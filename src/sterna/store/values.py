@@ -183,6 +183,7 @@ def instance_of(row: Row[Any], vault: Vault) -> Instance:
         password=vault.open_some(row.password, "instances", row.id, "password"),
         tls=row.tls,
         created_ms=row.created_ms,
+        facts=row.facts,
     )
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sterna.api.drs.states import ENDED, Status, pausing, status
 from sterna.api.errors import Told
-from sterna.core.job import Job
+from sterna.core.job import Job, Phase
 
 
 class Action(StrEnum):
@@ -58,12 +58,17 @@ LEGAL: Mapping[Action, frozenset[Status]] = {
 
 def legal(job: Job, action: Action, now_ms: int) -> bool:
     """Whether this may be asked of the task now."""
-    if action is Action.RESET and job.extra.get("db_use_type") != "sync" and status(job, now_ms) is _S.PAUSING:
+    now = status(job, now_ms)
+    if action is Action.RESET and now is _S.PAUSING and job.extra.get("db_use_type") != "sync":
         return False
-    return status(job, now_ms) in LEGAL[action] and not (pausing(job) and action in _NOT_WHILE_PAUSING)
+    if action in _NOT_WHILE_CLOSING and job.phase is Phase.CLOSE:
+        return False
+    return now in LEGAL[action] and not (pausing(job) and action in _NOT_WHILE_PAUSING)
 
 
 _NOT_WHILE_PAUSING = (Action.PAUSE, Action.RETRY, Action.RESET, Action.COMPARE)
+_NOT_WHILE_CLOSING = (Action.PAUSE, Action.RESET)
+"""A task that copies once and is complete but for its end shows itself as still copying."""
 
 
 def check(job: Job, action: Action, now_ms: int, refusal: str = "DRS.M00304") -> None:

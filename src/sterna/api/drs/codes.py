@@ -18,10 +18,8 @@ def of_fields(problems: Sequence[Mapping[str, Any]]) -> Told:
         return Told(problem["type"], *(str(it) for it in problem.get("ctx", {}).values()))
     if not field:
         return Told("DRS.M00007")
-    missing = (
-        problem["type"] in ("missing", "none_required", "string_too_short", "too_short")
-        and problem.get("input") != 0
-    )
+    empty = problem["type"] == "too_short" and not problem.get("input")
+    missing = empty or problem["type"] in ("missing", "none_required")
     return Told("DRS.M00201" if missing else "DRS.M00202", field)
 
 

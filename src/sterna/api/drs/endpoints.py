@@ -69,8 +69,7 @@ async def endpoint_of(
     if instance:
         known = _registered(known, instance)
     elif said.ip:
-        addresses = parse_addresses(said.ip, said.port or link.port)
-        known = replace(known, addresses=addresses, instance_id=said.inst_id)
+        known = _elsewhere(known, parse_addresses(said.ip, said.port or link.port), said.inst_id)
     return replace(
         known,
         user=said.user or known.user,
@@ -131,6 +130,15 @@ async def _instance(people: PeopleStore, project_id: str, id: str) -> Instance |
     except NotFound:
         return None
     return instance if instance.project_id == project_id else None
+
+
+def _elsewhere(endpoint: Endpoint, addresses: tuple[tuple[str, int], ...], id: str) -> Endpoint:
+    """At these addresses. The password that an instance was registered with is sent to no other server."""
+    if addresses == endpoint.addresses:
+        return endpoint
+    registered = bool(endpoint.name)
+    password = "" if registered else endpoint.password
+    return replace(endpoint, addresses=addresses, password=password, instance_id=id, name="")
 
 
 def _registered(endpoint: Endpoint, instance: Instance) -> Endpoint:

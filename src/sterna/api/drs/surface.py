@@ -8,11 +8,11 @@ from fastapi.routing import APIRoute
 
 from sterna.api.drs.entry import DrsRoute, OldDrsRoute, UploadRoute
 from sterna.api.drs.operations import MULTIPART, OLDER_PATHS, OPERATIONS, REFUSED, Operation, Version
-from sterna.api.drs.v3.tasks import routes as v3_tasks
+from sterna.api.drs.v3.routes import ROUTERS as V3
 from sterna.api.drs.v5.routers import ROUTERS as V5
 from sterna.api.errors import DrsError, GatewayError, OldDrsError, Told
 
-OFFERED: tuple[APIRouter, ...] = (v3_tasks, *V5)
+OFFERED: tuple[APIRouter, ...] = (*V3, *V5)
 """Routers whose paths are complete."""
 
 _CODES = {

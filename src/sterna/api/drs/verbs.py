@@ -70,7 +70,8 @@ async def _end(front: Front, job: Job) -> None:
     """Stop it. One that never ran or has nothing left to be done is only noted as ended."""
     if job.wished and job.wish is Wish.STOP:
         return
-    if job.condition in (Condition.IDLE, Condition.DONE) and not job.wished:
+    over = job.condition is Condition.DONE and not (job.wished and job.wish is Wish.RUN)
+    if over or (job.condition is Condition.IDLE and not job.wished):
         await front.store.describe(job.id, extra={RELEASED: front.desk.clock()})
     else:
         await front.desk.stop(job)

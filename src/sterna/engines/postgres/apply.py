@@ -5,18 +5,28 @@ change by itself in the source's order, all sent together; one after the other, 
 decides what a difference between the sides means (``ordered``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sterna.core.errors import BadData
-from sterna.core.plan import Path, Plan
+from sterna.core.errors import ApplyFailed, BadData
+from sterna.core.plan import Path, Place, Plan
 from sterna.core.ports import Teller
 from sterna.engines.postgres.catalogue import OWN, Table, taken
 from sterna.engines.postgres.connection import Connection, sqlstate, translated
 from sterna.engines.postgres.filters import Condition, condition
+from sterna.engines.postgres.names import shown
 from sterna.engines.postgres.netting import Net, net, spread
 from sterna.engines.postgres.ordered import Bound, Due, OneByOne, refused, steps
 from sterna.engines.postgres.pipeline import Pipeline, Statement, Step, StepFailed
-from sterna.engines.postgres.shape import Misfit, Shape, mending, misfits, read_target, shape_of, type_name
+from sterna.engines.postgres.shape import (
+    Misfit,
+    Shape,
+    mending,
+    misfits,
+    read_root,
+    read_target,
+    shape_of,
+    type_name,
+)
 from sterna.engines.postgres.statements import Statements
 from sterna.engines.postgres.wire.pgoutput import Relation, Row, Truncation, Type, changes
 
@@ -57,7 +67,13 @@ class Applier:
         self._bound: dict[int, Bound | None] = {}
         self._conditions: dict[int, Condition | None] = {}
         self._types: dict[int, str] = {}
+        self._stale: set[int] = set()
         self._replica: bool | None = None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What the changes are sent through."""
+        return self._pipeline
 
     async def apply(self, frames: bytes) -> None:
         """Write the changes of some frames, all or none.
@@ -86,10 +102,11 @@ class Applier:
     async def _bind(self, relation: Relation) -> None:
         path = (self._database, relation.schema, relation.table)
         table = self._tables.get(path)
-        place = taken(self._plan.selection, path, table.root if table else None)
         self._pipeline.forget()
+        self._stale.discard(relation.oid)
         self._bound[relation.oid] = None
-        if place is not None and relation.schema not in OWN:
+        if relation.schema not in OWN:
+            place = await self._place(path, table)
             target = await read_target(self._connection, place)
             if amiss := misfits(relation, place, target):
                 raise mending(place, amiss, await self._type_names(amiss))
@@ -97,6 +114,27 @@ class Applier:
             self._bound[relation.oid] = Bound(shape, Statements(shape))
             self._conditions[relation.oid] = condition(shape, await self._seen_as(shape))
         self._relations[relation.oid] = relation
+
+    async def _place(self, path: Path, table: Table | None) -> Place:
+        """Where a table goes. What comes is selected; of a partition that is new, the target knows whose it is."""
+        root = table.root if table else None
+        if table is None and (above := await read_root(self._connection, *path[1:])):
+            root = (path[0], *above)
+        place = taken(self._plan.selection, path, root)
+        if place is None:
+            raise ApplyFailed(
+                f"Changes of a table come that is not selected under this name: {shown(path)}",
+                hint="It was renamed on the source: give it its name back, or begin anew with the new one.",
+            )
+        return place
+
+    def reshaped(self) -> None:
+        """The target's tables are no longer as they were: look at each again before the next of its changes."""
+        self._stale |= set(self._relations)
+
+    async def _renew(self, oids: Iterable[int]) -> None:
+        for oid in self._stale.intersection(oids):
+            await self._bind(self._relations[oid])
 
     async def _type_names(self, amiss: list[Misfit]) -> dict[tuple[int, int], str]:
         """What the source's types are called."""
@@ -124,6 +162,7 @@ class Applier:
     async def _truncate(self, message: Truncation) -> None:
         """Empty the selected ones of the tables. CASCADE is not repeated: the log names every table it reached,
         and on the target it could reach others."""
+        await self._renew(message.relations)
         found = [bound for oid in message.relations if (bound := self._table(oid))]
         if not found:
             return
@@ -140,6 +179,8 @@ class Applier:
 
     async def _flush(self, rows: list[Row], *, netted: bool) -> list[Row]:
         """Write what is waiting; gives a new, empty list."""
+        if self._stale:
+            await self._renew({row.relation for row in rows})
         pairs = [(bound, row) for row in rows if (bound := self._table(row.relation))]
         if pairs:
             pairs = await self._filtered(pairs)

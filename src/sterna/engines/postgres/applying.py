@@ -1,16 +1,18 @@
 """Writes batches of changes: each is one transaction of the target that holds the changes and their position.
 
-The option ``ddl`` says what happens when the shape of something changed on the source. ``stop`` (the default):
-the job stops so that a person makes the same change on the target; let go on, it takes that for done. ``apply``:
-the same statement is run on the target, where that surely does the same.
+The option ``ddl`` says what happens when the shape of something changed on the source. ``stop`` (the default): the
+job stops so that a person makes the same change on the target; let go on, it takes that for done. ``apply``: the
+same statement is run on the target, where that surely does the same (``reshaping``).
 """
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import psycopg
 from psycopg import errors as pg
 
 from sterna.core.change import Batch, Command, Ddl, Position
@@ -20,12 +22,24 @@ from sterna.core.plan import Plan
 from sterna.core.ports import Room, Teller
 from sterna.engines.postgres.apply import Applier
 from sterna.engines.postgres.catalogue import tables
-from sterna.engines.postgres.checkpoint import JOB, LANE, kept
+from sterna.engines.postgres.checkpoint import JOB, LANE, SAFE, kept
 from sterna.engines.postgres.connection import Connection, connect, connected, translated
-from sterna.engines.postgres.names import SCHEMA, literal, own, slot
+from sterna.engines.postgres.names import literal, own, slot
+from sterna.engines.postgres.pipeline import Done, Statement, Step
 from sterna.engines.postgres.position import lsn_text, parse
+from sterna.engines.postgres.reshaping import repeated, shapeless
 
 FOLLOW = "follow"
+_TEXT, _INT8, _PG_LSN = 25, 20, 3220
+_BEGIN = Step(Statement("BEGIN"))
+_KEEP = Statement(
+    f"WITH mine AS (SELECT job FROM {JOB} WHERE job = $1 AND epoch = $2 FOR SHARE) "
+    f"INSERT INTO {LANE} SELECT job, $3, $4 FROM mine "
+    "ON CONFLICT (job, lane) DO UPDATE SET position = excluded.position",
+    (_TEXT, _INT8, _TEXT, _TEXT),
+)
+"""Remembers the position of the changes; touches one row if this epoch has the checkpoint, otherwise none."""
+_MARK = Statement("SELECT pg_replication_origin_xact_setup($1, now())", (_PG_LSN,))
 CHANGED = "ddl"
 """Lane: the change of shape at which the job stopped last, and in which epoch."""
 
@@ -65,10 +79,8 @@ class Applying:
             with translated(self.plan.target):
                 session = self._sessions.get(database) or await self._open(database, to, done)
                 await self._write(session, batch)
-        except BaseException as error:
+        except BaseException:
             await self._drop(database)
-            if isinstance(error.__cause__, pg.UndefinedTable | pg.InvalidSchemaName) and SCHEMA in str(error):
-                raise Fenced("The checkpoint of the job is gone from the target") from error
             raise
 
     def has(self, database: str) -> bool:
@@ -79,12 +91,15 @@ class Applying:
         place = parse(batch.position).get(session.database, 0)
         if not session.open and not batch.more and place <= session.done:
             return
-        if not session.open:
-            await self._begin(session, None if batch.more else batch)
+        if not session.open and batch.more:
+            await self._begin_long(session)
+        elif not session.open:
+            self._begin(session, batch.position, place)
         for change in batch.changes:
             if isinstance(change, Command):
                 await session.applier.apply(change.data)
             elif isinstance(change, Ddl):
+                await session.applier.pipeline.begun()
                 await self._reshape(session, change)
             else:
                 raise BadData("A change that PostgreSQL does not have")
@@ -92,30 +107,37 @@ class Applying:
             session.open = True
             return
         if session.open:
-            await self._keep(session, batch)
+            self._keep(session, batch.position, place)
+        await session.applier.pipeline.begun()
         await session.connection.execute("COMMIT")
         session.open, session.done = False, place
 
-    async def _begin(self, session: Session, batch: Batch | None) -> None:
-        """Begin a transaction; with all that is known of it from the start, in one round trip."""
+    def _begin(self, session: Session, position: Position, place: int) -> None:
+        """Begin a transaction with all that is known of it from the start, together with its first changes."""
+        self._keep(session, position, place, _BEGIN)
+
+    async def _begin_long(self, session: Session) -> None:
+        """Begin a transaction whose end is not known yet."""
         await session.connection.execute("BEGIN")
-        if batch:
-            await self._keep(session, batch)
-        else:
-            query = f"SELECT FROM {JOB} WHERE job = %s AND epoch = %s FOR SHARE"
-            mine = await session.connection.execute(query.encode(), (self.room.job_id, self.room.epoch))
-            if mine.rowcount != 1:
+        query = (
+            f"SELECT FROM {JOB} WHERE job = {literal(self.room.job_id)} AND epoch = {self.room.epoch} FOR SHARE"
+        )
+        await _once(session, query)
+
+    def _keep(self, session: Session, position: Position, place: int, *before: Step) -> None:
+        """Remember the position within the transaction, together with what is sent next."""
+        words = (self.room.job_id, str(self.room.epoch), FOLLOW, position)
+        steps = [*before, Step(_KEEP, [word.encode() for word in words])]
+        if session.origin:
+            steps.append(Step(_MARK, [lsn_text(place).encode()]))
+
+        def look(done: Sequence[Done] | psycopg.Error) -> None:
+            if isinstance(done, pg.UndefinedTable | pg.InvalidSchemaName):
+                raise Fenced("The checkpoint of the job is gone from the target") from done
+            if not isinstance(done, psycopg.Error) and done[len(before)].count != 1:
                 raise Fenced()
 
-    async def _keep(self, session: Session, batch: Batch) -> None:
-        statement = kept(self.room.job_id, self.room.epoch, FOLLOW, batch.position)
-        done = await session.connection.execute(statement.encode())
-        if done.rowcount != 1:
-            raise Fenced()
-        if session.origin:
-            place = lsn_text(parse(batch.position).get(session.database, 0))
-            query = f"SELECT pg_replication_origin_xact_setup({literal(place)}, now())"
-            await session.connection.execute(query.encode())
+        session.applier.pipeline.first(steps, look)
 
     # -- sessions -------------------------------------------------------------------------------------------------
 
@@ -125,6 +147,7 @@ class Applying:
         connection = await connect(self.plan.target, to, purpose=f"{own(self.room.job_id)} apply")
         try:
             await as_replica(connection)
+            await connection.execute(SAFE)
             origin = await self._origin(connection, slot(self.room.job_id, database))
         except BaseException:
             await connection.close()
@@ -165,8 +188,11 @@ class Applying:
     async def _reshape(self, session: Session, change: Ddl) -> None:
         """Run it, pass it because a person has made it, or stop at it."""
         told = Shape.of(change)
-        if self.plan.options.get("ddl") == "apply" and told.repeatable:
-            await self._repeat(session, told)
+        if shapeless(change.text):
+            return
+        statement = repeated(change.text, self.plan, session.database)
+        if self.plan.options.get("ddl") == "apply" and statement:
+            await self._repeat(session, told, statement)
             return
         mark = f"{hashlib.sha256(change.text.encode()).hexdigest()}"
         query = f"SELECT position FROM {LANE} WHERE job = %s AND lane = %s"
@@ -185,15 +211,16 @@ class Applying:
             hint="Make the same change on the target, then let the job go on; or begin anew.",
         )
 
-    async def _repeat(self, session: Session, told: "Shape") -> None:
+    async def _repeat(self, session: Session, told: "Shape", statement: str) -> None:
         path = f"SELECT set_config('search_path', {literal(told.search_path)}, true)"
         await session.connection.execute(path.encode())
         try:
-            await session.connection.execute(told.query.encode())
+            await session.connection.execute(statement.encode())
         except pg.Error as error:
             said = error.diag.message_primary or type(error).__name__
             raise ApplyFailed(f"The target refused what changed its shape ({said}): {told.said}") from error
         await session.connection.execute("SET LOCAL search_path = ''")
+        session.applier.reshaped()
         self.tell(Level.INFO, "postgresql.ddl.applied", f"Run on the target: {told.said}")
 
 
@@ -204,8 +231,6 @@ class Shape:
     tag: str
     query: str
     search_path: str
-    by_itself: bool
-    """A client sent it; no function ran it."""
 
     @classmethod
     def of(cls, change: Ddl) -> "Shape":
@@ -213,19 +238,21 @@ class Shape:
             facts = json.loads(change.text)
         except ValueError as error:
             raise BadData("The source told of a change of shape in words that are not understood") from error
-        return cls(facts["tag"], facts.get("query", ""), facts.get("search_path", ""), not facts.get("context"))
+        return cls(facts["tag"], facts.get("query", ""), facts.get("search_path", ""))
 
     @property
     def said(self) -> str:
         return self.query if self.query and len(self.query) < 500 else self.tag
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether running the statement on the target does the same there: it is one, and copies no rows."""
-        text = self.query.strip().rstrip(";")
-        first = text.partition(" ")[0].upper()
-        alone = ";" not in text and first in ("ALTER", "CREATE", "DROP", "COMMENT", "GRANT", "REVOKE")
-        return self.by_itself and alone and self.tag not in ("CREATE TABLE AS", "SELECT INTO")
+
+async def _once(session: Session, statement: str) -> None:
+    """A statement that reaches one row of the checkpoint. Raises Fenced where there is none."""
+    try:
+        done = await session.connection.execute(statement.encode())
+    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
+        raise Fenced("The checkpoint of the job is gone from the target") from error
+    if done.rowcount != 1:
+        raise Fenced()
 
 
 async def as_replica(connection: Connection) -> bool:

@@ -9,7 +9,7 @@ from sterna.core.change import Position
 from sterna.core.errors import Fenced
 from sterna.core.plan import Endpoint
 from sterna.core.ports import Room
-from sterna.engines.postgres.checkpoint import BEGINNING, Checkpoint, enterable
+from sterna.engines.postgres.checkpoint import BEGINNING, SAFE, Checkpoint, enterable
 from sterna.engines.postgres.connection import connect, connected, translated
 from sterna.engines.postgres.names import own
 from sterna.engines.postgres.position import latest, parse, text
@@ -65,6 +65,7 @@ class Checkpoints:
         with translated(self._target):
             for checkpoint in self.all():
                 await checkpoint.claim()
+                await checkpoint.end_builders()
         self._lanes, self._incomplete = None, not noted <= set(self._here)
 
     async def make(self, databases: Mapping[str, str]) -> None:
@@ -155,7 +156,10 @@ class Checkpoints:
                 await checkpoint.connection.close()
 
     async def _connect(self, database: str) -> Checkpoint:
-        return Checkpoint(await connect(self._target, database, purpose=self._purpose), self._room)
+        connection = await connect(self._target, database, purpose=self._purpose)
+        with translated(self._target):
+            await connection.execute(SAFE)
+        return Checkpoint(connection, self._room)
 
     @property
     def _purpose(self) -> str:

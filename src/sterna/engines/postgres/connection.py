@@ -45,11 +45,23 @@ by a search path, no timeout of the server's ends a long copy, a row policy is a
 async def connect(
     endpoint: Endpoint, database: str = "", *, autocommit: bool = True, purpose: str = "sterna"
 ) -> Connection:
-    """A new connection; ``purpose`` is its application_name. Raises Unreachable, AccessDenied, ServerBusy."""
+    """A new connection; ``purpose`` is its application_name. Raises Unreachable, AccessDenied, ServerBusy.
+
+    Without ``database``: to the one that the endpoint names; if that has still to be made, to the default one.
+    """
     with translated(endpoint):
-        return await psycopg.AsyncConnection.connect(
-            autocommit=autocommit, **words(endpoint, database, purpose), options=_SETTINGS
-        )
+        try:
+            return await _connect(endpoint, database, autocommit, purpose)
+        except psycopg.OperationalError as error:
+            if database or not endpoint.database or sqlstate(error) != "3D000":
+                raise
+            return await _connect(endpoint, DEFAULT_DATABASE, autocommit, purpose)
+
+
+async def _connect(endpoint: Endpoint, database: str, autocommit: bool, purpose: str) -> Connection:
+    return await psycopg.AsyncConnection.connect(
+        autocommit=autocommit, **words(endpoint, database, purpose), options=_SETTINGS
+    )
 
 
 @asynccontextmanager

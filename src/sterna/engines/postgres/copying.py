@@ -26,7 +26,7 @@ from sterna.engines.postgres.wire.rows import Cutter, Run
 if TYPE_CHECKING:
     import asyncpg
 
-CHUNK = 8 << 20
+CHUNK = 4 << 20
 """Bytes of rows that make a chunk: one transaction on the target."""
 RANGE = 256 << 20
 """Bytes of a table's main fork that make a part, where it is cut."""
@@ -51,6 +51,8 @@ class Piece:
     """The first block."""
     last: int | None = None
     """The block before which it ends; None: the table's end."""
+    oid: int = 0
+    """The table's on the source."""
 
     @property
     def whole(self) -> bool:
@@ -102,7 +104,7 @@ def _piece(table: Table, selection: Selection, text_types: Collection[int]) -> P
     columns = [column for column in table.written if not place.columns or column.name in place.columns]
     text = any(column.type_oid in text_types for column in columns)
     names = tuple(column.name for column in columns)
-    return Piece(table.path, place.to, names, place.where, text, table.unlogged)
+    return Piece(table.path, place.to, names, place.where, text, table.unlogged, oid=table.oid)
 
 
 def _bounds(table: Table, share: int) -> list[int]:
@@ -189,20 +191,20 @@ def _query(piece: Piece) -> str:
 
 
 async def _streamed(connection: "asyncpg.Connection[Any]", piece: Piece, cutter: Cutter) -> AsyncIterator[Run]:
-    """Run the COPY beside its reader, at most one run ahead of it."""
+    """Run the COPY beside its reader; it waits until each run was taken."""
     ready: asyncio.Queue[Run | None] = asyncio.Queue()
-    room = asyncio.Semaphore(1)
+    taken = asyncio.Semaphore(0)
 
     async def take(data: bytes) -> None:
         for run in cutter.feed(data):
-            await room.acquire()
             ready.put_nowait(run)
+            await taken.acquire()
 
     copying: asyncio.Task[str] = asyncio.create_task(_copy(connection, piece, take))
     copying.add_done_callback(lambda _: ready.put_nowait(None))
     try:
         while run := await ready.get():
-            room.release()
+            taken.release()
             yield run
         _raise_if_gone(copying, piece)
         yield cutter.close()

@@ -22,12 +22,12 @@ A trigger that could not describe what happened gives ``objects`` empty. In the 
 a new table that is selected joins the publication, and a table that gained or lost its key moves to the one
 that fits.
 
-It does not fail the command that it
-looks at. All of it goes when the job ends. By hand, where the job's record is
-lost, as a superuser in each database:
-``DROP EVENT TRIGGER sterna_JOB, sterna_JOB_drop; DROP SCHEMA sterna CASCADE; DROP PUBLICATION sterna_JOB,
-sterna_JOB_insert; SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE
-'sterna_JOB_%';``
+Grants, settings and other things without a shape are not told of. It does not fail the command that it looks at.
+
+All of it goes when the job ends. By hand, where the job's record is lost, as a superuser in each database:
+``DROP EVENT TRIGGER sterna_JOB; DROP EVENT TRIGGER sterna_JOB_drop; DROP SCHEMA sterna CASCADE;
+DROP PUBLICATION sterna_JOB, sterna_JOB_insert;
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'sterna_JOB_%';``
 """
 
 import json
@@ -186,7 +186,8 @@ _MESSAGE = """
 _NOTE = """
 DECLARE found jsonb; told jsonb; trouble text; it oid;
 BEGIN
-    IF tag ~ '(PUBLICATION|SUBSCRIPTION)$' OR (event = 'sql_drop') <> (tag ~ '^DROP ') THEN
+    IF tag ~ '(PUBLICATION|SUBSCRIPTION)$' OR (event = 'sql_drop') <> (tag ~ '^DROP ')
+       OR current_setting('sterna.own', true) = 'on' THEN
         RETURN NULL;
     END IF;
     IF event = 'sql_drop' THEN
@@ -250,7 +251,8 @@ BEGIN
 END"""
 
 _PLACE = f"""
-DECLARE s text; t text; keyed boolean; member text; fitting text;
+DECLARE s text; t text; keyed boolean; member text; fitting text; before text; noted text;
+    ours boolean;
 BEGIN
     SELECT n.nspname, c.relname, {KEYED} INTO s, t, keyed
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -258,9 +260,27 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    fitting := CASE WHEN keyed THEN {{whole}} ELSE {{inserts}} END;
     SELECT p.pubname INTO member FROM pg_publication p JOIN pg_publication_rel x ON x.prpubid = p.oid
      WHERE x.prrelid = it AND p.pubname IN ({{whole}}, {{inserts}});
+    ours := {{wanted}} OR member IS NOT NULL OR EXISTS (
+        WITH RECURSIVE up AS (
+            SELECT h.inhparent FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
+             WHERE h.inhrelid = it AND c.relispartition
+            UNION ALL SELECT h.inhparent FROM up JOIN pg_inherits h ON h.inhrelid = up.inhparent)
+        SELECT FROM up JOIN pg_publication_rel x ON x.prrelid = up.inhparent
+          JOIN pg_publication p ON p.oid = x.prpubid WHERE p.pubname = {{whole}});
+    IF NOT keyed AND ours THEN
+        PERFORM set_config('sterna.own', 'on', true);
+        SELECT c.relreplident INTO before FROM pg_class c WHERE c.oid = it;
+        SELECT obj_description(p.oid, 'pg_publication') INTO noted
+          FROM pg_publication p WHERE p.pubname = {{whole}};
+        EXECUTE format('COMMENT ON PUBLICATION %I IS %L', {{whole}},
+            COALESCE(NULLIF(noted, ''), '[]')::jsonb || jsonb_build_array(jsonb_build_array(s, t, before)));
+        EXECUTE format('ALTER TABLE ONLY %I.%I REPLICA IDENTITY FULL', s, t);
+        PERFORM set_config('sterna.own', 'off', true);
+        keyed := true;
+    END IF;
+    fitting := CASE WHEN keyed THEN {{whole}} ELSE {{inserts}} END;
     IF member = fitting THEN
         RETURN;
     ELSIF member IS NOT NULL THEN

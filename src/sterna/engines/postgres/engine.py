@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sterna.core.change import Name
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Room, Sink, Source, Teller
+from sterna.engines.postgres.browsing import browse
 from sterna.engines.postgres.checks import checks
 from sterna.engines.postgres.compare.compare import compare
 from sterna.engines.postgres.connection import connected
@@ -48,6 +49,9 @@ class PostgresEngine:
         version, standby, databases, size = row
         role = "standby" if standby else "primary"
         return {"version": version, "role": role, "databases": str(databases), "size": str(size)}
+
+    async def browse(self, endpoint: Endpoint, databases: Sequence[str] = ()) -> Sequence[Found]:
+        return await browse(endpoint, databases)
 
 
 _FACTS = """

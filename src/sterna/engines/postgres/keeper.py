@@ -5,12 +5,13 @@ busy inside one statement: a busy server process does not notice that its client
 look (``client_connection_check_interval``, PostgreSQL 14). It ends by itself: with the job's slot; without a
 slot when no process of the job was seen for ``ALONE_SECONDS``. The snapshot's id is in the session's
 application_name, so any worker on any machine finds it.
+
+While it lives, the source's VACUUM keeps dead rows, and its CREATE INDEX CONCURRENTLY waits: so it ends with the
+copy, as soon as the last part is on the target.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from sterna.core.errors import Unreachable
 from sterna.core.plan import Endpoint
@@ -106,13 +107,3 @@ def _marker(job_id: str) -> str:
     if len(word) > _LONGEST_WORD:
         word = f"sterna_{hashlib.sha256(job_id.encode()).hexdigest()[:32]}"
     return f"{word} "
-
-
-@asynccontextmanager
-async def present(endpoint: Endpoint, job_id: str) -> AsyncIterator[Connection]:
-    """A session that keeps the keepers of a job without a slot alive while it is open."""
-    connection = await connect(endpoint, purpose=presence(job_id))
-    try:
-        yield connection
-    finally:
-        await connection.close()

@@ -20,8 +20,9 @@ from sterna.engines.postgres.stream import READ_AHEAD, Stream, news, opened
 from sterna.engines.postgres.watch import Watch
 from sterna.engines.postgres.wire.frames import Cutter, Piece
 
-GATHER_S = 0.005
-"""What comes in within this time after a batch goes into one batch, unless that is full before."""
+GATHER_S = 0.001
+"""What comes in within this time after a batch goes into one batch, unless that is full before. While the target
+is at work on a batch, more gathers by itself."""
 BEAT_S = 1.0
 """How often a quiet source says that it lives, and how often the walsenders hear from us."""
 LOOK_AHEAD_S = 0.3

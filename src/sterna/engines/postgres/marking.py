@@ -65,11 +65,11 @@ class Marks:
         selection = self.plan.selection
         async with connected(self._source, database) as connection:
             for _ in range(TRIES):
-                before = await tables(connection, database, selection)
-                await publication.publish(connection, self._job, database, selection)
+                before = await publication.publish(connection, self._job, database, selection, self.tell)
                 triggered = await ddl.install(connection, self._job, database, selection)
                 start, snapshot = await self._slot(database)
-                if _shapes(before) == _shapes(await self._seen(database, snapshot)):
+                seen = await self._seen(database, snapshot)
+                if [watch.digest(table) for table in before] == [watch.digest(table) for table in seen]:
                     self._tell_of(database, before, triggered=triggered)
                     await self._remember(connection, database, triggered=triggered)
                     return start
@@ -153,16 +153,13 @@ class Marks:
         chosen = await databases(self._source, self.plan.selection)
         for database in sorted({slot.database for slot in found} | set(chosen)):
             async with connected(self._source, database) as connection:
+                # The database may have been closed to writes for the cutover.
+                await connection.execute("SET default_transaction_read_only = off")
                 await ddl.uninstall(connection, self._job)
-                await publication.withdraw(connection, self._job)
+                await publication.withdraw(connection, self._job, self.tell)
         watch.save(self.room.folder, {})
 
     async def close(self) -> None:
         """End what this process holds; what is on the source stays for a later run."""
         if self._presence is not None:
             await self._presence.close()
-
-
-def _shapes(found: Sequence[Table]) -> Sequence[object]:
-    """What must not change while the mark is set."""
-    return [(table.oid, table.path, table.root, table.columns, table.key, table.identity) for table in found]

@@ -46,12 +46,16 @@ class Done:
 
 
 class StepFailed(Exception):
-    """A statement failed, and none after it ran. ``number`` counts from 0; ``cause`` is psycopg's error."""
+    """A statement failed, and none after it ran. ``done``: what those before it did; ``cause``: the driver's."""
 
-    def __init__(self, number: int, cause: psycopg.Error) -> None:
-        self.number = number
+    def __init__(self, done: "Sequence[Done]", cause: psycopg.Error) -> None:
+        self.done = done
         self.cause = cause
         super().__init__(str(cause))
+
+
+Look = Callable[["Sequence[Done] | psycopg.Error"], None]
+"""Hears what steps did, or why one of them failed; raises where that is not as it should be."""
 
 
 @dataclass(slots=True)
@@ -76,9 +80,34 @@ class Pipeline:
         self._connection = connection
         self._names: dict[Statement, bytes] = {}
         self._number = 0
+        self._first: tuple[Sequence[Step], Look] | None = None
+
+    def first(self, steps: Sequence[Step], look: Look) -> None:
+        """Send these with whatever runs next, before it. ``look`` hears of them; ``run`` raises what it raises."""
+        self._first = steps, look
+
+    async def begun(self) -> None:
+        """What ``first`` left to be sent has run."""
+        if self._first:
+            await self.run()
 
     async def run(self, *steps: Step) -> list[Done]:
         """Run them all, in order, in one round trip. Raises StepFailed, and psycopg's error for a lost server."""
+        if self._first is None:
+            return await self._run(steps)
+        (opening, look), self._first = self._first, None
+        try:
+            done = await self._run([*opening, *steps])
+        except StepFailed as failure:
+            if len(failure.done) < len(opening):
+                look(failure.cause)
+                raise failure.cause from None
+            look(failure.done[: len(opening)])
+            raise StepFailed(failure.done[len(opening) :], failure.cause) from failure.cause
+        look(done[: len(opening)])
+        return done[len(opening) :]
+
+    async def _run(self, steps: Sequence[Step]) -> list[Done]:
         calls: list[Callable[[], None]] = []
         sizes: list[int] = []
         answers: list[bool] = []  # for each call, whether its answer is a step's
@@ -167,7 +196,7 @@ def _told(results: list[list[PGresult]], answers: list[bool]) -> list[Done]:
     found: list[Done] = []
     for (result, *_), wanted in zip(results, answers, strict=True):
         if result.status in (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED):
-            raise StepFailed(len(found), errors.error_from_result(result))
+            raise StepFailed(found, errors.error_from_result(result))
         if wanted:
             found.append(_done(result))
     return found

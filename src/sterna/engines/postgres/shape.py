@@ -185,6 +185,12 @@ async def read_target(connection: Connection, place: Place) -> TargetTable:
     return TargetTable(kind, triggers, columns, tuple(primary or ()))
 
 
+async def read_root(connection: Connection, schema: str, table: str) -> tuple[str, str] | None:
+    """The topmost partitioned table above one, as the target has it."""
+    row = await (await connection.execute(_ROOT, [schema, table])).fetchone()
+    return (row[0], row[1]) if row else None
+
+
 async def type_name(connection: Connection, type_oid: int, typmod: int) -> str:
     """What a built-in type is called in SQL, with its length or precision; empty: it is not built in."""
     if type_oid >= FIRST_USER_OID:
@@ -193,6 +199,16 @@ async def type_name(connection: Connection, type_oid: int, typmod: int) -> str:
     row = await (await connection.execute(query, [typmod, type_oid])).fetchone()
     return str(row[0]) if row else ""
 
+
+_ROOT = """
+    WITH RECURSIVE up AS (
+        SELECT h.inhparent AS oid, 1 AS depth
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_inherits h ON h.inhrelid = c.oid
+         WHERE n.nspname = %s AND c.relname = %s AND c.relispartition
+        UNION ALL SELECT h.inhparent, up.depth + 1 FROM up JOIN pg_inherits h ON h.inhrelid = up.oid)
+    SELECT n.nspname, r.relname
+      FROM up JOIN pg_class r ON r.oid = up.oid JOIN pg_namespace n ON n.oid = r.relnamespace
+     ORDER BY up.depth DESC LIMIT 1"""
 
 _TABLE = """
     SELECT c.oid, c.relkind::text, c.relhastriggers,

@@ -162,16 +162,17 @@ async def _held(connection: Connection, job_id: str) -> int:
 async def look(connection: Connection, database: str, plan: Plan, *, triggered: bool) -> dict[str, object]:
     """What is compared with the next look. ``triggered``: an event trigger sees changes of shape."""
     found = await tables(connection, database, plan.selection)
-    shapes = {} if triggered else {shown(table.path[1:]): [*table.path[1:], _digest(table)] for table in found}
+    shapes = {} if triggered else {shown(table.path[1:]): [*table.path[1:], digest(table)] for table in found}
     blinds = {table.oid: shown(table.path[1:]) for table in found if blind(table) and not table.unlogged}
     query = "SELECT relid, n_tup_upd + n_tup_del FROM pg_stat_user_tables WHERE relid = ANY (%s)"
     rows = await (await connection.execute(query, (list(blinds),))).fetchall() if blinds else []
     return {"triggered": triggered, "shapes": shapes, "changed": {blinds[oid]: count for oid, count in rows}}
 
 
-def _digest(table: Table) -> str:
-    facts = repr((table.oid, table.root, table.columns, table.key, table.identity))
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+def digest(table: Table) -> str:
+    """The same as long as it is the same table, with the same name, columns and key."""
+    facts = (table.oid, table.path, table.root, table.columns, table.key, table.identity)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def load(folder: Path) -> dict[str, dict[str, object]]:

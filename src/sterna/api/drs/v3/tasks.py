@@ -1,10 +1,9 @@
 """Tasks of v3 as a whole: creating them, looking at them, finding them."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from sterna.api.drs import tasks
-from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.facts import Facts
 from sterna.api.drs.moments import moments_of
 from sterna.api.drs.states import Status, status
@@ -12,22 +11,11 @@ from sterna.api.drs.times import ms_text
 from sterna.api.drs.v3 import answers, bodies, views
 from sterna.api.drs.v3.batch import Call, CallDep
 from sterna.api.drs.v3.finding import matching, page
-from sterna.api.errors import DrsError, GatewayError, Told
+from sterna.api.drs.v3.router import router
+from sterna.api.errors import Told
 from sterna.api.front import front_of
 
-RESPONSES = {
-    400: {"model": DrsError},
-    401: {"model": GatewayError},
-    403: {"model": DrsError},
-    500: {"model": DrsError},
-}
-
-routes = APIRouter(
-    route_class=DrsRoute,
-    prefix="/v3/{project_id}",
-    tags=["DRS"],
-    responses=RESPONSES,  # type: ignore[arg-type]
-)
+routes = router()
 
 
 def worker_of(request: Request) -> str:

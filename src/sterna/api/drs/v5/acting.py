@@ -10,11 +10,12 @@ from uuid import uuid4
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from sterna.api.drs import tasks, verbs
+from sterna.api.drs import prechecks, tasks, verbs
 from sterna.api.drs.actions import Action, check
 from sterna.api.drs.endpoints import endpoint_of, shown_addresses
 from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.operations import PARTLY
+from sterna.api.drs.prechecks import item_name
 from sterna.api.drs.v5 import bodies
 from sterna.api.drs.v5.compared import DEPTHS
 from sterna.api.drs.v5.doing import RESPONSES, each
@@ -127,7 +128,7 @@ async def _terminate(front: Front, job: Job, params: bodies.ActionParams) -> Non
 
 async def _precheck(front: Front, job: Job, params: bodies.ActionParams) -> str:
     check(job, Action.PRECHECK, front.desk.clock())
-    await front.desk.begin_check(job)
+    await prechecks.begin(front, job)
     return await note_query(front, job, "precheck")
 
 
@@ -135,7 +136,7 @@ async def _skip(front: Front, job: Job, params: bodies.ActionParams) -> None:
     """Only what warns can be skipped: what has failed would fail again at the start."""
     if params.skip_precheck_info is None:
         raise Told("DRS.M00201", "skip_precheck_info")
-    found = {finding.check: finding.severity for finding in await front.store.findings(job.id)}
+    found = {item_name(it.check): it.severity for it in await front.store.findings(job.id)}
     wanted = params.skip_precheck_info.skipped_precheck_list
     if any(found.get(item) is not Severity.ALARM for item in wanted):
         raise Told("DRS.M00202", "skipped_precheck_list")

@@ -374,6 +374,38 @@ class TagAction(TagList):
     action: Literal["create", "delete"]
 
 
+ConnectionName = Annotated[Text, Field(min_length=4, max_length=50)]
+ConnectionText = Annotated[Text, Field(max_length=255)]
+
+
+class NewConnection(Body):
+    """Registers a database server."""
+
+    name: ConnectionName
+    db_type: Text = Field(examples=["postgresql"])
+    config: Places = Field(default_factory=dict)
+    description: ConnectionText = ""
+    endpoint: Server
+    vpc: Places = Field(default_factory=dict)
+    ssl: Ssl | None = None
+    cloud: Places = Field(default_factory=dict)
+    enterprise_project_id: Text = "0"
+
+
+class ChangedConnection(Body):
+    """What of it changes."""
+
+    name: ConnectionName | None = None
+    db_type: Text | None = None
+    config: Places | None = None
+    description: ConnectionText | None = None
+    endpoint: Server | None = None
+    vpc: Places | None = None
+    ssl: Ssl | None = None
+    cloud: Places | None = None
+    enterprise_project_id: Text | None = None
+
+
 class TagFilter(Body):
     key: Text
     values: list[Text] = Field(default_factory=list, max_length=100)

@@ -1,20 +1,20 @@
 """Changes of a task of v5: what it is called, where it goes from and to, what of it, and how."""
 
-from dataclasses import replace
 from typing import TypeVar
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from sterna.api.drs import tasks
+from sterna.api.drs import settings, tasks
 from sterna.api.drs.actions import Action, check
 from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.operations import PARTLY
+from sterna.api.drs.speed import Limit
 from sterna.api.drs.states import Status, status
 from sterna.api.drs.v5 import bodies, plans
 from sterna.api.drs.v5.doing import RESPONSES, TAKEN
 from sterna.api.drs.v5.finding import TaskDep, note_query
-from sterna.api.drs.v5.selecting import selection_of
+from sterna.api.drs.v5.selecting import infos_of, selection_of
 from sterna.api.errors import Told
 from sterna.api.front import Front, FrontDep
 from sterna.core.job import Job
@@ -87,24 +87,26 @@ async def _move(front: Front, job: Job, params: bodies.Params) -> None:
 
 async def _set_policy(front: Front, job: Job, params: bodies.Params) -> None:
     """What happens to rows that are there already, and how fast it goes. Raises Told, Refused."""
-    plan, now = tasks.plan(job), front.desk.clock()
-    if params.policy_config is not None:
-        check(job, Action.CONFIGURE, now)
-        plan = plans.with_policy(plan, params.policy_config)
-        await front.desk.configure(job, plan, **plans.policy_facts(params.policy_config))
-    if params.speed_limit is not None:
-        check(job, Action.SPEED, now)
-        plan = replace(plan, pace=plans.pace_of(params.speed_limit))
-        limits = [limit.model_dump() for limit in params.speed_limit]
-        await front.store.describe(job.id, plan=plan, extra={"speed_limit": limits})
+    policy, limits = params.policy_config, params.speed_limit
+    if policy is not None:
+        if policy.index_trans is False:
+            raise Told("DRS.M00305.indexes")
+        await settings.set_policy(
+            front, job, policy.conflict_policy, policy.ddl_trans, policy.filter_ddl_policy or None
+        )
+        await front.store.describe(job.id, extra={plans.POLICY: bodies.kept(policy)})
+    if limits is not None:
+        said = [Limit(it.begin, it.end, it.speed) for it in limits]
+        await settings.limit_speed(front, await front.store.job(job.id), said)
 
 
 async def _select(front: Front, job: Job, params: bodies.Params) -> str:
     """Take these objects alone. Returns a query id. Raises Told, Refused."""
-    wanted, plan = _given(params.db_object, "db_object"), tasks.plan(job)
-    plan = replace(plan, selection=selection_of(plan.source.engine, wanted))
-    facts = {plans.OBJECTS: bodies.kept(wanted), "object_switch": wanted.object_scope != "all"}
-    await front.desk.configure(job, plan, **facts)
+    wanted = _given(params.db_object, "db_object")
+    selection = selection_of(tasks.link(front, job).engine, wanted)
+    whole = wanted.object_scope == "database"
+    await settings.choose(front, job, selection, infos_of(selection), sync_database=whole)
+    await front.store.describe(job.id, extra={plans.OBJECTS: bodies.kept(wanted)})
     return await note_query(front, job, "saving")
 
 

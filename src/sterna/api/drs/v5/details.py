@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from sterna.api.drs import prechecks
 from sterna.api.drs.v5 import compared, views
 from sterna.api.drs.v5.finding import LARGEST_OFFSET, LARGEST_PAGE, query
 from sterna.api.errors import Told
@@ -72,13 +73,10 @@ async def _network(front: Front, job: Job, wanted: Wanted) -> Json:
 async def _precheck(front: Front, job: Job, wanted: Wanted) -> Json:
     if wanted.query_id:
         await query(front, job, wanted.query_id, "precheck")
-    state = await front.desk.check_state(job)
-    findings = await front.store.findings(job.id)
-    page = findings[wanted.offset : wanted.offset + wanted.limit] if _paged(wanted) else None
-    return {
-        "precheck_result": views.precheck_result(job, state, findings, page),
-        "total_count": len(findings),
-    }
+    report = await prechecks.report(front, job)
+    items = report.items if report else ()
+    page = items[wanted.offset : wanted.offset + wanted.limit] if _paged(wanted) else items
+    return {"precheck_result": views.precheck_result(job, report, page), "total_count": len(items)}
 
 
 def _paged(wanted: Wanted) -> bool:

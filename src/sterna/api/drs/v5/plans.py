@@ -1,21 +1,12 @@
 """From what a client of v5 described to a plan and to what is told of it again."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from sterna.api.drs.certificates import certificate_of
 from sterna.api.drs.endpoints import Said
 from sterna.api.drs.facts import Facts
-from sterna.api.drs.v5.bodies import BaseInfo, Policy, Server, Side, SpeedLimit, kept
-from sterna.api.errors import Told
-from sterna.core.plan import Conflict, Pace, Plan, Window
-
-MEGABYTE = 1024 * 1024
-FASTEST = 9999
-"""MB/s that a limit may be."""
-
-CONFLICTS = {"ignore": Conflict.SKIP, "overwrite": Conflict.OVERWRITE, "stop": Conflict.STOP}
+from sterna.api.drs.v5.bodies import BaseInfo, Server, Side, kept
 
 
 def said_of(side: Side) -> Said:
@@ -87,58 +78,3 @@ def own_facts(base: BaseInfo, source: Side, target: Side, node: dict[str, Any]) 
 SOURCE, TARGET, NODE, START = "v5_source", "v5_target", "v5_node", "v5_start_time"
 OBJECTS, SKIPPED, POLICY = "v5_objects", "v5_skipped", "v5_policy"
 """Keys in ``Job.extra`` for what v5 alone knows."""
-
-
-def windows_of(limits: Sequence[SpeedLimit]) -> tuple[Window, ...]:
-    """The speed limits of a day. Raises Told."""
-    windows = tuple(_window(limit) for limit in limits)
-    minutes = [minute for window in windows for minute in _minutes(window)]
-    if len(set(minutes)) != len(minutes):
-        raise Told("DRS.M00202", "speed_limit")
-    return windows
-
-
-def _minutes(window: Window) -> list[int]:
-    return [minute for minute in range(24 * 60) if window.holds(minute)]
-
-
-def _window(limit: SpeedLimit) -> Window:
-    if limit.begin == limit.end:
-        raise Told("DRS.M00306")
-    if not limit.end.endswith(":59"):
-        raise Told("DRS.M00202", "speed_limit.end")
-    speed = limit.speed
-    if not (speed.isascii() and speed.isdigit() and 1 <= int(speed[:6]) <= FASTEST):
-        raise Told("DRS.M00202", "speed_limit.speed")
-    return Window(_minute(limit.begin, "begin") // 60 * 60, _minute(limit.end, "end"), int(speed) * MEGABYTE)
-
-
-def _minute(text: str, field: str) -> int:
-    hours, colon, minutes = text.partition(":")
-    digits = all(it.isascii() and it.isdigit() and len(it) == 2 for it in (hours, minutes))
-    if not (colon and digits and int(hours) < 24 and int(minutes) < 60):
-        raise Told("DRS.M00202", f"speed_limit.{field}")
-    return int(hours) * 60 + int(minutes)
-
-
-def policy_facts(policy: Policy) -> dict[str, object]:
-    """What of a policy is kept to be told again, also through v3."""
-    given = kept(policy)
-    known = ("conflict_policy", "filter_ddl_policy", "ddl_trans", "index_trans")
-    return {POLICY: given, **{name: given[name] for name in known if given.get(name) is not None}}
-
-
-def pace_of(limits: Sequence[SpeedLimit]) -> Pace:
-    """Raises Told."""
-    return Pace(windows=windows_of(limits))
-
-
-def with_policy(plan: Plan, policy: Policy) -> Plan:
-    """The plan under a policy. Raises Told for what cannot be kept."""
-    if policy.index_trans is False:
-        raise Told("DRS.M00305.indexes")
-    options = dict(plan.options)
-    if policy.ddl_trans is not None and plan.source.engine == "postgresql":
-        options["ddl"] = "apply" if policy.ddl_trans else "stop"
-    conflict = CONFLICTS.get(policy.conflict_policy or "", plan.conflict)
-    return replace(plan, conflict=conflict, options=options)

@@ -3,6 +3,7 @@
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from typing import Any
 
+from sterna.api.drs.objects import BETWEEN, DEFAULT_SCHEMA, Row, kept_row
 from sterna.api.drs.v5.bodies import Column, Database, DbObject, Schema, Table
 from sterna.api.errors import Told
 from sterna.core.change import Name
@@ -11,9 +12,6 @@ from sterna.core.ports import Found
 
 MOST_TABLES = 50000
 """How many tables one selection may name, as the cloud has it."""
-
-USUAL_SCHEMA = "public"
-"""Where tables are that are named without a schema."""
 
 
 def selection_of(engine: str, wanted: DbObject) -> Selection:
@@ -48,7 +46,7 @@ def _database(key: str, database: Database, *, whole: bool) -> Iterator[Picked]:
     for name, schema in database.schemas.items():
         yield from _schema((key, name), (to, schema.name or name), schema)
     for name, table in database.tables.items():
-        yield _table((key, USUAL_SCHEMA, name), (to, USUAL_SCHEMA), table)
+        yield _table((key, DEFAULT_SCHEMA, name), (to, DEFAULT_SCHEMA), table)
 
 
 def _schema(path: Path, to: Path, schema: Schema) -> Iterator[Picked]:
@@ -77,6 +75,21 @@ def _columns(table: Table) -> ItemsView[str, Column]:
 
 def _picked(path: Path, to: Path, columns: tuple[str, ...] = (), where: str = "") -> Picked:
     return Picked(path, () if to == path else to, columns, where)
+
+
+def infos_of(selection: Selection) -> list[Mapping[str, str | None]]:
+    """The same as v3 shows it: a row for each object."""
+    paths = [(it.path, it.to) for it in selection.objects] or [((name,), ()) for name in selection.only]
+    return [_row(path, to) for path, to in paths]
+
+
+def _row(path: Path, to: Path) -> Mapping[str, str | None]:
+    renamed = to[-1] if to and to[-1] != path[-1] else ""
+    kind = _KINDS[len(path) - 1]
+    return kept_row(Row(BETWEEN.join(path), kind, "true", path[-1], BETWEEN.join(path[:-1]), renamed))
+
+
+_KINDS = ("database", "schema", "table")
 
 
 def names_of(chosen: Mapping[str, Database]) -> tuple[Name, ...]:

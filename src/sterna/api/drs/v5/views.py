@@ -1,22 +1,23 @@
 """From a job to what clients of v5 see of it. Nothing here is stored, and no password passes through."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sterna.api.drs.actions import job_action
 from sterna.api.drs.endpoints import shown_addresses
 from sterna.api.drs.facts import Facts, facts_of
+from sterna.api.drs.figures import figures
 from sterna.api.drs.links import task_type_of
-from sterna.api.drs.states import Status, status
+from sterna.api.drs.prechecks import Item, Report
+from sterna.api.drs.speed import MEGABYTE
+from sterna.api.drs.states import status
 from sterna.api.drs.times import iso
-from sterna.api.drs.v5.plans import MEGABYTE, NODE, POLICY, SKIPPED, SOURCE, START, TARGET
+from sterna.api.drs.v5.plans import NODE, POLICY, SKIPPED, SOURCE, START, TARGET
 from sterna.core.event import Event, Level
-from sterna.core.finding import Finding, Severity
-from sterna.core.job import Job, Phase
+from sterna.core.finding import Severity
+from sterna.core.job import Condition, Job, Phase
 from sterna.core.plan import Conflict, Endpoint, Plan, Window
 from sterna.core.progress import Progress
-from sterna.jobs.checking import CheckState
 
 Json = dict[str, Any]
 
@@ -172,39 +173,23 @@ def _policy(job: Job) -> Json:
 
 
 def progress_info(job: Job, progress: Progress, now_ms: int) -> Json:
-    """How far a task is: all text, as documented."""
-    now, percent = status(job, now_ms), _percent(job, progress, now_ms)
-    left = progress.eta_s if now is Status.FULL_TRANSFER_STARTED and progress.eta_s >= 0 else 0
-    delay_ms = progress.lag_ms if now is Status.INCRE_TRANSFER_STARTED else -1
-    part: Json = {"completed": f"{percent}%", "remaining_time": str(left) if left else None}
+    """How far a task is: all text, as documented. A delay that is not known is -1."""
+    known = figures(job, progress, now_ms)
+    left = max(0, known.remaining_s)
+    parts = {"struct": known.struct_percent, "data": known.percent, "index": known.index_percent}
     return {
-        "progress": str(percent),
-        "incr_trans_delay": str(delay_ms // 1000 if delay_ms >= 0 else -1),
-        "incr_trans_delay_millis": str(delay_ms if delay_ms >= 0 else -1),
+        "progress": str(known.percent),
+        "incr_trans_delay": str(known.lag_ms // 1000 if known.lag_ms >= 0 else -1),
+        "incr_trans_delay_millis": str(known.lag_ms),
         "task_mode": task_type(job),
-        "transfer_status": now,
-        "process_time": str(progress.at_ms),
+        "transfer_status": status(job, now_ms),
+        "process_time": str(known.at_ms),
         "remaining_time": str(left),
-        "progress_map": {"struct": _begun(percent), "data": part, "index": _after(percent)},
+        "progress_map": {
+            name: {"completed": f"{percent}%", "remaining_time": str(left) if name == "data" and left else None}
+            for name, percent in parts.items()
+        },
     }
-
-
-def _percent(job: Job, progress: Progress, now_ms: int) -> int:
-    now = status(job, now_ms)
-    if now in (Status.CONFIGURATION, Status.WAITING_FOR_START):
-        return 0
-    copied = now is Status.FULL_TRANSFER_COMPLETE or job.phase is Phase.FOLLOW
-    return 100 if copied else progress.percent
-
-
-def _begun(percent: int) -> Json:
-    """Tables are made before any row is copied."""
-    return {"completed": "100%" if percent else "0%", "remaining_time": None}
-
-
-def _after(percent: int) -> Json:
-    """Indexes are built once all rows are there."""
-    return {"completed": "100%" if percent == 100 else "0%", "remaining_time": None}
 
 
 # History.
@@ -247,57 +232,29 @@ def timeline(event: Event) -> Json:
 # Checks.
 
 
-def precheck_result(
-    job: Job, state: CheckState | None, findings: Sequence[Finding], page: Sequence[Finding] | None = None
-) -> Json:
-    """What the checks found so far, all or one page. 100 % of them have passed exactly when none has failed."""
-    percent = state.percent if state else 0
-    failed = sum(finding.severity is Severity.FAILED for finding in findings) + bool(state and state.failure)
-    total = max(len(findings), failed, 1)
-    rows = [_checked(job, finding) for finding in (findings if page is None else page)]
-    if state and state.failure:
-        rows.append(_broken(state.failure.message, state.failure.hint))
-    done = percent == 100
+def precheck_result(job: Job, report: Report | None, items: Sequence[Item]) -> Json:
+    """What the checks found so far, or a page of it; the rates are those of all."""
     return {
-        "result": done and not failed,
-        "process": f"{percent}%",
-        "total_passed_rate": f"{_rate(total, failed) if done else 0}%",
+        "result": report is not None and report.passed,
+        "process": f"{report.percent if report else 0}%",
+        "total_passed_rate": f"{report.passed_percent if report and report.done else 0}%",
         "rds_instance_id": (job.plan.target.instance_id if job.plan else "") or None,
         "job_direction": facts_of(job).job_direction,
-        "precheck_results": rows,
+        "precheck_results": [_checked(job, item) for item in items],
     }
 
 
-def _rate(total: int, failed: int) -> int:
-    return min(99, (total - failed) * 100 // total) if failed else 100
-
-
-def _checked(job: Job, finding: Finding) -> Json:
-    passed = finding.severity is Severity.PASSED
+def _checked(job: Job, item: Item) -> Json:
     skipped = job.extra.get(SKIPPED)
     return {
-        "item": finding.check,
-        "result": finding.severity,
-        "failed_reason": None if passed else " ".join(it for it in (finding.evidence, finding.remedy) if it),
-        "data": json.dumps({"evidence": finding.evidence}, ensure_ascii=False),
+        "item": item.item,
+        "result": item.result,
+        "failed_reason": item.failed_reason or None,
+        "data": item.data,
         "raw_error_msg": None,
-        "group": finding.group or None,
-        "is_support_skip": finding.severity is Severity.ALARM,
-        "is_skipped": isinstance(skipped, list) and finding.check in skipped,
-        "failed_sub_jobs": [],
-    }
-
-
-def _broken(message: str, hint: str) -> Json:
-    return {
-        "item": "checks",
-        "result": Severity.FAILED,
-        "failed_reason": f"{message} {hint}".strip(),
-        "data": "{}",
-        "raw_error_msg": None,
-        "group": None,
-        "is_support_skip": False,
-        "is_skipped": False,
+        "group": item.group,
+        "is_support_skip": item.result == Severity.ALARM,
+        "is_skipped": isinstance(skipped, list) and item.item in skipped,
         "failed_sub_jobs": [],
     }
 
@@ -306,24 +263,22 @@ def _broken(message: str, hint: str) -> Json:
 
 
 def monitor_data(job: Job, progress: Progress, now_ms: int) -> Json:
-    """How fast a task is now. What is not known is left out."""
-    following = job.phase is Phase.FOLLOW
-    rows = progress.changes_per_s if following else progress.rows_per_s
-    delay = max(0, progress.lag_ms) // 1000 if following else 0
-    megabytes = max(0.0, progress.bytes_per_s) / MEGABYTE
-    healthy = job.failure is None
+    """How fast a task is now. What is not known is left out, a delay that is not known is 0."""
+    known = figures(job, progress, now_ms)
+    megabytes = f"{known.bytes_per_s / MEGABYTE:.1f}"
+    healthy = job.condition is not Condition.FAILED
     return {
-        "bandwidth": f"{megabytes:.1f}",
+        "bandwidth": megabytes,
         "is_src_normal": healthy,
         "is_dst_normal": healthy,
         "src_delay": 0,
-        "dst_delay": delay,
-        "src_rps": str(round(max(0.0, rows))),
-        "src_io": f"{megabytes:.1f}",
-        "dst_rps": str(round(max(0.0, rows))),
-        "dst_io": f"{megabytes:.1f}",
+        "dst_delay": max(0, known.lag_ms) // 1000,
+        "src_rps": str(known.rows_per_s),
+        "src_io": megabytes,
+        "dst_rps": str(known.rows_per_s),
+        "dst_io": megabytes,
         "trans_data": str((progress.bytes + progress.change_bytes) // MEGABYTE),
         "trans_lines": str(progress.rows + progress.changes),
-        "apply_rate": round(max(0.0, progress.changes_per_s)),
-        "update_time": iso(progress.at_ms or now_ms),
+        "apply_rate": known.rows_per_s if job.phase is Phase.FOLLOW else 0,
+        "update_time": iso(known.at_ms or now_ms),
     }

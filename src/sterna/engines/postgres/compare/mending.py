@@ -34,6 +34,8 @@ BY_KEY, BY_SCAN = 200, 5000
 TRIES = 3
 WAIT_SECONDS = 30.0
 """How long a job that follows has to get up to the source."""
+LOCK_SECONDS = 30
+"""How long a transaction on the target may keep a repair waiting."""
 
 Values = Sequence[str | None]
 
@@ -71,6 +73,7 @@ async def _mend_some(
     if following.job and not await following.wait(await following.mark(), WAIT_SECONDS):
         return ()
     async with pair.target.connection.transaction():
+        await ask(pair.target.connection, f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         if following.job:
             await ask(pair.target.connection, f"SELECT FROM {quoted(SCHEMA, 'job')} FOR UPDATE")
         await ask(pair.target.connection, f"LOCK TABLE {pair.target.relation} IN SHARE ROW EXCLUSIVE MODE")

@@ -11,6 +11,9 @@ from sterna.engines.postgres.compare.hashing import Hashing
 from sterna.engines.postgres.connection import Connection
 from sterna.engines.postgres.names import quoted
 
+UNKNOWN_WEIGHT = 1000
+"""Bytes in a row of a table that was never analysed, as a guess."""
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -32,6 +35,11 @@ class Match:
     @property
     def target(self) -> Name:
         return Name(self.place.to)
+
+    @property
+    def weight(self) -> int:
+        """Bytes in a row, as believed."""
+        return self.size // self.rows if self.rows > 0 else UNKNOWN_WEIGHT
 
 
 @dataclass(frozen=True, slots=True)

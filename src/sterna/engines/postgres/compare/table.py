@@ -200,8 +200,7 @@ class Contents:
     async def _mend(self, pair: Pair, different: Sequence[Suspect], following: Following) -> None:
         try:
             identities = [suspect.identity for suspect in different]
-            weight = self._match.size // max(1, self._result.source_rows)
-            await mend(pair, self._match.place.to, identities, following, weight)
+            await mend(pair, self._match.place.to, identities, following, self._match.weight)
         except psycopg.Error as error:
             if pair.source.connection.broken or pair.target.connection.broken:
                 raise

@@ -82,7 +82,7 @@ class Cutter:
     @property
     def waiting(self) -> int:
         """Bytes that can be taken. What came in of an open transaction is beside that, at most ``large``."""
-        return self._whole.size + sum(piece.size for piece in self._ready)
+        return self._whole.worth * self._whole.size + sum(piece.size for piece in self._ready)
 
     def take(self) -> Piece | None:
         """What can be written now, oldest first; None: nothing."""
@@ -178,23 +178,27 @@ class Cutter:
         _, _, _, end, _ = _COMMIT.unpack(message)
         if not self.open:
             raise ValueError
+        if self._part.reshapes and self._whole.worth:  # a job that stops at it has written all that came before
+            self._ready.append(self._close_whole())
         self.open, self.end, self.reached = False, end, max(self.reached, end)
         self._part.add(message)
         if self._split:
             self._ready.append(Piece(self._part.changes(), end, self._part.size))
-        elif self._part.worth:
+        elif self._part.worth or self._part.holds:  # later rows may need a description that stands here
             self._whole.take_in(self._part)
         self._split, self._part = False, _Draft(self.database)
 
     def _cut_off(self) -> None:
         """Make a piece of what came in of a large transaction, behind everything before it."""
-        if self._whole.worth:
-            self._ready.append(self._close_whole())
+        before = self._close_whole()  # also where there is nothing in it: its descriptions grow old
+        if before.changes:
+            self._ready.append(before)
         self._ready.append(Piece(self._part.changes(), self.end, self._part.size, more=True))
         self._split, self._part = True, _Draft(self.database)
 
     def _close_whole(self) -> Piece:
-        piece = Piece(self._whole.changes(), self.end, self._whole.size)
+        changes = self._whole.changes() if self._whole.worth else ()
+        piece = Piece(changes, self.end, self._whole.size)
         self._whole = _Draft(self.database)
         return piece
 
@@ -272,6 +276,11 @@ class _Draft:
         if relation not in self.holds:
             self.needs[relation] = known[relation]
             self.holds.add(relation)
+
+    @property
+    def reshapes(self) -> bool:
+        """A change of shape is in it."""
+        return any(isinstance(change, Ddl) for change in self._done)
 
     def ddl(self, text: str) -> None:
         self._close_frames()
