@@ -251,7 +251,9 @@ class Engine(Protocol):
 
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]: ...
 
-    def checks(self, plan: Plan) -> Sequence[Check]: ...
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+        """What to look at before a start. What the job itself left on the servers so far is not in its way."""
+        ...
 
     async def compare(
         self,
