@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sterna.core.change import Name
+from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Parameter, Room, Sink, Source, Teller
 from sterna.engines.postgres.browsing import browse
@@ -27,8 +28,8 @@ class PostgresEngine:
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
         return open_sink(plan, room, tell)
 
-    def checks(self, plan: Plan) -> Sequence[Check]:
-        return checks(plan)
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+        return checks(plan, job_id)
 
     async def compare(
         self,
