@@ -14,7 +14,7 @@ from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import new_id
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Browses, Depth, Engine, Found, Store
+from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
 from sterna.jobs.checking import Checking, CheckState
@@ -23,6 +23,7 @@ from sterna.jobs.policies import KEY as POLICY
 from sterna.jobs.policies import ComparePolicy, body_of
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
+from sterna.jobs.tuning import Tuning
 
 PROBE_LIMIT = 20.0
 """Seconds that a server has to answer when an endpoint is tried."""
@@ -185,6 +186,24 @@ class Desk:
             raise Unsupported(f"What {endpoint.engine} holds cannot be listed")
         return await engine.browse(endpoint, databases)
 
+    async def parameters(self, job: Job, *, kept: bool = False) -> Sequence[Parameter]:
+        """The settings of both servers, side by side; ``kept``: as they were read last, which asks nobody.
+
+        Raises Unsupported, Unreachable, AccessDenied; NotFound for ``kept`` if they were never read.
+        """
+        return await (self._tuning.kept(job) if kept else self._tuning.read(job))
+
+    async def set_parameters(self, job: Job, values: Mapping[str, str]) -> bool:
+        """Change settings of the target's server. True: one of them counts only once it has restarted.
+
+        Raises Invalid with the name of a setting that does not take its value, Unsupported, Unreachable,
+        AccessDenied.
+        """
+        restart = await self._tuning.set(job, values)
+        named = ", ".join(f"{name} = {value}" for name, value in values.items())
+        await self.tell(job.id, Level.INFO, "job.parameters", f"Settings of the target changed: {named}")
+        return restart
+
     # Checks and comparisons in the background.
 
     async def begin_check(self, job: Job) -> None:
@@ -266,6 +285,10 @@ class Desk:
     @property
     def _checking(self) -> Checking:
         return Checking(self.store, self.engines, self.clock, self.background)
+
+    @property
+    def _tuning(self) -> Tuning:
+        return Tuning(self.store, self.engines)
 
     @property
     def _comparing(self) -> Comparing:

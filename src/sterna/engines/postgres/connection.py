@@ -42,8 +42,17 @@ _SETTINGS = (
 by a search path, no timeout of the server's ends a long copy, a row policy is an error instead of missing rows."""
 
 
+PLAIN = "-c client_encoding=UTF8"
+"""What a session begins with that is to see the server's own settings."""
+
+
 async def connect(
-    endpoint: Endpoint, database: str = "", *, autocommit: bool = True, purpose: str = "sterna"
+    endpoint: Endpoint,
+    database: str = "",
+    *,
+    autocommit: bool = True,
+    purpose: str = "sterna",
+    settings: str = _SETTINGS,
 ) -> Connection:
     """A new connection; ``purpose`` is its application_name. Raises Unreachable, AccessDenied, ServerBusy.
 
@@ -51,25 +60,25 @@ async def connect(
     """
     with translated(endpoint):
         try:
-            return await _connect(endpoint, database, autocommit, purpose)
+            return await _connect(endpoint, database, autocommit, purpose, settings)
         except psycopg.OperationalError as error:
             if database or not endpoint.database or sqlstate(error) != "3D000":
                 raise
-            return await _connect(endpoint, DEFAULT_DATABASE, autocommit, purpose)
+            return await _connect(endpoint, DEFAULT_DATABASE, autocommit, purpose, settings)
 
 
-async def _connect(endpoint: Endpoint, database: str, autocommit: bool, purpose: str) -> Connection:
+async def _connect(endpoint: Endpoint, database: str, autocommit: bool, purpose: str, settings: str) -> Connection:
     return await psycopg.AsyncConnection.connect(
-        autocommit=autocommit, **words(endpoint, database, purpose), options=_SETTINGS
+        autocommit=autocommit, **words(endpoint, database, purpose), options=settings
     )
 
 
 @asynccontextmanager
 async def connected(
-    endpoint: Endpoint, database: str = "", *, purpose: str = "sterna"
+    endpoint: Endpoint, database: str = "", *, purpose: str = "sterna", settings: str = _SETTINGS
 ) -> AsyncIterator[Connection]:
     """``connect``, closed at the end; its errors come translated out of the block."""
-    connection = await connect(endpoint, database, purpose=purpose)
+    connection = await connect(endpoint, database, purpose=purpose, settings=settings)
     try:
         with translated(endpoint):
             yield connection
@@ -90,7 +99,7 @@ async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") ->
     host, port = endpoint.addresses[0]
     settings = dict(pair.split("=", 1) for pair in _SETTINGS.replace("-c ", "").split())
     with translated(endpoint):
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             host=host,
             port=port,
             user=endpoint.user or "postgres",
@@ -102,6 +111,10 @@ async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") ->
             statement_cache_size=0,
             server_settings={**settings, "application_name": purpose},
         )
+        major, minor = connection.get_server_version()[:2]
+        if patience := _patience(major * 10_000 + minor):
+            await connection.execute(patience)
+        return connection
 
 
 def words(endpoint: Endpoint, database: str, purpose: str) -> dict[str, Any]:
