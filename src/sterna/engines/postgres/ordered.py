@@ -32,6 +32,8 @@ _BACK = Step(Statement("ROLLBACK TO SAVEPOINT sterna_row"))
 UNIQUE = "23505"
 _NOT_THE_CHANGE = ("08", "40", "53", "57", "58")
 """Classes of errors that say nothing about the statement: the connection, the server, its resources."""
+_NOT_ALLOWED = ("42501", "25006")
+"""The user lacks a right; the server is read-only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ class OneByOne:
 def refused(plan: Plan, shape: Shape | None, error: psycopg.Error, cells: Cells | None = None) -> Trouble:
     """What an error of the target means for a change: a passing fault, or ApplyFailed without any value."""
     state = sqlstate(error)
-    if not state or state[:2] in _NOT_THE_CHANGE:
+    if not state or state[:2] in _NOT_THE_CHANGE or state in _NOT_ALLOWED:
         return trouble_of(error, plan.target)
     said = (error.diag.message_primary or str(error)).partition("\n")[0]
     if state[:2] == "22":  # these quote the value that they do not take
