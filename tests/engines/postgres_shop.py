@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from sterna.engines.postgres.names import literal
 from tests.servers.postgres import PostgresServer
 
 DATABASES = ("shop", 'Lager "Ost" 东.%')
@@ -163,7 +164,7 @@ def writing(
 def contents(server: PostgresServer, database: str, tables: Sequence[str] = TABLES) -> dict[str, tuple[int, str]]:
     """Each table as the number of its rows and a digest of the multiset of them."""
     digest = "md5(coalesce(string_agg(md5(t::text), '' ORDER BY md5(t::text) COLLATE \"C\"), ''))"
-    selects = (f"SELECT '{table}', count(*), {digest} FROM {table} t" for table in tables)
+    selects = (f"SELECT {literal(table)}, count(*), {digest} FROM {table} t" for table in tables)
     return {name: (count, sum_) for name, count, sum_ in server.sql(" UNION ALL ".join(selects), database)}
 
 

@@ -151,8 +151,17 @@ class Desk:
                 return False
             await asyncio.sleep(0.1)
 
-    async def delete(self, job: Job) -> None:
-        """Raises IllegalMove while it runs."""
+    async def delete(self, job: Job, *, forced: bool = False) -> None:
+        """Raises IllegalMove while it runs; and before it has ended, unless ``forced``.
+
+        A job that failed or is paused may still have things on the servers that only its end takes away, such as
+        a replication slot, for which a source keeps its log until its disk is full.
+        """
+        if not forced and job.condition in (Condition.PAUSED, Condition.FAILED):
+            raise IllegalMove(
+                f"Job {job.id} has not ended: what it has on the servers would stay there",
+                hint="Stop it first; then delete it.",
+            )
         await self.store.delete_job(job.id)
 
     async def progress(self, job: Job) -> Progress:
