@@ -68,9 +68,27 @@ async def connect(
 
 
 async def _connect(endpoint: Endpoint, database: str, autocommit: bool, purpose: str, settings: str) -> Connection:
-    return await psycopg.AsyncConnection.connect(
-        autocommit=autocommit, **words(endpoint, database, purpose), options=settings
+    connection = await psycopg.AsyncConnection.connect(
+        autocommit=True, **words(endpoint, database, purpose), options=settings
     )
+    try:
+        patience = _patience(connection.info.server_version)
+        if patience and settings != PLAIN:
+            await connection.execute(patience.encode())
+        await connection.set_autocommit(autocommit)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+_LATER_SETTINGS = (("idle_session_timeout", 140000), ("transaction_timeout", 170000))
+"""Timeouts that older versions do not know, and would refuse a session for."""
+
+
+def _patience(version: int) -> str:
+    """What lifts the timeouts that a session of this version begins with."""
+    return "; ".join(f"SET {name} = 0" for name, since in _LATER_SETTINGS if version >= since)
 
 
 @asynccontextmanager
