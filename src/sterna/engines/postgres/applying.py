@@ -283,6 +283,16 @@ _NAMED = 5
 _LONG = 500
 
 
+async def _once(session: Session, statement: str) -> None:
+    """A statement that reaches one row of the checkpoint. Raises Fenced where there is none."""
+    try:
+        done = await session.connection.execute(statement.encode())
+    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
+        raise Fenced("The checkpoint of the job is gone from the target") from error
+    if done.rowcount != 1:
+        raise Fenced()
+
+
 async def as_replica(connection: Connection) -> bool:
     """Let the session's writes fire no triggers and check no foreign keys. False: the user may not."""
     try:

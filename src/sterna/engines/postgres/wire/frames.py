@@ -281,11 +281,6 @@ class _Draft:
             self.needs[relation] = known[relation]
             self.holds.add(relation)
 
-    @property
-    def reshapes(self) -> bool:
-        """A change of shape is in it."""
-        return any(isinstance(change, Ddl) for change in self._done)
-
     def ddl(self, text: str) -> None:
         self._close_frames()
         self._done.append(Ddl(self.database, text))
