@@ -81,14 +81,11 @@ class Scene:
         """Cut over; then both sides are equal and nothing of ours is left."""
         await move.finish()
         self.same()
-        assert self.left() == []
+        assert self.left(move) == []
 
-    def left(self) -> list[str]:
-        return [
-            thing
-            for thing in left(self.source, self.target, databases=(self.database,))
-            if "prepared" not in thing
-        ]
+    def left(self, move: Move) -> list[str]:
+        """What of the job is on the servers."""
+        return left(self.source, self.target, databases=(self.database,), job=move.job.id)
 
 
 FEW = """

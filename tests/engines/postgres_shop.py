@@ -184,10 +184,11 @@ _LEFT = """
     UNION ALL SELECT 'session ' || application_name FROM pg_stat_activity WHERE application_name LIKE 'sterna%'"""
 
 
-def left(*servers: PostgresServer, databases: Sequence[str] = ()) -> list[str]:
+def left(*servers: PostgresServer, databases: Sequence[str] = (), job: str = "") -> list[str]:
     """What of ours is on servers: slots, publications, triggers, schemas, origins, sessions. Waits for sessions.
 
-    ``databases``: of things that are in a database, look in these alone; none: in all.
+    ``databases``: of things that are in a database, look in these alone; none: in all. ``job``: what may be seen
+    to be that job's alone.
     """
     end = time.monotonic() + 10
     while True:
@@ -199,6 +200,7 @@ def left(*servers: PostgresServer, databases: Sequence[str] = ()) -> list[str]:
             )
             if not databases or database in databases
             for (thing,) in server.sql(_LEFT, database)
+            if job in thing or "schema " in thing
         ]
         if time.monotonic() > end or not any(": session" in thing for thing in found):
             return found

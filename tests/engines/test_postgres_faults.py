@@ -207,4 +207,4 @@ async def test_one_of_two_databases_of_the_target_that_is_gone_is_found_out(
     await move.finish()
     for name in names:
         Scene(source, target, name, tmp_path).same()
-    assert scene.left() == []
+    assert scene.left(move) == []

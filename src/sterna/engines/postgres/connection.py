@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, LiteralString
 
 import asyncpg
 import psycopg
@@ -42,6 +42,8 @@ _SETTINGS = (
 by a search path, no timeout of the server's ends a long copy, a row policy is an error instead of missing rows."""
 
 
+IDLE_TIMEOUT_SINCE = 140000
+TRANSACTION_TIMEOUT_SINCE = 170000
 PLAIN = "-c client_encoding=UTF8"
 """What a session begins with that is to see the server's own settings."""
 
@@ -71,24 +73,28 @@ async def _connect(endpoint: Endpoint, database: str, autocommit: bool, purpose:
     connection = await psycopg.AsyncConnection.connect(
         autocommit=True, **words(endpoint, database, purpose), options=settings
     )
-    try:
-        patience = _patience(connection.info.server_version)
-        if patience and settings != PLAIN:
-            await connection.execute(patience.encode())
-        await connection.set_autocommit(autocommit)
-    except BaseException:
-        await connection.close()
-        raise
+    if settings != PLAIN:
+        await _unhurried(connection)
+    await connection.set_autocommit(autocommit)
     return connection
 
 
-_LATER_SETTINGS = (("idle_session_timeout", 140000), ("transaction_timeout", 170000))
-"""Timeouts that older versions do not know, and would refuse a session for."""
+async def _unhurried(connection: Connection) -> None:
+    """No timeout of the younger servers either."""
+    if patience := _patience(connection.info.server_version):
+        try:
+            await connection.execute(patience)
+        except BaseException:
+            await connection.close()
+            raise
 
 
-def _patience(version: int) -> str:
-    """What lifts the timeouts that a session of this version begins with."""
-    return "; ".join(f"SET {name} = 0" for name, since in _LATER_SETTINGS if version >= since)
+def _patience(version: int) -> LiteralString:
+    """What ``_SETTINGS`` cannot say: a server that does not know a setting refuses the login. May be empty."""
+    if version < IDLE_TIMEOUT_SINCE:
+        return ""
+    more = "; SET transaction_timeout = 0" if version >= TRANSACTION_TIMEOUT_SINCE else ""
+    return f"SET idle_session_timeout = 0{more}"
 
 
 @asynccontextmanager
@@ -107,9 +113,11 @@ async def connected(
 async def replication(endpoint: Endpoint, database: str, *, purpose: str = "sterna") -> Connection:
     """A connection that takes replication commands of one database. Same errors as ``connect``."""
     with translated(endpoint):
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             autocommit=True, **words(endpoint, database, purpose), options=_SETTINGS, replication="database"
         )
+        await _unhurried(connection)
+        return connection
 
 
 async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") -> "asyncpg.Connection[Any]":
@@ -215,7 +223,7 @@ def trouble_of(error: Exception, where: Endpoint) -> Trouble:
     state = sqlstate(error)
     said = _said(error)
     match state[:2], state:
-        case _, "57P03" | "53300" | "55006" | "55P03" | "57014":
+        case _, "57P03" | "53300" | "55006" | "55P03" | "57014" | "25006":
             return ServerBusy(f"PostgreSQL at {where} is not ready: {said}")
         case ("28", _) | (_, "42501"):
             return AccessDenied(f"PostgreSQL at {where} refused: {said}")
