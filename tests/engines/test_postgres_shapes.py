@@ -1,10 +1,16 @@
 """Tables that change their shape while a job follows: through whole moves."""
 
+import asyncio
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from sterna.core.plan import Picked, Plan, Selection
+from sterna.engines.postgres import watch
 from tests.engines.moving import Move, incremental, postgres_endpoint
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer
@@ -135,3 +141,45 @@ async def test_what_the_target_refuses_to_run_is_made_by_a_person(
     await move.caught_up()
     await move.finish()
     await move.is_equal()
+
+
+def without_superusers(source: PostgresServer, target: PostgresServer, folder: Path, plan: Plan) -> Move:
+    """A move by users who own what they move, and no more."""
+    source.sql("CREATE ROLE mover LOGIN REPLICATION PASSWORD 'pw'")
+    target.sql("CREATE ROLE mover LOGIN CREATEDB PASSWORD 'pw'")
+    source.create_database("shop")
+    source.sql("ALTER DATABASE shop OWNER TO mover")
+    source.sql(f"ALTER SCHEMA public OWNER TO mover; SET ROLE mover; {_TABLES}", "shop")
+    return Move(
+        *(replace(postgres_endpoint(each), user="mover", password="pw") for each in (source, target)), folder, plan
+    )
+
+
+async def test_without_a_trigger_a_change_of_shape_stops_the_job_in_the_midst_of_changes(
+    postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
+    source, target = postgres_server("pg18"), postgres_server("pg18")
+    move = await without_superusers(source, target, tmp_path / "job", shop()).start()
+    await move.follows()
+    writer = source.connect("shop")
+    writing = asyncio.create_task(asyncio.to_thread(_write, writer, stop := threading.Event()))
+    for change in ("DROP COLUMN m", "DROP COLUMN v"):
+        source.sql(f"SET ROLE mover; ALTER TABLE t {change}", "shop")
+        assert "changed on the source: changed public.t" in await move.fails("STERNA.2007")
+        await move.again()
+        await move.follows()
+    source.sql("SET ROLE mover; CREATE TABLE fresh (id int)", "shop")
+    assert "rows of public.fresh are not followed" in await move.fails("STERNA.2007")
+    stop.set()
+    await writing
+    target.sql("SET ROLE mover; CREATE TABLE fresh (id int); ALTER TABLE t DROP COLUMN m, DROP COLUMN v", "shop")
+    await move.again()
+    await move.caught_up()
+    await move.finish()
+    await move.is_equal()
+
+
+def _write(connection: psycopg.Connection[Any], stop: threading.Event) -> None:
+    while not stop.is_set():
+        connection.execute("INSERT INTO u SELECT coalesce(max(id), 0) + 1 FROM u")

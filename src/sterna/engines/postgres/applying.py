@@ -261,6 +261,7 @@ class Shape:
     objects: str
     query: str
     search_path: str
+    trouble: str
 
     @classmethod
     def of(cls, change: Ddl) -> "Shape":
@@ -270,12 +271,14 @@ class Shape:
             raise BadData("The source told of a change of shape in words that are not understood") from error
         names = dict.fromkeys(str(each.get("identity")) for each in facts.get("objects", ()))
         objects = ", ".join(list(names)[:_NAMED]) + (" …" if len(names) > _NAMED else "")
-        return cls(facts["tag"], objects, facts.get("query", ""), facts.get("search_path", ""))
+        query, path, trouble = facts.get("query", ""), facts.get("search_path", ""), facts.get("trouble", "")
+        return cls(facts["tag"], objects, query, path, trouble)
 
     @property
     def said(self) -> str:
         """One command of several in a query cannot be told by the query alone."""
         what = f"{self.tag or 'changed'} {self.objects}".strip()
+        what += f" ({self.trouble})" if self.trouble else ""
         return f"{what}, in: {self.query}" if self.query and len(self.query) < _LONG else what
 
 
