@@ -132,12 +132,13 @@ class PostgresSink:
         """The tables of the target with rows of others, for each of the source's databases. Changes nothing."""
         async with connected(self._plan.target, purpose=self._purpose) as connection:
             there = await enterable(connection)
+        replica = await self._is_replica()
         found: dict[str, set[Path]] = {name: set() for name in where}
         for name, to in where.items():
             if to in there:
                 async with self._checkpoints.peek(to) as checkpoint:
                     ours = await checkpoint.filled() if await checkpoint.there() else set()
-                    found[name] = await todo[name].look(checkpoint.connection, to, ours)
+                    found[name] = await todo[name].look(checkpoint.connection, to, ours, replica=replica)
         return found
 
     async def _build(self, where: Mapping[str, str]) -> None:
