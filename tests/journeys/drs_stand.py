@@ -97,7 +97,7 @@ def same(stand: Stand, name: str) -> None:
 
 
 def nothing_left(stand: Stand, name: str) -> None:
-    assert stand.source.sql("SELECT slot_name FROM pg_replication_slots") == []
+    assert stand.source.sql(f"SELECT slot_name FROM pg_replication_slots WHERE database = '{name}'") == []
     assert stand.source.sql("SELECT pubname FROM pg_publication", name) == []
     assert stand.source.sql("SELECT evtname FROM pg_event_trigger", name) == []
     left = "SELECT nspname FROM pg_namespace WHERE nspname = 'sterna'"
