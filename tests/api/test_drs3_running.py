@@ -15,6 +15,8 @@ from tests.api.drs3 import UNKNOWN, V3, Postgres, call, configured, created, one
 from tests.api.drs5 import until
 from tests.api.service import PROJECT, Service, serving
 
+pytestmark = pytest.mark.long
+
 RUNNING = Condition.RUNNING
 COPYING = (Phase.COPY, RUNNING)
 FOLLOWING = (Phase.FOLLOW, RUNNING)

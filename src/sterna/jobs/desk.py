@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sterna.core.change import Name
@@ -19,7 +19,10 @@ from sterna.core.progress import Progress
 from sterna.jobs.background import Background
 from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
+from sterna.jobs.policies import KEY as POLICY
+from sterna.jobs.policies import ComparePolicy, body_of
 from sterna.jobs.sanity import check_plan
+from sterna.jobs.scheduling import Scheduling
 
 PROBE_LIMIT = 20.0
 """Seconds that a server has to answer when an endpoint is tried."""
@@ -228,10 +231,25 @@ class Desk:
         differing = [table.name for table in found.tables if not table.equal]
         return await self.begin_compare(job, Depth.CONTENTS, differing or found.only, repair=True)
 
+    async def set_compare_policy(self, job: Job, policy: ComparePolicy | None) -> None:
+        """Compare the job from now on by this policy while it follows its source; None: no longer by any.
+
+        A comparison that has begun goes on.
+        """
+        told = policy and body_of(replace(policy, since_ms=self.clock()))
+        await self.store.describe(job.id, extra={POLICY: told})
+        message = "Asked to compare again and again" if policy else "Asked to compare no longer by itself"
+        await self.tell(job.id, Level.INFO, "compare.policy", message)
+
     def resume(self) -> None:
-        """Begin again, in the background, the comparisons that the end of the service cut."""
+        """Take up, in the background, what the service does by itself: close the desk to end it.
+
+        Comparisons that the end of the service cut begin again, and those that policies ask for begin in time.
+        """
         if not self.background.works(_RESUME):
             self.background.begin(_RESUME, self._resume())
+        if not self.background.works(_POLICIES):
+            self.background.begin(_POLICIES, self._scheduling.run())
 
     async def close(self) -> None:
         """End what is done in the background; it begins again with the next service."""
@@ -252,6 +270,10 @@ class Desk:
     @property
     def _comparing(self) -> Comparing:
         return Comparing(self.store, self.engines, self.clock, self.background)
+
+    @property
+    def _scheduling(self) -> Scheduling:
+        return Scheduling(self.store, self._comparing, self.clock, self.background)
 
     async def tell(self, id: JobId, level: Level, code: str, message: str, **fields: str) -> None:
         await self.store.add_events([Event(id, self.clock(), level, code, message, fields)])
@@ -276,7 +298,7 @@ class Desk:
         check_plan(plan)
 
 
-_RESUME = ("resume",)
+_RESUME, _POLICIES = ("resume",), ("policies",)
 
 
 def _asked_to_run(at_ms: int) -> str:

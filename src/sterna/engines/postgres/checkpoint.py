@@ -96,6 +96,14 @@ class Checkpoint:
             (own(self._job),),
         )
 
+    async def end_builders(self) -> None:
+        """End what earlier runs still build here: a server process does not notice that its worker has died."""
+        await self.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s || ' schema' "
+            "AND datname = current_database() AND usename = current_user",
+            (own(self._job),),
+        )
+
     async def verify(self) -> None:
         """Raises Fenced unless this run still has it."""
         try:

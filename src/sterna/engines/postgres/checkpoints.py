@@ -63,6 +63,7 @@ class Checkpoints:
         with translated(self._target):
             for checkpoint in self.all():
                 await checkpoint.claim()
+                await checkpoint.end_builders()
         self._lanes = None
 
     async def make(self, databases: Mapping[str, str]) -> None:
