@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
+from sterna.core.errors import AccessDenied
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import JobId
 from sterna.core.plan import Conflict, Endpoint, Mode, Path, Picked, Plan, Selection
 from sterna.engines.postgres.checks import checks
 from sterna.engines.postgres.checks.on_source import JUDGES as SOURCE
 from sterna.engines.postgres.checks.on_target import JUDGES as TARGET
+from sterna.engines.postgres.connection import connect
 from sterna.engines.postgres.names import slot
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer, Unavailable, running
@@ -272,3 +275,14 @@ async def test_slots_of_the_job_itself_count_as_free(pair: tuple[PostgresServer,
     finally:
         for name in names:
             pair[0].sql(f"SELECT pg_drop_replication_slot('{name}')")
+
+
+async def test_a_user_that_may_not_log_in_is_a_matter_of_rights(
+    pair: tuple[PostgresServer, PostgresServer],
+) -> None:
+    pair[1].sql(f"CREATE ROLE locked NOLOGIN PASSWORD '{pair[1].password}'")
+    pair[1].sql(f"CREATE ROLE shut_out LOGIN PASSWORD '{pair[1].password}'")
+    database(pair[1], "shut", "REVOKE CONNECT ON DATABASE shut FROM public")
+    for user, base in (("locked", ""), ("shut_out", "shut")):
+        with pytest.raises(AccessDenied):
+            await connect(replace(endpoint(pair[1], user), database=base))

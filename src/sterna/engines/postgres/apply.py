@@ -128,6 +128,15 @@ class Applier:
             )
         return place
 
+    def describe(self, frames: bytes) -> None:
+        """Of changes that are on the target already, what they say of tables: later ones may need it."""
+        for message in changes(frames):
+            if isinstance(message, Relation):
+                self._relations[message.oid] = message
+                self._stale.add(message.oid)
+            elif isinstance(message, Type):
+                self._types[message.oid] = f"{message.schema}.{message.name}"
+
     def reshaped(self) -> None:
         """The target's tables are no longer as they were: look at each again before the next of its changes."""
         self._stale |= set(self._relations)

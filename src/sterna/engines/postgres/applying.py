@@ -7,7 +7,6 @@ same statement is run on the target, where that surely does the same (``reshapin
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import errors as pg
 
-from sterna.core.change import Batch, Command, Ddl, Position
+from sterna.core.change import Batch, Change, Command, Ddl, Position
 from sterna.core.errors import ApplyFailed, BadData, Fenced
 from sterna.core.event import Level
 from sterna.core.plan import Plan
@@ -25,9 +24,11 @@ from sterna.engines.postgres.catalogue import tables
 from sterna.engines.postgres.checkpoint import JOB, LANE, SAFE, kept
 from sterna.engines.postgres.connection import Connection, connect, connected, translated
 from sterna.engines.postgres.names import literal, own, slot
+from sterna.engines.postgres.ordered import about_the_change
 from sterna.engines.postgres.pipeline import Done, Statement, Step
 from sterna.engines.postgres.position import lsn_text, parse
 from sterna.engines.postgres.reshaping import repeated, shapeless
+from sterna.engines.postgres.stopping import Mark, Progress, forgotten, lane, progress, seen_late
 
 FOLLOW = "follow"
 _TEXT, _INT8, _PG_LSN = 25, 20, 3220
@@ -40,8 +41,6 @@ _KEEP = Statement(
 )
 """Remembers the position of the changes; touches one row if this epoch has the checkpoint, otherwise none."""
 _MARK = Statement("SELECT pg_replication_origin_xact_setup($1, now())", (_PG_LSN,))
-CHANGED = "ddl"
-"""Lane: the change of shape at which the job stopped last, and in which epoch."""
 
 
 @dataclass
@@ -57,6 +56,8 @@ class Session:
     """Everything before this place of the source's log is on the target."""
     open: bool = False
     """A transaction has begun, and what is to come belongs to it."""
+    progress: Progress | None = None
+    """Of the transaction that is being written, if it may hold changes of shape."""
 
 
 @dataclass
@@ -89,32 +90,35 @@ class Applying:
 
     async def _write(self, session: Session, batch: Batch) -> None:
         place = parse(batch.position).get(session.database, 0)
-        if not session.open and not batch.more and place <= session.done:
+        if not session.open and not batch.more and not seen_late(batch) and place <= session.done:
             return
-        if not session.open and batch.more:
-            await self._begin_long(session)
-        elif not session.open:
-            self._begin(session, batch.position, place)
+        if not session.open:
+            await self._begin(session, batch, place)
         for change in batch.changes:
-            if isinstance(change, Command):
-                await session.applier.apply(change.data)
-            elif isinstance(change, Ddl):
-                await session.applier.pipeline.begun()
-                await self._reshape(session, change)
-            else:
-                raise BadData("A change that PostgreSQL does not have")
+            if not (session.progress and await self._passed(session, session.progress, change)):
+                await self._change(session, change)
         if batch.more:
             session.open = True
             return
-        if session.open:
+        if session.progress:
+            await forgotten(session.connection, self.room.job_id, session.database)
             self._keep(session, batch.position, place)
         await session.applier.pipeline.begun()
         await session.connection.execute("COMMIT")
-        session.open, session.done = False, place
+        session.open, session.progress, session.done = False, None, place
 
-    def _begin(self, session: Session, position: Position, place: int) -> None:
-        """Begin a transaction with all that is known of it from the start, together with its first changes."""
-        self._keep(session, position, place, _BEGIN)
+    async def _change(self, session: Session, change: Change) -> None:
+        if not isinstance(change, Command):
+            raise BadData("A change that PostgreSQL does not have")
+        await session.applier.apply(change.data)
+
+    async def _begin(self, session: Session, batch: Batch, place: int) -> None:
+        """Begin a transaction; with all that is known of it from the start, together with its first changes."""
+        if batch.more or any(isinstance(change, Ddl) for change in batch.changes):
+            await self._begin_long(session)
+            session.progress = await progress(session.connection, self.room.job_id, session.database, batch)
+        else:
+            self._keep(session, batch.position, place, _BEGIN)
 
     async def _begin_long(self, session: Session) -> None:
         """Begin a transaction whose end is not known yet."""
@@ -185,43 +189,68 @@ class Applying:
 
     # -- changes of shape -----------------------------------------------------------------------------------------
 
-    async def _reshape(self, session: Session, change: Ddl) -> None:
+    async def _passed(self, session: Session, progress: Progress, change: Change) -> bool:
+        """Whether a change of a transaction that may hold some of shape is done with."""
+        if progress.there(change):
+            if isinstance(change, Command):
+                session.applier.describe(change.data)
+            return True
+        if not isinstance(change, Ddl):
+            return False
+        if not shapeless(change.text):
+            await self._reshape(session, progress, change)
+        return True
+
+    async def _reshape(self, session: Session, progress: Progress, change: Ddl) -> None:
         """Run it, pass it because a person has made it, or stop at it."""
-        told = Shape.of(change)
-        if shapeless(change.text):
-            return
+        told, mark, refusal = Shape.of(change), progress.marked, ""
         statement = repeated(change.text, self.plan, session.database)
-        if self.plan.options.get("ddl") == "apply" and statement:
-            await self._repeat(session, told, statement)
-            return
-        mark = f"{hashlib.sha256(change.text.encode()).hexdigest()}"
-        query = f"SELECT position FROM {LANE} WHERE job = %s AND lane = %s"
-        row = await (await session.connection.execute(query.encode(), (self.room.job_id, CHANGED))).fetchone()
-        epoch, _, seen = str(row[0]).partition(" ") if row else ("0", "", "")
-        if seen == mark and int(epoch) < self.room.epoch:
-            query = f"DELETE FROM {LANE} WHERE job = %s AND lane = %s"
-            await session.connection.execute(query.encode(), (self.room.job_id, CHANGED))
+        applies = self.plan.options.get("ddl") == "apply" and bool(statement)
+        if applies and not (mark and mark.tried):
+            refusal = await self._repeat(session, told, statement)
+            if not refusal:
+                return
+        elif mark and mark.epoch < self.room.epoch:
+            session.applier.reshaped()
             self.tell(Level.WARN, "postgresql.ddl.passed", f"Taken for made on the target by hand: {told.said}")
             return
-        await session.connection.execute("ROLLBACK")
-        position = Position(f"{self.room.epoch} {mark}")
-        await session.connection.execute(kept(self.room.job_id, self.room.epoch, CHANGED, position).encode())
+        await self._stop(session, Mark(self.room.epoch, progress.transaction, progress.number, applies))
+        what = f"The shape of {session.database} changed on the source"
+        if refusal:
+            what = f"The target refused what changed its shape ({refusal})"
         raise ApplyFailed(
-            f"The shape of {session.database} changed on the source: {told.said}",
-            hint="Make the same change on the target, then let the job go on; or begin anew.",
+            f"{what}: {told.said}",
+            hint="Make this change on the target, and none that comes after it, then let the job go on; "
+            "or begin anew.",
         )
 
-    async def _repeat(self, session: Session, told: "Shape", statement: str) -> None:
+    async def _stop(self, session: Session, mark: Mark) -> None:
+        """Keep what comes before the change, with the mark."""
+        position = Position(mark.text())
+        statement = kept(self.room.job_id, self.room.epoch, lane(session.database), position)
+        done = await session.connection.execute(statement.encode())
+        if done.rowcount != 1:
+            raise Fenced()
+        await session.connection.execute("COMMIT")
+
+    async def _repeat(self, session: Session, told: "Shape", statement: str) -> str:
+        """Run it on the target; gives why the target refused it, which then is as it was, or nothing."""
+        connection = session.connection
+        await connection.execute("SAVEPOINT sterna_shape")
         path = f"SELECT set_config('search_path', {literal(told.search_path)}, true)"
-        await session.connection.execute(path.encode())
+        await connection.execute(path.encode())
         try:
-            await session.connection.execute(statement.encode())
+            await connection.execute(statement.encode())
         except pg.Error as error:
-            said = error.diag.message_primary or type(error).__name__
-            raise ApplyFailed(f"The target refused what changed its shape ({said}): {told.said}") from error
-        await session.connection.execute("SET LOCAL search_path = ''")
+            if not about_the_change(error):
+                raise
+            await connection.execute("ROLLBACK TO SAVEPOINT sterna_shape")
+            return error.diag.message_primary or type(error).__name__
+        await connection.execute("SET LOCAL search_path = ''")
+        await connection.execute("RELEASE SAVEPOINT sterna_shape")
         session.applier.reshaped()
         self.tell(Level.INFO, "postgresql.ddl.applied", f"Run on the target: {told.said}")
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +258,10 @@ class Shape:
     """A change of shape as the source told of it."""
 
     tag: str
+    objects: str
     query: str
     search_path: str
+    trouble: str
 
     @classmethod
     def of(cls, change: Ddl) -> "Shape":
@@ -238,11 +269,21 @@ class Shape:
             facts = json.loads(change.text)
         except ValueError as error:
             raise BadData("The source told of a change of shape in words that are not understood") from error
-        return cls(facts["tag"], facts.get("query", ""), facts.get("search_path", ""))
+        names = dict.fromkeys(str(each.get("identity")) for each in facts.get("objects", ()))
+        objects = ", ".join(list(names)[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+        query, path, trouble = facts.get("query", ""), facts.get("search_path", ""), facts.get("trouble", "")
+        return cls(facts["tag"], objects, query, path, trouble)
 
     @property
     def said(self) -> str:
-        return self.query if self.query and len(self.query) < 500 else self.tag
+        """One command of several in a query cannot be told by the query alone."""
+        what = f"{self.tag or 'changed'} {self.objects}".strip()
+        what += f" ({self.trouble})" if self.trouble else ""
+        return f"{what}, in: {self.query}" if self.query and len(self.query) < _LONG else what
+
+
+_NAMED = 5
+_LONG = 500
 
 
 async def _once(session: Session, statement: str) -> None:

@@ -24,6 +24,7 @@ from sterna.engines.postgres.schema import (
     make_last,
     save,
 )
+from sterna.engines.postgres.schema.things import Sequence as Counter
 from sterna.engines.postgres.sequences import MARGIN, set_sequences
 
 BUILDERS = 4
@@ -96,38 +97,42 @@ class Building:
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
 
-    async def last(self) -> None:
+    async def last(self, *, held: bool) -> None:
         """Nothing more will be written: what was held back, sequences, materialised views."""
-        blueprint = load(self.room.folder, self.database)
+        blueprint, today = load(self.room.folder, self.database), None
         async with self._target() as target:
-            if blueprint is None:
-                blueprint = await self._drawn_late(target)
+            if self.plan.mode is Mode.INCREMENTAL or blueprint is None:
+                today = await self._drawn_late(target, known=blueprint is not None)
+            blueprint = blueprint or today
             if blueprint is None:
                 return
-            await make_last(self._target, blueprint, self.tell, BUILDERS)
-            await self._set_sequences(target, blueprint)
+            await make_last(self._target, blueprint, self.tell, BUILDERS, held=held)
+            await self._set_sequences(target, (today or blueprint).sequences)
             if self.plan.mode is Mode.INCREMENTAL:
-                await self._refresh(target, blueprint)
+                await self._refresh(target, today or blueprint)
 
-    async def _drawn_late(self, target: Connection) -> Blueprint | None:
-        """The source's schema of today, where what was kept is gone; None: the source is gone too."""
+    async def _drawn_late(self, target: Connection, *, known: bool) -> Blueprint | None:
+        """The source's schema of today: there may be more than when it was kept. None: the source is gone."""
         try:
-            return await self.draw(target)
-        except Trouble as trouble:
+            async with self._source() as source:
+                return await draw(source, target, self.plan, self.database)
+        except (Trouble, TimeoutError) as trouble:
+            if known:
+                return None
             message = (
                 f"Sequences, triggers and views of {self.database} stay as they are: what was noted of them is "
-                f"gone, and the source cannot be asked. {trouble.message}"
+                f"gone, and the source cannot be asked. {trouble}"
             )
             self.tell(Level.WARN, "postgresql.last.unknown", message, database=self.database)
             return None
 
-    async def _set_sequences(self, target: Connection, blueprint: Blueprint) -> None:
+    async def _set_sequences(self, target: Connection, sequences: Sequence[Counter]) -> None:
         margin = _margin(self.plan) if self.plan.mode is Mode.INCREMENTAL else 0
         try:
             async with self._source() as source:
-                await set_sequences(source, target, blueprint.sequences, margin, self.tell)
+                await set_sequences(source, target, sequences, margin, self.tell)
         except (Trouble, TimeoutError):
-            await set_sequences(None, target, blueprint.sequences, margin, self.tell)
+            await set_sequences(None, target, sequences, margin, self.tell)
 
     async def _refresh(self, target: Connection, blueprint: Blueprint) -> None:
         """Materialised views show what they showed when they were made: once more, in the order of their needs."""

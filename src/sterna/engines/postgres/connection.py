@@ -254,8 +254,10 @@ def sqlstate(error: BaseException) -> str:
             return "28P01"
         if "does not exist" in text and "database" in text:
             return "3D000"
-        if "role" in text and "does not exist" in text:
+        if "not permitted to log in" in text or ("role" in text and "does not exist" in text):
             return "28000"
+        if "permission denied for database" in text:
+            return "42501"
         if "starting up" in text or "shutting down" in text or "in recovery mode" in text:
             return "57P03"
         if "start WAL sender" in text or "start walsender" in text:

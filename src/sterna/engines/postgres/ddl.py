@@ -142,7 +142,7 @@ def _statements(job_id: str, wanted: str, *, by_table: bool) -> Sequence[str]:
         .replace("{inserts}", inserts),
         f"CREATE FUNCTION {note}(event text, tag text, path text, stack text) "
         + _SAFE.replace("void", "bytea")
-        + f" AS {_body(_NOTE)}".replace("{place}", place),
+        + f" AS {_body(_NOTE)}".replace("{place}", place).replace("{whole}", whole).replace("{inserts}", inserts),
         f"CREATE FUNCTION {function}() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS "
         + _body(_TRIGGER).replace("{note}", note).replace("{write}", write),
         *(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC" for name in _signatures(function, note, place)),
@@ -236,6 +236,18 @@ BEGIN
                        WHERE c.classid = 'pg_class'::regclass AND NOT c.in_extension LOOP
                 PERFORM {place}(COALESCE((SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = it), it));
             END LOOP;
+            -- A partition that is let go is not named, and was published with the table above it.
+            IF tag = 'ALTER TABLE' AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c
+                                                JOIN pg_class r ON r.oid = c.objid AND r.relkind = 'p') THEN
+                FOR it IN SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                           WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
+                             AND c.oid >= 16384 AND n.nspname <> 'information_schema'
+                             AND NOT EXISTS (SELECT FROM pg_publication_rel x WHERE x.prrelid = c.oid
+                                 AND x.prpubid IN (SELECT p.oid FROM pg_publication p
+                                                    WHERE p.pubname IN ({whole}, {inserts}))) LOOP
+                    PERFORM {place}(it);
+                END LOOP;
+            END IF;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         trouble := SQLERRM;

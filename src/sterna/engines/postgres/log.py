@@ -40,6 +40,8 @@ class PostgresLog:
     """Those that ``follow`` reads now."""
     _changed: dict[str, int] = field(default_factory=dict, init=False)
     """Where the last changes ended that ``follow`` handed out of each database."""
+    _told: list[tuple[str, str, Positions]] = field(default_factory=list, init=False)
+    """Changes of shape of the look-out that were handed out: the database, the text, and where all were then."""
     _wake: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _asked: Connection | None = field(default=None, init=False)
     """The connection that ``lag`` uses."""
@@ -96,7 +98,7 @@ class PostgresLog:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
             self._watching = None
-        self._watch.lost = ""
+        self._watch.forget()
 
     def _not_lost(self) -> None:
         if self._watch.lost:
@@ -128,6 +130,8 @@ class PostgresLog:
         async with AsyncExitStack() as stack:
             streams = [await stack.enter_async_context(self._stream(*each)) for each in places.items()]
             self._streams, self._changed = streams, {}
+            self._watch.seen[:0] = [(name, told) for name, told, _ in self._told]  # it may not have arrived
+            self._told.clear()
             beating = asyncio.create_task(self._beat(streams))
             try:
                 async for batch in self._merged(streams, places):
@@ -183,6 +187,7 @@ class PostgresLog:
         while self._watch.seen:
             database, told = self._watch.seen.pop(0)
             if database in places:
+                self._told.append((database, told, dict(places)))
                 yield Batch([Ddl(database, told)], text(places), time.time_ns() // 1_000_000, len(told))
 
     async def _beat(self, streams: Sequence[Stream]) -> None:
@@ -195,6 +200,8 @@ class PostgresLog:
     async def confirm(self, upto: Position) -> None:
         """See ``Log.confirm``."""
         places = parse(upto)
+        while self._told and _beyond(places, self._told[0][2]):
+            self._watch.settle(self._told.pop(0)[0])
         for stream in self._streams:
             stream.confirmed = max(stream.confirmed, places.get(stream.cutter.database, 0))
             stream.report()
@@ -258,6 +265,11 @@ class PostgresLog:
         await self._marks.close()
         if self._asked is not None:
             await self._asked.close()
+
+
+def _beyond(places: Positions, before: Positions) -> bool:
+    """Whether what was handed out at ``before`` lies before what ends at ``places``."""
+    return any(place > before.get(database, place) for database, place in places.items())
 
 
 _LET_GROW = "Raise slot_limit_mb, or let the target catch up, then start the job again: it copies everything anew."

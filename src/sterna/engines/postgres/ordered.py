@@ -203,7 +203,7 @@ class OneByOne:
 def refused(plan: Plan, shape: Shape | None, error: psycopg.Error, cells: Cells | None = None) -> Trouble:
     """What an error of the target means for a change: a passing fault, or ApplyFailed without any value."""
     state = sqlstate(error)
-    if not state or state[:2] in _NOT_THE_CHANGE or state in _NOT_ALLOWED:
+    if not about_the_change(error):
         return trouble_of(error, plan.target)
     said = (error.diag.message_primary or str(error)).partition("\n")[0]
     if state[:2] == "22":  # these quote the value that they do not take
@@ -211,3 +211,9 @@ def refused(plan: Plan, shape: Shape | None, error: psycopg.Error, cells: Cells 
     where = f" a change of {shape.shown}" if shape else " a change"
     row = f" {shape.key_text(cells)}" if shape and cells else ""
     return ApplyFailed(f"The target refused{where}{row}: {said} ({state})")
+
+
+def about_the_change(error: psycopg.Error) -> bool:
+    """Whether an error of the target is about the statement, and not a passing fault."""
+    state = sqlstate(error)
+    return bool(state) and state[:2] not in _NOT_THE_CHANGE and state not in _NOT_ALLOWED

@@ -78,6 +78,8 @@ class Pipeline:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        # psycopg ends all prepared statements, ours too, when one of its own has seen an ALTER, DROP or ROLLBACK.
+        connection.prepare_threshold = None
         self._names: dict[Statement, bytes] = {}
         self._number = 0
         self._first: tuple[Sequence[Step], Look] | None = None

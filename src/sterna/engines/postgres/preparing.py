@@ -46,10 +46,11 @@ class Preparing:
                 found[place.to] = table, place
         return found
 
-    async def look(self, target: Connection, database: str, ours: set[Path]) -> set[Path]:
+    async def look(self, target: Connection, database: str, ours: set[Path], *, replica: bool) -> set[Path]:
         """The tables of the target that hold rows of others, all of which may stay or go as the plan says.
 
-        Raises KeyConflict, Unsupported. Changes nothing.
+        ``replica``: the rows can be written with session_replication_role. Raises KeyConflict, Unsupported.
+        Changes nothing.
         """
         places = self.places
         there = {
@@ -57,6 +58,7 @@ class Preparing:
         }
         for path, table in there.items():
             _fits(*places[path], table)
+        await _quiet(target, there, replica=replica)
         strange = await _with_rows(target, [path for path in there if path not in ours])
         if strange and self.plan.conflict is Conflict.STOP:
             raise KeyConflict(f"The target already holds rows in {_named(strange)}")
@@ -91,6 +93,38 @@ def _fits(table: Table, place: Place, there: Table) -> None:
                 f"there it is {'missing' if other is None else 'generated' if other.generated else other.type}",
                 hint="Change the table on the target, drop it, or choose another name for it.",
             )
+
+
+async def _quiet(target: Connection, tables: Mapping[Path, Table], *, replica: bool) -> None:
+    """Raises Unsupported where something on the target would act on the rows: what it does comes from the source
+    already, and would be there twice."""
+    words = {"tables": [each.oid for each in tables.values()], "firing": ["A", "R"] if replica else ["A", "O"]}
+    rows = await (await target.execute(_ACTING, words)).fetchall()
+    if not rows:
+        return
+    named = ", ".join(f"{what} on {table}" for what, table in rows[:_NAMED])
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    hint = "Drop or disable them on the target until the job has ended"
+    if not replica:
+        hint += ", or let its user: GRANT SET ON PARAMETER session_replication_role TO " + quoted(target.info.user)
+    raise Unsupported(
+        f"The target has what would act on the rows that are written: {named}{more}", hint=f"{hint}."
+    )
+
+
+_ACTING = """
+    SELECT CASE WHEN t.tgisinternal THEN format('foreign key %%I', k.conname)
+                ELSE format('trigger %%I', t.tgname) END,
+           t.tgrelid::regclass::text
+      FROM pg_trigger t LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
+     WHERE t.tgrelid = ANY (%(tables)s) AND t.tgenabled = ANY (%(firing)s)
+       AND (NOT t.tgisinternal OR k.contype = 'f')
+    UNION
+    SELECT format('rule %%I', r.rulename), r.ev_class::regclass::text
+      FROM pg_rewrite r
+     WHERE r.ev_class = ANY (%(tables)s) AND r.ev_enabled = ANY (%(firing)s) AND r.ev_type <> '1'
+     ORDER BY 2, 1"""
+"""A foreign key has triggers on both of its tables."""
 
 
 def _same_type(one: Column, other: Column) -> bool:

@@ -10,7 +10,7 @@ from sterna.core.ports import Room, Teller
 from sterna.engines.postgres.applying import Applying, as_replica, database_of, drop_origin
 from sterna.engines.postgres.building import Building
 from sterna.engines.postgres.catalogue import databases
-from sterna.engines.postgres.checkpoint import enterable
+from sterna.engines.postgres.checkpoint import BEGINNING, enterable
 from sterna.engines.postgres.checkpoints import FOLLOW, Checkpoints
 from sterna.engines.postgres.connection import connected, translated
 from sterna.engines.postgres.copying import Piece
@@ -23,6 +23,9 @@ from sterna.engines.postgres.names import own, slot
 from sterna.engines.postgres.places import target_database
 from sterna.engines.postgres.position import parse
 from sterna.engines.postgres.preparing import Preparing
+
+HELD = "held"
+"""Lane: there when triggers, foreign keys and the like have still to be made."""
 
 
 class PostgresSink:
@@ -93,7 +96,7 @@ class PostgresSink:
         for database, to in (await self._databases()).items():
             tables = sorted(await self._filled_in(to) - self._early.analyzed)
             await self._building(database, to).after(tables, held=held)
-        await self._checkpoints.keep(("copied", FOLLOW), anchor)
+        await self._checkpoints.keep(("copied", *([HELD] if held else []), FOLLOW), anchor)
 
     async def finish(self) -> None:
         if not self._checkpoints:
@@ -101,10 +104,11 @@ class PostgresSink:
         await self._checkpoints.verify()
         await self._applying.close()
         complete = await self._checkpoints.position(FOLLOW) is not None
+        held = await self._checkpoints.position(HELD) != BEGINNING
         where = await self._databases()
         if complete:
             for database, to in where.items():
-                await self._building(database, to).last()
+                await self._building(database, to).last(held=held)
         async with connected(self._plan.target, purpose=self._purpose) as connection:
             for database in where:
                 await drop_origin(connection, slot(self._room.job_id, database))
@@ -128,12 +132,13 @@ class PostgresSink:
         """The tables of the target with rows of others, for each of the source's databases. Changes nothing."""
         async with connected(self._plan.target, purpose=self._purpose) as connection:
             there = await enterable(connection)
+        replica = await self._is_replica()
         found: dict[str, set[Path]] = {name: set() for name in where}
         for name, to in where.items():
             if to in there:
                 async with self._checkpoints.peek(to) as checkpoint:
                     ours = await checkpoint.filled() if await checkpoint.there() else set()
-                    found[name] = await todo[name].look(checkpoint.connection, to, ours)
+                    found[name] = await todo[name].look(checkpoint.connection, to, ours, replica=replica)
         return found
 
     async def _build(self, where: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from sterna.engines.postgres import slots
 from sterna.engines.postgres.catalogue import Table, tables
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.names import own, shown
-from sterna.engines.postgres.publication import blind
+from sterna.engines.postgres.publication import blind, names
 
 LOOK_S = 10.0
 SHAPES_EVERY = 3
@@ -54,6 +55,12 @@ class Watch:
     seen: list[tuple[str, str]] = field(default_factory=list)
     """Database and JSON (``ddl.py``) of changes of shape that no trigger saw; whoever takes one removes it."""
     _said: int = 0
+    _known: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Of each database what the last look found."""
+    _settled: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
+    """The shapes that nobody needs to be told of any more."""
+    _unsettled: Counter[str] = field(default_factory=Counter)
+    """How many changes of shape of a database were found, and are not settled."""
 
     async def run(self) -> None:
         """Look every ``LOOK_S``; a source that cannot be reached now is looked at later."""
@@ -100,16 +107,45 @@ class Watch:
     async def tables(self) -> None:
         """What became of the tables since the last look, in databases without a trigger and of tables without
         key."""
-        known = load(self.room.folder)
-        for database, before in known.items():
+        if not self._known:
+            self._known = load(self.room.folder)
+            self._settled = {database: _shapes(facts) for database, facts in self._known.items()}
+        for database, before in list(self._known.items()):
             async with connected(self.plan.source, database) as connection:
-                now = await look(connection, database, self.plan, triggered=before["triggered"] is True)
-            self._compare(database, before, now)
-            known[database] = now
-        if known:
-            save(self.room.folder, known)
+                triggered = before["triggered"] is True
+                now = await look(connection, database, self.plan, triggered=triggered)
+                left = set() if triggered else await _unfollowed(connection, database, self.plan, self.room)
+            self._compare(database, before, now, left)
+            self._known[database] = now
+            if not self._unsettled[database]:
+                self._settled[database] = _shapes(now)
+        if self._known:
+            self._save()
 
-    def _compare(self, database: str, before: Mapping[str, object], now: Mapping[str, object]) -> None:
+    def settle(self, database: str) -> None:
+        """One of the changes of shape that were told of a database is on the target, or a person knows of it.
+
+        Until then it is in no file, so that a run that comes after a crash sees it again.
+        """
+        self._unsettled[database] -= 1
+        if not self._unsettled[database]:
+            self._settled[database] = _shapes(self._known[database])
+            self._save()
+
+    def forget(self) -> None:
+        """A new mark begins: nothing is known, and what was found counts no more."""
+        self.lost = ""
+        self.seen.clear()
+        self._known, self._settled = {}, {}
+        self._unsettled.clear()
+
+    def _save(self) -> None:
+        facts = {name: {**found, "shapes": self._settled[name]} for name, found in self._known.items()}
+        save(self.room.folder, facts)
+
+    def _compare(
+        self, database: str, before: Mapping[str, object], now: Mapping[str, object], left: set[str]
+    ) -> None:
         for path, count in _counts(now).items():
             more = count - _counts(before).get(path, count)
             if more > 0:
@@ -119,7 +155,8 @@ class Watch:
                 )
                 self.tell(Level.WARN, "postgres.blind_changes", message, table=f"{database}.{path}")
         if not now["triggered"] and before["shapes"] != now["shapes"]:
-            self.seen.append((database, _look(_shapes(before), _shapes(now))))
+            self._unsettled[database] += 1
+            self.seen.append((database, _look(_shapes(before), _shapes(now), left)))
             self.woken()
 
 
@@ -133,7 +170,7 @@ def _shapes(facts: Mapping[str, object]) -> Mapping[str, list[str]]:
     return found if isinstance(found, dict) else {}
 
 
-def _look(before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> str:
+def _look(before: Mapping[str, list[str]], now: Mapping[str, list[str]], left: set[str]) -> str:
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     objects = [
         {
@@ -142,11 +179,25 @@ def _look(before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> str:
             "identity": name,
             "table": (now.get(name) or before[name])[:2],
             "root": None,
+            "shape": now[name][2] if name in now else "",
         }
         for name in changed[:100]
     ]
     words = {"event": "look", "tag": "", "query": "", "context": "", "search_path": "", "user": ""}
+    if lost := sorted(left.intersection(changed)):
+        words["trouble"] = (
+            f"rows of {', '.join(lost[:5])} are not followed: only a job that begins anew takes them"
+        )
     return json.dumps({**words, "objects": objects}, ensure_ascii=False)
+
+
+async def _unfollowed(connection: Connection, database: str, plan: Plan, room: Room) -> set[str]:
+    """The selected tables whose changes the job's slot does not hand out."""
+    query = "SELECT schemaname::text, tablename::text FROM pg_publication_tables WHERE pubname = ANY (%s)"
+    rows = await (await connection.execute(query, (list(names(str(room.job_id))),))).fetchall()
+    published = {(schema, name) for schema, name in rows}
+    found = [table for table in await tables(connection, database, plan.selection) if not table.unlogged]
+    return {shown(table.path[1:]) for table in found if table.path[1:] not in published}
 
 
 async def _held(connection: Connection, job_id: str) -> int:

@@ -25,6 +25,8 @@ TRIES = 5
 _MB = 1024 * 1024
 _FATAL = ("08", "53", "57", "58")
 """Classes of SQLSTATE that say nothing about the statement."""
+_GONE = ("3F000", "42P01", "42703", "42704", "42883")
+"""SQLSTATEs for a schema, table, column, type or function that is not there."""
 
 
 async def make_before(target: Connection, blueprint: Blueprint, tell: Teller) -> tuple[LeftOut, ...]:
@@ -85,18 +87,33 @@ async def make_early(
         await _make_all(connect, list(chosen.values()), (), tell, at_once)
 
 
-async def make_last(connect: Connect, blueprint: Blueprint, tell: Teller, at_once: int) -> tuple[LeftOut, ...]:
-    """Make, when no more changes are applied, all that is not there yet. As ``make_after``; twice is once."""
-    return await _make_all(connect, blueprint.after, blueprint.endings, tell, at_once)
+async def make_last(
+    connect: Connect, blueprint: Blueprint, tell: Teller, at_once: int, *, held: bool = True
+) -> tuple[LeftOut, ...]:
+    """Make, when no more changes are applied, what ``make_after`` left, with the same ``held``. Twice is once.
+
+    Only that: whatever else is not there was taken away since, as on the source. What is to be made of something
+    that was taken away is told of and given back.
+    """
+    kept_back = HELD if held else ()
+    after = [each for each in blueprint.after if each.kind in kept_back or each.last]
+    endings = [each for each in blueprint.endings if held or each.last]
+    return await _make_all(connect, after, endings, tell, at_once, late=True)
 
 
 async def _make_all(
-    connect: Connect, after: Sequence[Statement], endings: Sequence[Statement], tell: Teller, at_once: int
+    connect: Connect,
+    after: Sequence[Statement],
+    endings: Sequence[Statement],
+    tell: Teller,
+    at_once: int,
+    *,
+    late: bool = False,
 ) -> tuple[LeftOut, ...]:
     async with connect() as target:
         await _ready(target)
         there = await present(target)
-        workshop = _Workshop([each for each in after if _to_do(each, there)], there, tell)
+        workshop = _Workshop([each for each in after if _to_do(each, there)], there, tell, late)
         await workshop.run(connect, at_once, target)
         failed = await _one_by_one(target, endings, there, tell)
     return (*workshop.left_out, *failed)
@@ -156,15 +173,19 @@ async def _one_by_one_apart(
     return failed
 
 
-async def _make(target: Connection, statement: Statement, there: Present, tell: Teller) -> Sequence[LeftOut]:
-    """Run a statement's orders, all or none. What the server says against one that is not essential is told."""
+async def _make(
+    target: Connection, statement: Statement, there: Present, tell: Teller, *, late: bool = False
+) -> Sequence[LeftOut]:
+    """Run a statement's orders, all or none. What the server says against one that is not essential is told, and
+    where it comes ``late`` that what it is about is gone."""
     sql = ";\n".join(order.sql for order in _orders_to_do(statement, there))
     try:
         async with target.transaction():
             await target.execute(sql.encode(), prepare=False)
     except psycopg.Error as error:
         state = sqlstate(error)
-        if state[:2] in _FATAL or state in ("", "40P01", "55P03") or statement.essential:
+        essential = statement.essential and not (late and state in _GONE)
+        if state[:2] in _FATAL or state in ("", "40P01", "55P03") or essential:
             raise _failure(statement, error) from error
         said = LeftOut(statement.kind, statement.name, str(error).partition("\n")[0])
         tell_left_out([said], tell)
@@ -191,6 +212,7 @@ class _Workshop:
     to_do: Sequence[Statement]
     there: Present
     tell: Teller
+    late: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
     _waiting: dict[int, int] = field(default_factory=dict)
     """Of each statement that is not ready: how many others it still needs."""
@@ -242,10 +264,10 @@ class _Workshop:
         """A deadlock with a reader of the target's own is tried again; PostgreSQL found it within a second."""
         for _ in range(TRIES - 1):
             try:
-                return await _make(target, statement, self.there, self.tell)
+                return await _make(target, statement, self.there, self.tell, late=self.late)
             except pg.DeadlockDetected:
                 continue
-        return await _make(target, statement, self.there, self.tell)
+        return await _make(target, statement, self.there, self.tell, late=self.late)
 
     async def _next(self) -> Statement | None:
         async with self._changed:

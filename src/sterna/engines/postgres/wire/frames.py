@@ -178,11 +178,13 @@ class Cutter:
         _, _, _, end, _ = _COMMIT.unpack(message)
         if not self.open:
             raise ValueError
-        if self._part.reshapes and self._whole.worth:  # a job that stops at it has written all that came before
-            self._ready.append(self._close_whole())
-        self.open, self.end, self.reached = False, end, max(self.reached, end)
         self._part.add(message)
+        before = self._close_whole() if self._part.reshapes and not self._split else None
+        self.open, self.end, self.reached = False, end, max(self.reached, end)
         if self._split:
+            self._ready.append(Piece(self._part.changes(), end, self._part.size))
+        elif before:  # the sink may stop in the midst of it: nothing else goes with it
+            self._ready += [before] if before.changes else []
             self._ready.append(Piece(self._part.changes(), end, self._part.size))
         elif self._part.worth or self._part.holds:  # later rows may need a description that stands here
             self._whole.take_in(self._part)
@@ -228,6 +230,8 @@ class _Draft:
     size: int = 0
     worth: bool = False
     """There is something in it that changes the target."""
+    reshapes: bool = False
+    """There are changes of shape in it."""
     _done: list[Change] = field(default_factory=list)
     _frames: list[bytes] = field(default_factory=list)
     """After what is done."""
@@ -277,16 +281,11 @@ class _Draft:
             self.needs[relation] = known[relation]
             self.holds.add(relation)
 
-    @property
-    def reshapes(self) -> bool:
-        """A change of shape is in it."""
-        return any(isinstance(change, Ddl) for change in self._done)
-
     def ddl(self, text: str) -> None:
         self._close_frames()
         self._done.append(Ddl(self.database, text))
         self.size += len(text)
-        self.worth = True
+        self.worth = self.reshapes = True
 
     def take_in(self, other: "_Draft") -> None:
         """Append what comes later."""
