@@ -112,6 +112,21 @@ async def test_tables_with_very_many_columns_none_and_no_rows_are_followed(scene
     assert scene.left(move) == []
 
 
+async def test_a_value_that_no_socket_takes_at_once_is_copied_and_followed(scene: Scene) -> None:
+    value = "(SELECT string_agg(sha512(g::text::bytea), '') FROM generate_series(1, {} * 16384) g)"
+    scene.run("CREATE TABLE big (id int PRIMARY KEY, b bytea, n int); CREATE TABLE bare (b bytea)")
+    scene.run(f"ALTER TABLE bare REPLICA IDENTITY FULL; INSERT INTO big VALUES (1, {value.format(20)})")
+    move = await scene.moving()
+    await move.follows()
+    scene.run(f"INSERT INTO big VALUES (2, {value.format(24)}); INSERT INTO bare SELECT b FROM big WHERE id = 2")
+    scene.run("UPDATE big SET n = 1; INSERT INTO bare SELECT b FROM big WHERE id = 1")
+    scene.run("DELETE FROM bare WHERE length(b) > 22000000")
+    await scene.arrives(move)
+    await move.finish()
+    scene.same("big", "bare")
+    assert scene.left(move) == []
+
+
 # The life of a job
 
 

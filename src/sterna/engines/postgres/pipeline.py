@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors, generators, pq
 from psycopg.abc import PQGen
 from psycopg.pq.abc import PGconn, PGresult
+from psycopg.waiting import Ready, Wait
 
 from sterna.engines.postgres.connection import Connection
 
@@ -162,6 +163,10 @@ class Pipeline:
 
 def _all_results(pgconn: PGconn, sends: deque[Callable[[], None]], count: int) -> PQGen[list[list[PGresult]]]:
     results: list[list[PGresult]] = yield from generators.pipeline_communicate(pgconn, sends)
+    # It ends with the last call, whether or not the socket took all of it; and who fetches does not send.
+    while pgconn.flush():
+        if (yield Wait.RW) & Ready.R:
+            pgconn.consume_input()
     while len(results) < count:
         results.append((yield from generators.fetch_many(pgconn)))
     return results
