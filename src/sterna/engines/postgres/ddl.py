@@ -294,7 +294,8 @@ BEGIN
         SELECT obj_description(p.oid, 'pg_publication') INTO noted
           FROM pg_publication p WHERE p.pubname = {{whole}};
         EXECUTE format('COMMENT ON PUBLICATION %I IS %L', {{whole}},
-            COALESCE(NULLIF(noted, ''), '[]')::jsonb || jsonb_build_array(jsonb_build_array(s, t, before)));
+            COALESCE(NULLIF(noted, ''), '[]')::jsonb
+            || jsonb_build_array(jsonb_build_array(s, t, before, it::bigint)));
         EXECUTE format('ALTER TABLE ONLY %I.%I REPLICA IDENTITY FULL', s, t);
         PERFORM set_config('sterna.own', 'off', true);
         keyed := true;
