@@ -186,3 +186,17 @@ async def test_without_a_trigger_a_change_of_shape_stops_the_job_in_the_midst_of
 def _write(connection: psycopg.Connection[Any], stop: threading.Event) -> None:
     while not stop.is_set():
         connection.execute("INSERT INTO u SELECT coalesce(max(id), 0) + 1 FROM u")
+
+
+async def test_a_database_that_comes_later_is_told_of(
+    postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
+    source, target = postgres_server("pg18"), postgres_server("pg18")
+    move = await moving(source, target, tmp_path / "job", incremental())
+    source.create_database("later")
+    async with asyncio.timeout(20):
+        while not await move.events("postgres.database_new"):
+            await asyncio.sleep(0.05)
+    await move.finish()
+    assert len(await move.events("postgres.database_new")) == 1

@@ -28,7 +28,7 @@ from sterna.engines.postgres.names import literal, own, slot
 from sterna.engines.postgres.ordered import about_the_change
 from sterna.engines.postgres.pipeline import Done, Statement, Step
 from sterna.engines.postgres.position import lsn_text, parse
-from sterna.engines.postgres.reshaping import repeated, shapeless
+from sterna.engines.postgres.reshaping import repeated, shapeless, single
 from sterna.engines.postgres.stopping import Mark, Progress, forgotten, lane, progress, seen_late
 
 FOLLOW = "follow"
@@ -278,10 +278,12 @@ class Shape:
 
     @property
     def said(self) -> str:
-        """One command of several in a query cannot be told by the query alone."""
+        """The query only where it is this command alone: others hold values. None with a password is shown."""
         what = f"{self.tag or 'changed'} {self.objects}".strip()
         what += f" ({self.trouble})" if self.trouble else ""
-        return f"{what}, in: {self.query}" if self.query and len(self.query) < _LONG else what
+        shows = len(self.query) < _LONG and "password" not in self.query.lower()
+        statement = single(self.query) if shows else ""
+        return f"{what}: {statement}" if statement else what
 
 
 _NAMED = 5
