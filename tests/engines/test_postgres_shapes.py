@@ -80,6 +80,7 @@ async def test_changes_of_shape_within_a_transaction_are_made_by_a_person_one_af
     await move.is_equal()
 
 
+@pytest.mark.slow
 async def test_a_change_of_shape_that_nobody_made_is_asked_for_when_rows_need_it(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ async def test_what_surely_does_the_same_on_the_target_is_run_there(
     assert target.sql("SELECT nextval('s2.t_id_seq') > 2", "shop") == [(True,)]
 
 
+@pytest.mark.slow
 async def test_what_the_target_refuses_to_run_is_made_by_a_person(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:
@@ -188,6 +190,7 @@ def _write(connection: psycopg.Connection[Any], stop: threading.Event) -> None:
         connection.execute("INSERT INTO u SELECT coalesce(max(id), 0) + 1 FROM u")
 
 
+@pytest.mark.slow
 async def test_a_database_that_comes_later_is_told_of(
     postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
