@@ -26,10 +26,11 @@ _TOKEN = re.compile(
 _CONCURRENTLY = re.compile(r"^((?:CREATE(?:\s+UNIQUE)?|DROP)\s+INDEX)\s+CONCURRENTLY\b", re.IGNORECASE)
 _ANEW = re.compile(
     r"\b(DEFAULT|USING|GENERATED)\b[^,]*?(\w+\s*\(|\bCURRENT_\w+|\bLOCALTIME\w*|\bSESSION_USER\b|\bUSER\b)"
-    r"|\b(SMALL|BIG)?SERIAL[248]?\b|\bAS\s+IDENTITY\b",
+    r"|\b(SMALL|BIG)?SERIAL[248]?\b|\bAS\s+IDENTITY\b|\bSET\s+LOGGED\b",
     re.IGNORECASE,
 )
-"""Values that a new or changed column gets in the rows that are there, and that need not be the same twice."""
+"""Values that a new or changed column gets in the rows that are there, and that need not be the same twice; and
+rows of which nothing was logged so far."""
 
 
 def shapeless(text: str) -> bool:
