@@ -52,6 +52,7 @@ bench: .venv/.native
 	@$(bin)/python -m bench.redis_follow
 	@$(bin)/python -m bench.postgres_full
 	@$(bin)/python -m bench.postgres_follow
+	@$(bin)/python -m bench.postgres_compare
 
 lock: .venv/.native
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'

@@ -53,7 +53,7 @@ CHECKPOINT;
 """
 
 
-_SUM = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM public.{} t"
+SUM = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM public.{} t"
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def same(source: PostgresServer, target: PostgresServer) -> bool:
 def _sums(server: PostgresServer) -> list[tuple[object, ...]]:
     facts: list[tuple[object, ...]] = []
     for table in TABLES:
-        facts += server.sql(_SUM.format(table), DATABASE)
+        facts += server.sql(SUM.format(table), DATABASE)
     facts += server.sql("SELECT count(*) FROM pg_indexes WHERE schemaname = 'public'", DATABASE)
     facts += server.sql("SELECT count(*) FROM pg_constraint WHERE contype = 'f'", DATABASE)
     return facts

@@ -38,8 +38,12 @@ def sterna_words(source: Server, target: Server, state: Path, mode: str) -> list
 
 def migrate_words(urls: Sequence[str], state: Path, mode: str) -> list[str]:
     """The command line that moves one server to another, both given as URLs."""
-    program = str(Path(sys.executable).with_name("sterna"))
-    return [program, "migrate", *urls, "--mode", mode, "--json", "--yes", "--state", str(state)]
+    return [program(), "migrate", *urls, "--mode", mode, "--json", "--yes", "--state", str(state)]
+
+
+def program() -> str:
+    """The ``sterna`` command of this environment."""
+    return str(Path(sys.executable).with_name("sterna"))
 
 
 def run(words: Sequence[str], timeout_s: float = 900) -> Usage:

@@ -10,6 +10,7 @@ import httpx
 from sterna.core.change import Name
 from sterna.core.errors import AccessDenied
 from sterna.core.finding import Finding, Severity
+from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Check, Compared, Comparison, Depth, Difference, Found, Room
 from tests.api.service import PROJECT, NoEngine
@@ -122,7 +123,7 @@ class FakePostgres(NoEngine):
     findings: list[Finding] = field(default_factory=lambda: list(FINDINGS))
     repaired: list[Sequence[Name]] = field(default_factory=list)
 
-    def checks(self, plan: Plan) -> Sequence[Check]:
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
         return [Told(finding.check, finding) for finding in self.findings]
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:

@@ -55,7 +55,7 @@ class NoEngine:
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
         raise NotImplementedError
 
-    def checks(self, plan: Plan) -> Sequence[Check]:
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
         return ()
 
     async def compare(

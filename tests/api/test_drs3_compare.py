@@ -16,6 +16,8 @@ from tests.api.drs3 import UNKNOWN, V3, Postgres, call, configured, started
 from tests.api.drs5 import ORDERS, until
 from tests.api.service import Service, serving
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:

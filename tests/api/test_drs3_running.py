@@ -15,6 +15,8 @@ from tests.api.drs3 import UNKNOWN, V3, Postgres, call, configured, created, one
 from tests.api.drs5 import until
 from tests.api.service import PROJECT, Service, serving
 
+pytestmark = pytest.mark.long
+
 RUNNING = Condition.RUNNING
 COPYING = (Phase.COPY, RUNNING)
 FOLLOWING = (Phase.FOLLOW, RUNNING)
@@ -381,16 +383,6 @@ def test_the_figures_of_the_moment(service: Service, client: httpx.Client, name:
     seen = result["data_guard_minitor"]
     assert (seen["src_normal"], seen["dst_normal"], seen["dst_delay"]) == (True, True, 5)
     assert (seen["trans_inMB"], seen["trans_lines"], seen["migration_bytes_per_second"]) == ("5", "10", 8)
-
-
-def test_there_are_no_settings_to_be_compared(client: httpx.Client, name: str) -> None:
-    id = created(client, name)
-    body = {"jobs": [id], "refresh": 1}
-    assert call(client, "POST", "batch-get-params", body, 202) == {"params_list": [{"params": []}], "count": 1}
-    values = {"group": "common", "params": [{"key": "work_mem", "target_value": "4MB"}]}
-    answer = call(client, "POST", f"{id}/params", values, 400)
-    assert answer["error_code"] == "DRS.M00305"
-    assert "work_mem" in answer["error_msg"]
 
 
 def test_quotas_count_the_tasks_of_the_project(client: httpx.Client, name: str) -> None:

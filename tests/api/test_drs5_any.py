@@ -26,10 +26,12 @@ FIELDS = [
     "key", "value", "values", "matches", "action", "action_name", "action_params", "job_id", "is_force_stop",
     "source_endpoint", "endpoint", "ip", "db_port", "endpoints", "compare_task_param", "repair_info", "query_id",
     "skip_precheck_info", "skipped_precheck_list", "start_time", "db_names", "is_refresh", "alarm_notify", "all",
+    "period", "begin_time", "end_time", "compare_type", "compare_policy", "interval_hour", "conflict_strategy",
 ]  # fmt: skip
 WORDS = [
     "create", "name", "db_object", "policy", "endpoint", "network", "precheck", "start", "stop", "create_compare",
     "table", "all", "16:00", "15:59", "source", "sync", "10.0.0.1", "0", "2022-11-07T16:15:18Z", "９", "contents",
+    "open", "close", "* * 1,3,5", "08:00:00", "10:00:00", "lines", "normal", "cover",
 ]  # fmt: skip
 
 leaves = (

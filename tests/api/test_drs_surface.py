@@ -13,6 +13,8 @@ from sterna.jobs.desk import Desk
 from sterna.store.memory import MemoryStore
 from tests.api.service import FOREIGN_PROJECT, PROJECT, Service
 
+pytestmark = pytest.mark.long
+
 COUNTS = {Version.V1: 4, Version.V3: 55, Version.V5: 136, Version.V51: 2}
 
 SAMPLES = {

@@ -24,6 +24,8 @@ from tests.api.service import (
     serving,
 )
 
+pytestmark = pytest.mark.long
+
 TOKENS = "/v3/auth/tokens"
 
 

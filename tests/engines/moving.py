@@ -123,6 +123,14 @@ class Move:
         await self.desk.stop(await self.now())
         await self.ended()
 
+    async def stop_failed(self) -> None:
+        """Stop a job that nobody runs: a run of its own cleans up."""
+        await self.desk.stop(await self.now())
+        self.go()
+        assert self.task
+        await self.task
+        assert (await self.now()).condition is Condition.DONE
+
     async def pause(self) -> None:
         await self.desk.pause(await self.now())
         await self.until(lambda job, _: job.condition is Condition.PAUSED)

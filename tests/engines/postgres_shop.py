@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from sterna.engines.postgres.names import literal
 from tests.servers.postgres import PostgresServer
 
 DATABASES = ("shop", 'Lager "Ost" 东.%')
@@ -22,7 +23,8 @@ _SHAPE = """
     CREATE TABLE pile (a int, b text);
     ALTER TABLE pile REPLICA IDENTITY FULL;
     CREATE TABLE added (a int, at timestamptz DEFAULT clock_timestamp());
-    CREATE TABLE "Über.Schema"."Doc ""1"" x" (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, body text, "select" text);
+    CREATE TABLE "Über.Schema"."Doc ""1"" x" (
+        id int PRIMARY KEY, n int NOT NULL DEFAULT 0, body text, "select" text);
     ALTER TABLE "Über.Schema"."Doc ""1"" x" ALTER body SET STORAGE EXTERNAL;
     CREATE TABLE seat (id int PRIMARY KEY, place int NOT NULL UNIQUE);
     CREATE TABLE moved (seat int REFERENCES seat, place int);
@@ -51,7 +53,7 @@ TABLES = (
 
 
 def fill(source: PostgresServer, rows: int = 20_000, databases: Sequence[str] = DATABASES) -> None:
-    """Make the databases; the first has about ``rows`` rows and ten times as many more of ballast, the others few."""
+    """Make the databases; the first has a little more than twice ``rows`` rows, the others few."""
     for number, database in enumerate(databases):
         source.create_database(database)
         half = rows if number == 0 else 200
@@ -130,7 +132,7 @@ class Writer:
             line.execute(f"UPDATE {doc} SET n = n + 1 WHERE id = {some}")
         elif kind == 7:
             line.execute(
-                f"INSERT INTO {doc} VALUES ((SELECT max(id) + 1 FROM {doc}), 0, repeat(md5(random()::text), 100), 'x')"
+                f"INSERT INTO {doc} SELECT max(id) + 1, 0, repeat(md5(random()::text), 100), 'x' FROM {doc}"
             )
         elif kind == 8:
             line.execute(f"DELETE FROM {doc} WHERE id = {some}")
@@ -162,7 +164,7 @@ def writing(
 def contents(server: PostgresServer, database: str, tables: Sequence[str] = TABLES) -> dict[str, tuple[int, str]]:
     """Each table as the number of its rows and a digest of the multiset of them."""
     digest = "md5(coalesce(string_agg(md5(t::text), '' ORDER BY md5(t::text) COLLATE \"C\"), ''))"
-    selects = (f"SELECT '{table}', count(*), {digest} FROM {table} t" for table in tables)
+    selects = (f"SELECT {literal(table)}, count(*), {digest} FROM {table} t" for table in tables)
     return {name: (count, sum_) for name, count, sum_ in server.sql(" UNION ALL ".join(selects), database)}
 
 
@@ -183,8 +185,12 @@ _LEFT = """
     UNION ALL SELECT 'session ' || application_name FROM pg_stat_activity WHERE application_name LIKE 'sterna%'"""
 
 
-def left(*servers: PostgresServer) -> list[str]:
-    """What of ours is on servers: slots, publications, triggers, schemas, origins, sessions. Waits for sessions."""
+def left(*servers: PostgresServer, databases: Sequence[str] = (), job: str = "") -> list[str]:
+    """What of ours is on servers: slots, publications, triggers, schemas, origins, sessions. Waits for sessions.
+
+    ``databases``: of things that are in a database, look in these alone; none: in all. ``job``: what may be seen
+    to be that job's alone.
+    """
     end = time.monotonic() + 10
     while True:
         found = [
@@ -193,7 +199,9 @@ def left(*servers: PostgresServer) -> list[str]:
             for (database,) in server.sql(
                 "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate"
             )
+            if not databases or database in databases
             for (thing,) in server.sql(_LEFT, database)
+            if job in thing or "schema " in thing
         ]
         if time.monotonic() > end or not any(": session" in thing for thing in found):
             return found

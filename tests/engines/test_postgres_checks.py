@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
+from sterna.core.errors import AccessDenied
 from sterna.core.finding import Finding, Severity
+from sterna.core.job import JobId
 from sterna.core.plan import Conflict, Endpoint, Mode, Path, Picked, Plan, Selection
 from sterna.engines.postgres.checks import checks
 from sterna.engines.postgres.checks.on_source import JUDGES as SOURCE
 from sterna.engines.postgres.checks.on_target import JUDGES as TARGET
+from sterna.engines.postgres.connection import connect
+from sterna.engines.postgres.names import slot
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer, Unavailable, running
 from tests.servers.redis import free_port
@@ -53,9 +58,9 @@ def plan_of(
     )
 
 
-async def look(plan: Plan) -> Mapping[str, Finding]:
+async def look(plan: Plan, job_id: JobId | None = None) -> Mapping[str, Finding]:
     found: dict[str, Finding] = {}
-    for check in checks(plan):
+    for check in checks(plan, job_id):
         for finding in await check.run():
             assert finding.check == check.name
             assert finding.group
@@ -231,3 +236,53 @@ async def test_a_source_that_is_not_set_up_for_changes(postgres_server: StartPos
     assert "ALTER SYSTEM SET wal_level = 'logical'" in found["postgresql.source.wal_level"].remedy
     full = await look(Plan(plan.source, plan.target, mode=Mode.FULL, selection=plan.selection))
     assert FAILED not in worse(full).values()
+
+
+async def test_what_the_job_itself_left_is_not_in_its_way(pair: tuple[PostgresServer, PostgresServer]) -> None:
+    path = database(pair[0], "again", *(f"CREATE TABLE {name} (id int PRIMARY KEY)" for name in "abc"))
+    database(pair[1], "again", *(f"CREATE TABLE {name} AS SELECT 1 AS id" for name in "abc"), _CHECKPOINT)
+    mine, another = JobId("job-1"), JobId("job-2")
+    plan = plan_of(pair, Picked(path), conflict=Conflict.STOP)
+    for job, in_the_way, others in (
+        (None, "again.public.a, again.public.b, again.public.c", "job-1, job-2"),
+        (mine, "again.public.b, again.public.c", "job-2"),
+        (another, "again.public.a, again.public.c", "job-1"),
+    ):
+        found = await look(plan, job)
+        assert found["postgresql.target.conflict"].severity is FAILED
+        assert found["postgresql.target.conflict"].evidence.endswith(f": {in_the_way}")
+        assert found["postgresql.target.other_jobs"].evidence.endswith(f": {others}")
+
+
+_CHECKPOINT = """
+    CREATE SCHEMA sterna;
+    CREATE TABLE sterna.job (job text PRIMARY KEY, epoch bigint NOT NULL);
+    CREATE TABLE sterna.filled (job text, name text[], PRIMARY KEY (job, name));
+    INSERT INTO sterna.job VALUES ('job-1', 1), ('job-2', 1);
+    INSERT INTO sterna.filled VALUES ('job-1', '{again,public,a}'), ('job-2', '{again,public,b}')"""
+
+
+async def test_slots_of_the_job_itself_count_as_free(pair: tuple[PostgresServer, PostgresServer]) -> None:
+    path = database(pair[0], "slotted", "CREATE TABLE a (id int PRIMARY KEY)")
+    most = int(pair[0].sql("SHOW max_replication_slots")[0][0])
+    names = [slot("job-1", "slotted"), *(f"other_{number}" for number in range(most - 1))]
+    for name in names:
+        pair[0].sql(f"SELECT pg_create_physical_replication_slot('{name}')")
+    try:
+        plan = plan_of(pair, Picked(path))
+        found = [(await look(plan, job))["postgresql.source.slots"].severity for job in (None, JobId("job-1"))]
+        assert found == [FAILED, PASSED]
+    finally:
+        for name in names:
+            pair[0].sql(f"SELECT pg_drop_replication_slot('{name}')")
+
+
+async def test_a_user_that_may_not_log_in_is_a_matter_of_rights(
+    pair: tuple[PostgresServer, PostgresServer],
+) -> None:
+    pair[1].sql(f"CREATE ROLE locked NOLOGIN PASSWORD '{pair[1].password}'")
+    pair[1].sql(f"CREATE ROLE shut_out LOGIN PASSWORD '{pair[1].password}'")
+    database(pair[1], "shut", "REVOKE CONNECT ON DATABASE shut FROM public")
+    for user, base in (("locked", ""), ("shut_out", "shut")):
+        with pytest.raises(AccessDenied):
+            await connect(replace(endpoint(pair[1], user), database=base))

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from sterna.core.job import Phase
@@ -274,6 +275,43 @@ async def test_a_run_that_is_cut_goes_on_and_doubles_nothing(pair: Pair) -> None
     await move.ended()
     pair.same("public.nokey", "public.keyed", "public.light")
     assert not await move.events("run.again")
+    assert pair.clean(move)
+
+
+@pytest.mark.usefixtures("small_chunks")
+async def test_a_table_gets_its_indexes_while_others_are_still_copied(pair: Pair) -> None:
+    _much(pair)
+    pair.fill(
+        "CREATE TABLE few (id int PRIMARY KEY, b text); INSERT INTO few VALUES (1, 'x'); CREATE INDEX ON few (b)"
+    )
+    move = await pair.move(_slow(full())).start()
+    there = "SELECT count(*) FROM pg_indexes WHERE tablename = 'few'"
+    await move.until(lambda job, _: job.phase is Phase.COPY and pair.target.sql(there, pair.name) == [(2,)])
+    assert pair.target.sql("SELECT to_regclass('public.keyed_pkey')", pair.name) == [(None,)]
+    await move.cut()
+    move.go()
+    await move.ended()
+    pair.same("public.nokey", "public.keyed", "public.light", "public.few")
+    indexes = "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+    assert pair.source.sql(indexes, pair.name) == pair.target.sql(indexes, pair.name)
+    unknown = "SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples < 0 AND relname IN ('few', 'keyed')"
+    assert pair.target.sql(unknown, pair.name) == []
+    assert pair.clean(move)
+
+
+@pytest.mark.usefixtures("small_chunks")
+async def test_a_builder_that_a_dead_run_left_is_ended(pair: Pair) -> None:
+    _much(pair)
+    move = await pair.move(_slow(full())).start()
+    await _halfway(move)
+    await move.cut()
+    words = f"{pair.target.dsn(pair.name)}?application_name={own(move.job.id)}%20schema"
+    with psycopg.connect(words) as left:
+        left.execute("CREATE TABLE built (id int)")
+        move.go()
+        await move.ended()
+        with pytest.raises(psycopg.OperationalError):
+            left.execute("SELECT 1")
     assert pair.clean(move)
 
 

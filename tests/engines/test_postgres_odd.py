@@ -1,135 +1,231 @@
-"""Whole moves of odd values and names, between servers whose own settings would read them otherwise."""
+"""Odd names, passwords and sizes, and what becomes of a job at any moment of its life."""
 
+import asyncio
+import string
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
-from sterna.core.plan import Picked, Selection
+from sterna.core.job import Condition, Phase
+from sterna.core.plan import Conflict, Pace, Picked, Selection
+from sterna.engines.postgres.names import own
 from tests.engines.moving import Move, incremental, postgres_endpoint
+from tests.engines.postgres_scene import Scene, pair, scene
+from tests.engines.postgres_shop import contents
 from tests.servers.fixtures import StartPostgres
+
+__all__ = ["pair", "scene"]
 
 pytestmark = pytest.mark.server
 
-_OTHERWISE = (
-    *("array_nulls=off", "xmloption=document", "datestyle=SQL, DMY", "timezone=Asia/Kolkata"),
-    *("intervalstyle=iso_8601", "bytea_output=escape", "extra_float_digits=0"),
-    "default_transaction_isolation=serializable",
-)
-_TYPES = r"""
-    CREATE TYPE e AS ENUM ('x', 'y z', 'q"');
-    CREATE TYPE pair AS (a int, b text, c e[]);
-    CREATE DOMAIN word AS text CHECK (value <> '');
-    CREATE TYPE span AS RANGE (subtype = float8);
-    CREATE TABLE v (
-        id int PRIMARY KEY, mo money, b bit(5), vb varbit(9), mr nummultirange, tr tstzrange, n numeric,
-        ts timestamp,
-        tz timestamptz, dt date, tt timetz, iv interval, by bytea, j json, jb jsonb, t text, es e[], c pair,
-        cs pair[], ds word[], rg span, na text[], f4 float4, f8 float8, ip inet, q tsquery, i8 int8[][]);
-    CREATE TABLE image AS SELECT * FROM v;
-    CREATE TABLE whole (LIKE v INCLUDING ALL);
-    ALTER TABLE whole REPLICA IDENTITY FULL;
-    CREATE SEQUENCE down INCREMENT -3 MINVALUE -1000 MAXVALUE 10 START 10;
-    CREATE SEQUENCE unused;
-    CREATE TABLE counted (
-        id int GENERATED ALWAYS AS IDENTITY (INCREMENT 10), g int GENERATED ALWAYS AS (1) STORED);
-    CREATE TABLE apart (id int PRIMARY KEY, r int4range, EXCLUDE USING gist (r WITH &&));
-    CREATE TABLE late (id int PRIMARY KEY, u int UNIQUE DEFERRABLE INITIALLY DEFERRED);
-    INSERT INTO late VALUES (1, 1), (2, 2), (3, 3);
-    INSERT INTO apart VALUES (1, '[1,5)'), (2, '[5,9)');
-    CREATE TABLE base (id int PRIMARY KEY, v text);
-    CREATE TABLE kid (extra int) INHERITS (base);
-    INSERT INTO base VALUES (1, 'b'); INSERT INTO kid VALUES (2, 'k', 3), (3, 'k', 3)"""
-_ROWS = r"""
-    INSERT INTO v SELECT i, '12.34', B'10101', B'101', '{[1,2),(3.5,9]}', '(,"2020-01-01 10:00+02")', n, ts, tz,
-        dt, '12:00:00.123456+15:59:59', '-1 year -2 mons 3 days -04:05:06.789', '\x00ff27',
-        '{"a" : 1,  "a":2, "n":1e400}',
-        '{"b":"\u4e2d\t\"","n":12345678901234567890.123400}', E'tab\t\\N nl\n\r \U0001F600 ''q'' "',
-        ARRAY['x', NULL, 'y z']::e[], ROW(1, 't,"(', ARRAY['q"']::e[])::pair,
-        ARRAY[ROW(NULL, '', NULL)::pair, NULL],
-        ARRAY['a', 'b c']::word[], '[1.5,Infinity)', ARRAY['NULL', NULL, '', '{,}', '\"'], 'nan', '-1e-310',
-        '::1/64', 'a & !b <-> c', '[0:1][2:3]={{1,2},{3,4}}'
-      FROM (VALUES
-        ({0}, 1234567890123456789012345678901234567890.1234567890::numeric, '4713-01-01 BC'::timestamp,
-         'infinity'::timestamptz, '0044-03-15 BC'::date),
-        ({0} + 1, 'NaN', '-infinity', '294276-12-31 23:59:59.999999+00', '5874897-12-31'),
-        ({0} + 2, 1e-1000, '2020-02-29 23:59:59.999999', '1900-01-01 00:00:00+01', '-infinity'),
-        ({0} + 3, '-Infinity', '0001-01-01 BC', 'epoch', 'infinity')) AS s(i, n, ts, tz, dt);
-    INSERT INTO image SELECT * FROM v WHERE id >= {0};
-    INSERT INTO whole SELECT * FROM v WHERE id >= {0}"""
-_CHANGES = """
-    UPDATE image SET t = 'new' WHERE id IN (1, 5); DELETE FROM image WHERE id IN (0, 6);
-    UPDATE whole SET t = 'new' WHERE id IN (1, 5); DELETE FROM whole WHERE id IN (0, 6);
-    UPDATE v SET id = 100 + id WHERE id IN (2, 7); UPDATE v SET cs = NULL, na = '{}' WHERE id = 3;
-    UPDATE apart SET r = '[2,4)' WHERE id = 1; UPDATE apart SET r = '[4,9)' WHERE id = 2;
-    UPDATE late SET u = 4 - u; UPDATE late SET id = id + 1 WHERE id = 3; UPDATE base SET v = 'z';
-    DELETE FROM kid WHERE id = 3; TRUNCATE ONLY base; INSERT INTO base VALUES (7, 's');
-    INSERT INTO counted DEFAULT VALUES; SELECT nextval('down')"""
-_NAMES = r"""
-    CREATE SCHEMA "s ""q'.%"; SET search_path = "s ""q'.%";
-    CREATE TYPE "e %" AS ENUM ('a,"''{}\', 'b');
-    CREATE TABLE "T.1""%s{} 中" ("c'""%s" serial PRIMARY KEY, "select" text, "X%(y)s" int, "$1" text,
-        "e'" "e %"[]);
-    CREATE INDEX "i'd""%" ON "T.1""%s{} 中" ("select");
-    CREATE TABLE "no key %" (a int, "b'" text);
-    CREATE SEQUENCE "q'""%";
-    INSERT INTO "T.1""%s{} 中" ("select", "e'")
-        SELECT i, ARRAY['a,"''{}\', NULL]::"e %"[] FROM generate_series(1, 30) i;
-    INSERT INTO "no key %" VALUES (1, 'x'), (1, 'x')"""
-_RENAMES = r"""
-    SET search_path = "s ""q'.%";
-    UPDATE "T.1""%s{} 中" SET "select" = 'n\', "$1" = '$1 %s', "e'" = ARRAY['b']::"e %"[] WHERE "c'""%s" < 10;
-    DELETE FROM "T.1""%s{} 中" WHERE "c'""%s" = 11; UPDATE "T.1""%s{} 中" SET "c'""%s" = 1000 WHERE "c'""%s" = 12;
-    INSERT INTO "no key %" VALUES (2, NULL), (2, NULL); DELETE FROM "no key %" WHERE ctid = '(0,1)';
-    UPDATE "no key %" SET "b'" = '%s' WHERE ctid = '(0,3)'"""
+ODD = [
+    '"',
+    "a.b",
+    "CamelCase",
+    "表",
+    "with space",
+    "100%s",
+    "%(name)s",
+    "it's",
+    "back\\slash",
+    "$1",
+    "{a}",
+    "select",
+    "x'; --",
+]
 
 
-@pytest.mark.parametrize("flavors", [("pg16", "pg17"), pytest.param(("pg17", "pg16"), marks=pytest.mark.slow)])
-async def test_values_are_the_same_on_a_server_that_would_read_them_otherwise(
-    postgres_server: StartPostgres, tmp_path: Path, flavors: tuple[str, str]
-) -> None:
-    source, target = postgres_server(flavors[0]), postgres_server(flavors[1], *_OTHERWISE)
-    target.sql("CREATE TYPE one AS ENUM ('a'); CREATE TYPE two AS (x int)")  # so that types get other numbers
-    source.create_database("shop")
-    source.sql(_TYPES + ";" + _ROWS.replace("{0}", "0"), "shop")
-    plan = incremental(selection=Selection(objects=(Picked(("shop",)),)))
-    move = Move(postgres_endpoint(source), postgres_endpoint(target), tmp_path / "job", plan)
-    await move.start()
-    await move.follows()
-    source.sql(_ROWS.replace("{0}", "4") + ";" + _CHANGES, "shop")
-    await move.caught_up()
-    await move.finish()
-    await move.is_equal()
-    for table in ("v", "image", "whole", "late", "apart", "base", "kid", "counted"):
-        query = (
-            "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';"
-            "SET bytea_output = 'hex'; SET extra_float_digits = 1;"
-            f"SELECT string_agg(t::text, '|' ORDER BY t::text) FROM {table} t"
+async def test_names_of_every_kind_arrive_with_what_is_in_them(scene: Scene) -> None:
+    quoted = ['"' + name.replace('"', '""') + '"' for name in ODD]
+    columns = ", ".join(f"{name} text" for name in quoted)
+    tables = [f"{schema}.{table}" for schema in quoted[:4] for table in quoted[:4]]
+    tables += [f"public.{name}" for name in quoted[4:]]
+    for schema in quoted[:4]:
+        scene.run(f"CREATE SCHEMA {schema}")
+    for table in tables:
+        scene.run(
+            f"CREATE TABLE {table} ({quoted[0]} int PRIMARY KEY, {columns.partition(', ')[2]}, "
+            f"UNIQUE ({quoted[1]}))"
         )
-        assert target.sql(query, "shop") == source.sql(query, "shop")
-    stands = "SELECT last_value, is_called FROM {}"
-    assert target.sql(stands.format("down"), "shop") == [(-494, True)]  # half of what was left, if less than 1000
-    assert target.sql(stands.format("unused"), "shop") == [(1, False)]
-    assert target.sql(stands.format("counted_id_seq"), "shop") == [(10001, True)]
+        scene.run(f"INSERT INTO {table} ({quoted[0]}, {quoted[1]}) VALUES (1, 'a'), (2, 'b')")
+    bare = f'public.{quoted[4][:-1]} bare"'
+    scene.run(f"CREATE TABLE {bare} ({columns}); ALTER TABLE {bare} REPLICA IDENTITY FULL")
+    scene.run(f"INSERT INTO {bare} ({quoted[1]}) VALUES ('x'), ('x'), (NULL)")
+    move = await scene.moving()
+    await move.follows()
+    for table in tables:
+        scene.run(f"UPDATE {table} SET {quoted[5]} = E'%s $1 {{}} \\\\ \\n' WHERE {quoted[0]} = 1")
+        scene.run(f"DELETE FROM {table} WHERE {quoted[0]} = 2; INSERT INTO {table} ({quoted[0]}) VALUES (3)")
+    scene.run(f"DELETE FROM {bare} WHERE ctid = (SELECT min(ctid) FROM {bare} WHERE {quoted[1]} = 'x')")
+    await scene.arrives(move)
+    await move.finish()
+    scene.same(*tables, bare, "t", "pile")
+    assert scene.left(move) == []
 
 
-async def test_two_databases_with_odd_names_go_to_a_server_with_an_odd_password(
+async def test_a_database_of_any_name_is_moved_by_a_user_of_any_name_with_any_password(
+    pair: Any, tmp_path: Path
+) -> None:
+    source, target = pair
+    database = 'Ö "x".%s\' 库'
+    user, password = "us er\"'%s用户", string.printable[:95] + "密码 "
+    for server in (source, target):
+        words = sql.SQL("CREATE ROLE {} SUPERUSER LOGIN PASSWORD {}").format(
+            sql.Identifier(user), sql.Literal(password)
+        )
+        with psycopg.connect(server.dsn(), autocommit=True) as line:
+            line.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(user)))
+            line.execute(words)
+    source.create_database(database)
+    scene = Scene(source, target, database, tmp_path / "job")
+    scene.run("CREATE TABLE t (id int PRIMARY KEY, n int, b text); INSERT INTO t VALUES (1)")
+    ends = [replace(postgres_endpoint(server), user=user, password=password) for server in pair]
+    move = await scene.moving(source=ends[0], target=ends[1])
+    await move.follows()
+    await scene.arrives(move)
+    await move.finish()
+    scene.same("t")
+    assert scene.left(move) == []
+    said = repr([await move.now(), await move.events(), await move.store.findings(move.job.id)])
+    assert password not in said
+    assert password[10:50] not in said
+
+
+async def test_tables_with_very_many_columns_none_and_no_rows_are_followed(scene: Scene) -> None:
+    wide = ", ".join(f"c{n} int" + (f" DEFAULT {n}" if n % 100 == 7 else "") for n in range(1599))
+    scene.run(f"CREATE TABLE wide (id int PRIMARY KEY, {wide}); INSERT INTO wide (id) VALUES (1), (2), (3)")
+    scene.run("CREATE TABLE bare (); ALTER TABLE bare REPLICA IDENTITY FULL; INSERT INTO bare DEFAULT VALUES")
+    scene.run("CREATE TABLE empty (id int PRIMARY KEY)")
+    move = await scene.moving()
+    await move.follows()
+    scene.run("UPDATE wide SET c7 = -7, c1598 = NULL WHERE id > 1; INSERT INTO wide (id) VALUES (4), (5)")
+    scene.run("DELETE FROM wide WHERE id = 1; UPDATE wide SET id = 9 WHERE id = 4")
+    scene.run("INSERT INTO bare DEFAULT VALUES; INSERT INTO bare DEFAULT VALUES; INSERT INTO empty VALUES (1)")
+    await scene.arrives(move)
+    await move.finish()
+    scene.same("wide", "empty", "t")
+    assert scene.there("SELECT count(*) FROM bare") == [(3,)]
+    assert scene.left(move) == []
+
+
+# The life of a job
+
+
+@pytest.mark.parametrize("moment", ["prepare", "copy", "follow"])
+@pytest.mark.parametrize("wish", ["pause", "stop", "finish"])
+async def test_whatever_is_asked_at_any_moment_is_done(scene: Scene, moment: str, wish: str) -> None:
+    scene.run("INSERT INTO t SELECT n, 0, repeat('x', 900) FROM generate_series(10000, 30000) n")
+    line = scene.source.connect(scene.database, autocommit=False)
+    if moment == "prepare":
+        line.execute("INSERT INTO t VALUES (-9)")  # the slot waits for it
+    move = await scene.moving(scene.plan(pace=Pace(copy_bytes_per_s=6 << 20)))
+    phase = {"prepare": Phase.PREPARE, "copy": Phase.COPY, "follow": Phase.FOLLOW}[moment]
+    await move.until(lambda job, figures: job.phase is phase and (moment != "copy" or figures.bytes > 0))
+    if moment == "prepare":
+        await asyncio.sleep(0.5)
+    if wish == "pause":
+        await move.pause()
+        line.rollback()
+        await move.again()
+        await scene.arrives(move)
+        await scene.ends_exactly(move)
+    elif wish == "finish":
+        await move.desk.finish(await move.now())
+        await asyncio.sleep(0.3)
+        line.rollback()
+        await move.ended()
+        scene.same()
+    else:
+        await move.stop()
+        line.rollback()
+    assert scene.left(move) == []
+
+
+async def test_a_job_that_fails_while_it_prepares_leaves_nothing_once_it_is_stopped(scene: Scene) -> None:
+    scene.target.create_database(scene.database)
+    scene.target.sql(
+        "CREATE TABLE t (id int PRIMARY KEY, n int, b text); INSERT INTO t VALUES (5)", scene.database
+    )
+    move = await scene.moving(replace(scene.plan(), conflict=Conflict.OVERWRITE))
+    await move.follows()
+    await move.stop()
+    assert scene.left(move) == []
+
+    scene.target.sql("ALTER TABLE t ALTER b TYPE int USING 1", scene.database)
+    move = Move(move.plan.source, move.plan.target, scene.folder, move.plan)
+    move.engine.checks = lambda *_: []  # type: ignore[method-assign]  # it changed after the checks
+    await move.start()
+    words = await move.fails("STERNA.2005")
+    assert "b is text here, there it is integer" in words
+    await move.stop_failed()
+    assert scene.left(move) == []
+    assert scene.there("SELECT count(*) > 1 FROM t") == [(True,)]
+
+
+async def test_an_older_run_that_wakes_up_never_writes_again(scene: Scene) -> None:
+    move = await scene.moving()
+    await move.follows()
+    older, older_task = move.runner, move.task
+    assert older is not None
+    assert older_task is not None
+    with scene.target.connect(scene.database, autocommit=False) as lock:
+        lock.execute("LOCK TABLE pile")
+        scene.run("INSERT INTO pile VALUES (1, 'while the older run hangs')")
+        await asyncio.sleep(0.5)
+        move.go()  # a second run beside it
+        await asyncio.wait({older_task}, timeout=20)
+        lock.rollback()
+    assert older_task.done()
+    await scene.arrives(move)
+    scene.run("DELETE FROM pile WHERE ctid = (SELECT min(ctid) FROM pile WHERE a = 1)")
+    await scene.arrives(move)
+    await scene.ends_exactly(move)
+    assert (await move.now()).epoch == 2
+
+
+async def test_two_jobs_share_both_servers_and_one_end_takes_nothing_from_the_other(
+    scene: Scene, tmp_path: Path
+) -> None:
+    scene.run("CREATE SCHEMA two; CREATE TABLE two.t (id int PRIMARY KEY); INSERT INTO two.t VALUES (1)")
+    picked = [Selection(objects=(Picked((scene.database, schema)),)) for schema in ("public", "two")]
+    one = await scene.moving(incremental(selection=picked[0]))
+    await one.follows()
+    scene.folder = tmp_path / "other"
+    other = await scene.moving(incremental(selection=picked[1]))
+    await other.follows()
+    await one.finish()
+    mine = f"SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE '{own(other.job.id)}%'"
+    assert scene.source.sql(mine) == [(1,)]
+    scene.run("INSERT INTO two.t VALUES (2)")
+    await other.caught_up()
+    await other.finish()
+    assert scene.there("SELECT id FROM two.t ORDER BY id") == [(1,), (2,)]
+    assert scene.left(one) + scene.left(other) == []
+
+
+async def test_a_source_that_cannot_be_followed_says_how_to_mend_it(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:
-    source, target = postgres_server("pg15"), postgres_server("pg18", password="p'a\"s s\\w@:/ord%$中")
-    first, second, renamed = "dä \"b'.x%s$1 ", "Größe中", "New \"db'%"
-    for name in (first, second):
-        source.create_database(name)
-        source.sql(_NAMES, name)
-    plan = incremental(selection=Selection(objects=(Picked((first,), to=(renamed,)), Picked((second,)))))
-    move = Move(postgres_endpoint(source), postgres_endpoint(target), tmp_path / "job", plan)
-    await move.start()
-    await move.follows()
-    for name in (first, second):
-        source.sql(_RENAMES, name)
-    await move.caught_up()
+    source = postgres_server("pg18", "wal_level=replica", "max_replication_slots=1")
+    scene = Scene(source, postgres_server("pg18"), "x", tmp_path / "job")
+    source.create_database("x")
+    scene.run("CREATE TABLE t (id int PRIMARY KEY, n int, b text)")
+    move = await scene.moving()
+    words = await move.fails("STERNA.2008")
+    assert "ALTER SYSTEM SET wal_level = 'logical'" in words
+    source.options["wal_level"] = "logical"
+    source.restart()
+    source.sql("SELECT pg_create_physical_replication_slot('mine')")
+    await move.again()
+    words = await move.fails("STERNA.2008")
+    assert "max_replication_slots" in words
+    source.sql("SELECT pg_drop_replication_slot('mine')")
+    await move.again()
+    await scene.arrives(move)
+    assert (await move.now()).condition is Condition.RUNNING
     await move.finish()
-    await move.is_equal()
-    assert {name for (name,) in target.sql("SELECT datname FROM pg_database")} >= {renamed, second}
-    told = " ".join(event.message for event in await move.events())
-    assert source.password not in told
-    assert target.password not in told
+    assert contents(source, "x", ["t"]) == contents(scene.target, "x", ["t"])

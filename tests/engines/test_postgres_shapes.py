@@ -155,9 +155,8 @@ def without_superusers(source: PostgresServer, target: PostgresServer, folder: P
     source.create_database("shop")
     source.sql("ALTER DATABASE shop OWNER TO mover")
     source.sql(f"ALTER SCHEMA public OWNER TO mover; SET ROLE mover; {_TABLES}", "shop")
-    return Move(
-        *(replace(postgres_endpoint(each), user="mover", password="pw") for each in (source, target)), folder, plan
-    )
+    here, there = (replace(postgres_endpoint(each), user="mover", password="pw") for each in (source, target))
+    return Move(here, there, folder, plan)
 
 
 async def test_without_a_trigger_a_change_of_shape_stops_the_job_in_the_midst_of_changes(

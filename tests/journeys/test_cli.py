@@ -237,7 +237,9 @@ async def test_the_service_runs_a_job_in_a_process_of_its_own(home: Home, facts:
         findings = home.good("job", "show", id)["findings"]
         assert "redis.source.reachable" in [each["check"] for each in findings if each["severity"] == "FAILED"]
         service.end(signal.SIGTERM)
-    home.good("job", "delete", id)
+    refused = home.run("job", "delete", id)
+    assert (refused.code, "Stop it first" in refused.all) == (2, True)
+    home.good("job", "delete", id, "--force")
     assert home.good("job", "list") == []
     assert "geheim-0815" not in watched.all
     assert not files_with(home.folder, "geheim-0815")

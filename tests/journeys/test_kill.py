@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ class Runs:
 
     def killed_after(self, seconds: float, phases: Sequence[str] = ()) -> None:
         """Start it, and kill it so long after it has said that it is in one of the phases, or after its start."""
+        with self.running(phases) as process, suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+
+    @contextmanager
+    def running(self, phases: Sequence[str] = ()) -> Iterator["subprocess.Popen[bytes]"]:
+        """Start it, and wait until it says that it is in one of the phases; killed at the end of the block."""
         path = self._home.folder / "killed.out"
         with path.open("wb") as output:
             process = subprocess.Popen(
@@ -67,10 +74,8 @@ class Runs:
                 lambda: process.poll() is not None or not phases or _last_phase(path.read_text()) in phases,
                 f"it never said {phases}",
             )
-            process.wait(seconds)
-            raise AssertionError(f"it ended with {process.returncode}: {path.read_text()[-2000:]}")
-        except subprocess.TimeoutExpired:
-            pass
+            yield process
+            assert process.poll() is None, f"it ended with {process.returncode}: {path.read_text()[-2000:]}"
         finally:
             process.kill()
             process.wait()

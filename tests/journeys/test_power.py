@@ -28,6 +28,8 @@ from sterna.store.memory import MemoryStore
 from tests.contract.power import PowerCut, PowerLost
 from tests.journeys.stage import HASTE, ORDERS, QUICK, STOCK, Condition, Phase, Stage, Wish, fill, reached
 
+pytestmark = pytest.mark.long
+
 SLOWER = replace(QUICK, look=0.01, beat=0.02)
 FINE = replace(HASTE, chunk=5)
 WRITES = 30

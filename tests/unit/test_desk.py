@@ -12,7 +12,7 @@ import pytest
 from sterna.core.change import Delete, Name, Put
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Unreachable
 from sterna.core.finding import Finding, Severity
-from sterna.core.job import Condition, Job, Wish
+from sterna.core.job import Condition, Job, JobId, Wish
 from sterna.core.plan import Endpoint, Pace, Picked, Plan, Selection, Window
 from sterna.core.ports import Check, Comparison, Depth
 from sterna.engines.memory.database import Database
@@ -56,8 +56,8 @@ class Engine(MemoryEngine):
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     trouble: list[Exception] = field(default_factory=list)
 
-    def checks(self, plan: Plan) -> Sequence[Check]:
-        return self.gates or super().checks(plan)
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+        return self.gates or super().checks(plan, job_id)
 
     async def compare(self, plan: Plan, **how: Any) -> Comparison:
         self.at_work.append(plan)

@@ -15,6 +15,8 @@ from sterna.engines.postgres.wire.frames import Cutter, Piece
 from sterna.engines.postgres.wire.native import compiled
 from tests.effort import examples
 
+pytestmark = pytest.mark.long
+
 NATIVE = compiled("_frames")
 BOTH = pytest.mark.parametrize(
     "native",

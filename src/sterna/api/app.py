@@ -1,6 +1,9 @@
 """Puts the APIs together: one application in front of a store and a desk."""
 
+import asyncio
 import re
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -43,6 +46,7 @@ def create_app(store: Store, desk: Desk, settings: ApiSettings | None = None) ->
         title="Sterna",
         version=__version__,
         description=_ABOUT,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -81,7 +85,11 @@ def _own_routes(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
-        return HTMLResponse(docs.page(app.openapi()))
+        return HTMLResponse(docs.page(await _description(app)))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def description() -> JSONResponse:
+        return JSONResponse(await _description(app))
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -100,7 +108,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(request, _of_status(request, error))
+        allowed = await _methods(request.app, request.scope["path"]) if error.status_code == 405 else []
+        return _answer(request, _of_status(request, error, allowed))
 
 
 def _of_fields(request: Request, error: RequestValidationError) -> Told:
@@ -113,22 +122,23 @@ def _of_fields(request: Request, error: RequestValidationError) -> Told:
     return Told("IAM.400", ".".join(steps) or "the body")
 
 
-def _of_status(request: Request, error: HTTPException) -> Told:
+def _of_status(request: Request, error: HTTPException, allowed: Sequence[str]) -> Told:
     path = request.scope["path"]
     match error.status_code:
         case 404:
             return unknown_path(path)
         case 405:
-            return wrong_method(path, ", ".join(_methods(request.app, path)))
+            return wrong_method(path, ", ".join(allowed))
         case _:
             return broken(path)
 
 
-def _methods(app: FastAPI, path: str) -> list[str]:
+async def _methods(app: FastAPI, path: str) -> list[str]:
     """All methods that routes have for a path."""
+    description = await _description(app)
     return sorted(
         method.upper()
-        for template, methods in app.openapi()["paths"].items()
+        for template, methods in description["paths"].items()
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path)
         for method in methods
     )
@@ -138,8 +148,21 @@ def _answer(request: Request, told: Told) -> JSONResponse:
     return answer(told, chosen(request.headers.get("x-language")), request.scope[REQUEST_ID])
 
 
+async def _description(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description. Making it takes seconds, once, in which other requests are answered."""
+    return await asyncio.to_thread(app.openapi)
+
+
+_ONE = threading.Lock()
+
+
 def _described(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI description, without the framework's own errors, which are never sent."""
+    with _ONE:
+        return _made(app)
+
+
+def _made(app: FastAPI) -> dict[str, Any]:
     if not app.openapi_schema:
         document = FastAPI.openapi(app)
         for methods in document["paths"].values():

@@ -175,6 +175,9 @@ DRS = {
         "The transfer schema is invalid: {0} cannot be the {1} of a task of the engine type {2}.",
         "传输方案无效：{0}不能作为引擎类型{2}的任务的{1}。",
     ),
+    "DRS.M00303": Message(
+        400, "The corresponding parameter is not obtained from the cache.", "未从缓存中获取到对应的参数。"
+    ),
     "DRS.M00304": Message(
         400, "This API cannot be called in the current task status.", "任务当前状态不允许调用此接口。"
     ),
@@ -194,6 +197,11 @@ DRS = {
         "Another operation is being performed on the migration task or the migration task is abnormal. "
         "Try again later.",
         "迁移任务正在执行其他操作或任务异常，请稍后重试。",
+    ),
+    "DRS.M00305.parameter": Message(
+        400,
+        "Parameter error: there is no parameter {0} in the group {1}.",
+        "参数错误：参数组{1}中没有参数{0}。",
     ),
     "DRS.M00305.nothing": Message(400, "Parameter error: no object is selected.", "参数错误：未选择任何对象。"),
     "DRS.M00305.overlap": Message(

@@ -239,13 +239,20 @@ def finish_job(
 
 @jobs.command("delete")
 def delete_job(
-    context: typer.Context, id: Id, data: Data = None, config: Config = None, as_json: Json = False
+    context: typer.Context,
+    id: Id,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one that has not ended: what it has on the servers stays there.")
+    ] = False,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
 ) -> None:
-    """Delete a job that does not run, with its passwords."""
+    """Delete a job that has ended or never began, with its passwords. Stop any other first."""
 
     async def work(store: Store) -> None:
         job = await _find(store, id)
-        await store.delete_job(job.id)
+        await Desk(store, tools_of(context).engines()).delete(job, forced=force)
         print_facts({"removed": job.id, "name": job.name}, as_json=as_json)
 
     _on_store(context, data, config, work)

@@ -251,7 +251,9 @@ class Engine(Protocol):
 
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]: ...
 
-    def checks(self, plan: Plan) -> Sequence[Check]: ...
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+        """What to look at before a start. What the job itself left on the servers so far is not in its way."""
+        ...
 
     async def compare(
         self,
@@ -296,6 +298,43 @@ class Browses(Protocol):
         """Databases, schemas, tables and views, by name; ``databases``: of these alone, none: of all.
 
         What holds something comes before it. Raises Unreachable, AccessDenied.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One setting of both servers."""
+
+    name: str
+    group: str
+    """``common``: what values mean and how sessions behave; ``performance``: how fast."""
+    source: str
+    """In ``unit``. Empty also where the server has no such setting."""
+    target: str
+    kind: str
+    """``bool``, ``integer``, ``real``, ``enum`` or ``string``, of the target."""
+    unit: str
+    """What one is of a number: ``8kB``, ``ms`` …; may be empty."""
+    allowed: str
+    """What the target takes: ``1-100`` in ``unit``, ``on|off``; empty: any text, or it cannot be changed."""
+    needs_restart: bool
+    """A change counts once the target has restarted."""
+
+
+@runtime_checkable
+class Tunes(Protocol):
+    """An engine that can also compare the servers' settings, and change the target's."""
+
+    async def parameters(self, plan: Plan) -> Sequence[Parameter]:
+        """The settings that matter for a move and for behaviour after it. Raises Unreachable, AccessDenied."""
+        ...
+
+    async def set_parameters(self, plan: Plan, values: Mapping[str, str]) -> bool:
+        """Change settings of the target's server, of those that ``parameters`` names. True: one needs a restart.
+
+        Nothing is changed unless all may be. Raises Invalid with the name of a setting that does not exist,
+        cannot be changed or does not take the value, AccessDenied where the user may not, Unreachable.
         """
         ...
 

@@ -30,6 +30,8 @@ class Background:
     """Between two writes of one that did not: a sign of life."""
     stale: float = 20.0
     """Work of another process that was not heard of for so long was cut."""
+    look: float = 10.0
+    """Between two looks for comparisons that are due by a policy."""
     owner: str = field(default_factory=new_id)
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMPARISONS_AT_ONCE))
     """Held by each comparison while it is at work."""
@@ -73,7 +75,7 @@ class Background:
             del self._tasks[key]
         error = None if task.cancelled() else task.exception()
         if error and not isinstance(error, NotFound):
-            _log().error("work in the background failed", key=key, error=repr(error))
+            log(__name__).error("work in the background failed", key=key, error=repr(error))
 
 
 @dataclass
@@ -133,7 +135,7 @@ class Page:
             except NotFound:
                 return
             except Trouble as trouble:
-                _log().warning("a note could not be written", job=self.job_id, error=trouble.message)
+                log(__name__).warning("a note could not be written", job=self.job_id, error=trouble.message)
             written = loop.time()
             # A note that is long takes its time, which the store has to have for others too.
             pause = max(self.background.beat, 20 * (written - began))
@@ -155,8 +157,8 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _log() -> Any:
+def log(name: str) -> Any:
     """The log, brought along only where there is something to tell: most commands need none."""
     import structlog
 
-    return structlog.get_logger(__name__)
+    return structlog.get_logger(name)

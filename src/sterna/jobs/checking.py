@@ -123,7 +123,7 @@ class Checking:
         plan = (await self.store.job(page.job_id)).plan
         if plan is None:
             raise IllegalMove(f"Job {page.job_id} has no plan to be checked")
-        checks = self.engines[plan.source.engine].checks(plan)
+        checks = self.engines[plan.source.engine].checks(plan, page.job_id)
         found: list[Finding] = []
         for done, check in enumerate(checks, 1):
             page.body |= {"total": len(checks)}

@@ -83,16 +83,21 @@ class Comparing:
     clock: Callable[[], int]
     background: Background
 
-    async def begin(self, job: Job, depth: Depth, only: Sequence[Name], repair: bool, starts_ms: int) -> str:
+    async def begin(
+        self, job: Job, depth: Depth, only: Sequence[Name], repair: bool, starts_ms: int, id: str = ""
+    ) -> str:
         """Ask for a comparison; it is at work once its time has come and fewer than two others are. Its id.
 
+        ``id``: for one who may ask for the same twice; the second time nothing happens.
         Raises IllegalMove for a job without a plan, Invalid for a repair without contents.
         """
         if job.plan is None:
             raise IllegalMove(f"Job {job.id} has no plan, so there is nothing to compare")
         if repair and depth is not Depth.CONTENTS:
             raise Invalid("depth", "Only a comparison of the contents can repair")
-        run = ComparisonRun(str(uuid4()), depth, tuple(only), repair, starts_ms, self.clock())
+        if id and id in await self.store.notes(job.id, KIND):
+            return id
+        run = ComparisonRun(id or str(uuid4()), depth, tuple(only), repair, starts_ms, self.clock())
         await self._begin(job.id, run)
         return run.id
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sterna.core.change import Name
@@ -14,12 +14,16 @@ from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import new_id
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Browses, Depth, Engine, Found, Store
+from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
 from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
+from sterna.jobs.policies import KEY as POLICY
+from sterna.jobs.policies import ComparePolicy, body_of
 from sterna.jobs.sanity import check_plan
+from sterna.jobs.scheduling import Scheduling
+from sterna.jobs.tuning import Tuning
 
 PROBE_LIMIT = 20.0
 """Seconds that a server has to answer when an endpoint is tried."""
@@ -147,8 +151,17 @@ class Desk:
                 return False
             await asyncio.sleep(0.1)
 
-    async def delete(self, job: Job) -> None:
-        """Raises IllegalMove while it runs."""
+    async def delete(self, job: Job, *, forced: bool = False) -> None:
+        """Raises IllegalMove while it runs; and before it has ended, unless ``forced``.
+
+        A job that failed or is paused may still have things on the servers that only its end takes away, such as
+        a replication slot, for which a source keeps its log until its disk is full.
+        """
+        if not forced and job.condition in (Condition.PAUSED, Condition.FAILED):
+            raise IllegalMove(
+                f"Job {job.id} has not ended: what it has on the servers would stay there",
+                hint="Stop it first; then delete it.",
+            )
         await self.store.delete_job(job.id)
 
     async def progress(self, job: Job) -> Progress:
@@ -181,6 +194,24 @@ class Desk:
         if not isinstance(engine, Browses):
             raise Unsupported(f"What {endpoint.engine} holds cannot be listed")
         return await engine.browse(endpoint, databases)
+
+    async def parameters(self, job: Job, *, kept: bool = False) -> Sequence[Parameter]:
+        """The settings of both servers, side by side; ``kept``: as they were read last, which asks nobody.
+
+        Raises Unsupported, Unreachable, AccessDenied; NotFound for ``kept`` if they were never read.
+        """
+        return await (self._tuning.kept(job) if kept else self._tuning.read(job))
+
+    async def set_parameters(self, job: Job, values: Mapping[str, str]) -> bool:
+        """Change settings of the target's server. True: one of them counts only once it has restarted.
+
+        Raises Invalid with the name of a setting that does not take its value, Unsupported, Unreachable,
+        AccessDenied.
+        """
+        restart = await self._tuning.set(job, values)
+        named = ", ".join(f"{name} = {value}" for name, value in values.items())
+        await self.tell(job.id, Level.INFO, "job.parameters", f"Settings of the target changed: {named}")
+        return restart
 
     # Checks and comparisons in the background.
 
@@ -228,10 +259,25 @@ class Desk:
         differing = [table.name for table in found.tables if not table.equal]
         return await self.begin_compare(job, Depth.CONTENTS, differing or found.only, repair=True)
 
+    async def set_compare_policy(self, job: Job, policy: ComparePolicy | None) -> None:
+        """Compare the job from now on by this policy while it follows its source; None: no longer by any.
+
+        A comparison that has begun goes on.
+        """
+        told = policy and body_of(replace(policy, since_ms=self.clock()))
+        await self.store.describe(job.id, extra={POLICY: told})
+        message = "Asked to compare again and again" if policy else "Asked to compare no longer by itself"
+        await self.tell(job.id, Level.INFO, "compare.policy", message)
+
     def resume(self) -> None:
-        """Begin again, in the background, the comparisons that the end of the service cut."""
+        """Take up, in the background, what the service does by itself: close the desk to end it.
+
+        Comparisons that the end of the service cut begin again, and those that policies ask for begin in time.
+        """
         if not self.background.works(_RESUME):
             self.background.begin(_RESUME, self._resume())
+        if not self.background.works(_POLICIES):
+            self.background.begin(_POLICIES, self._scheduling.run())
 
     async def close(self) -> None:
         """End what is done in the background; it begins again with the next service."""
@@ -250,8 +296,16 @@ class Desk:
         return Checking(self.store, self.engines, self.clock, self.background)
 
     @property
+    def _tuning(self) -> Tuning:
+        return Tuning(self.store, self.engines)
+
+    @property
     def _comparing(self) -> Comparing:
         return Comparing(self.store, self.engines, self.clock, self.background)
+
+    @property
+    def _scheduling(self) -> Scheduling:
+        return Scheduling(self.store, self._comparing, self.clock, self.background)
 
     async def tell(self, id: JobId, level: Level, code: str, message: str, **fields: str) -> None:
         await self.store.add_events([Event(id, self.clock(), level, code, message, fields)])
@@ -276,7 +330,7 @@ class Desk:
         check_plan(plan)
 
 
-_RESUME = ("resume",)
+_RESUME, _POLICIES = ("resume",), ("policies",)
 
 
 def _asked_to_run(at_ms: int) -> str:

@@ -158,7 +158,7 @@ class Runner:
 
     async def _check(self, ledger: Ledger, engine: Engine, plan: Plan) -> bool:
         await ledger.enter(Phase.PREPARE)
-        await Precheck(engine.checks(plan), self.sleep).run(ledger)
+        await Precheck(engine.checks(plan, self.job_id), self.sleep).run(ledger)
         return True
 
     async def _session(self, ledger: Ledger, engine: Engine, plan: Plan, held: Held) -> bool:

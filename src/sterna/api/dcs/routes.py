@@ -209,7 +209,7 @@ async def delete_many(front: FrontDep, project_id: str, body: bodies.DeleteTasks
     if any(status(job) in MIGRATING for job in jobs):
         raise Told("DCS.4957")
     for job in jobs:
-        await front.desk.delete(job)
+        await front.desk.delete(job, forced=True)
     return answers.Deleted(task_id_list=body.task_id_list)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sterna.core.change import Change, Delete, Name, Put
 from sterna.core.errors import Unreachable
 from sterna.core.finding import Finding, Severity
+from sterna.core.job import JobId
 from sterna.core.plan import Conflict, Endpoint, Plan
 from sterna.core.ports import Check, Compared, Comparison, Depth, Difference, Room, Sink, Source, Teller
 from sterna.engines.memory.database import Database, Key, Row, rank
@@ -63,7 +64,7 @@ class MemoryEngine:
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
         return self._sink(self._at(plan.target), room, plan.conflict)
 
-    def checks(self, plan: Plan) -> Sequence[Check]:
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
         source, target = self._at(plan.source), self._at(plan.target)
         checks: list[Check] = [
             Reachable("memory.source.reachable", source),

@@ -124,10 +124,10 @@ class Applying:
     async def _begin_long(self, session: Session) -> None:
         """Begin a transaction whose end is not known yet."""
         await session.connection.execute("BEGIN")
-        query = f"SELECT FROM {JOB} WHERE job = %s AND epoch = %s FOR SHARE"
-        mine = await session.connection.execute(query.encode(), (self.room.job_id, self.room.epoch))
-        if mine.rowcount != 1:
-            raise Fenced()
+        query = (
+            f"SELECT FROM {JOB} WHERE job = {literal(self.room.job_id)} AND epoch = {self.room.epoch} FOR SHARE"
+        )
+        await _once(session, query)
 
     def _keep(self, session: Session, position: Position, place: int, *before: Step) -> None:
         """Remember the position within the transaction, together with what is sent next."""
@@ -288,6 +288,16 @@ class Shape:
 
 _NAMED = 5
 _LONG = 500
+
+
+async def _once(session: Session, statement: str) -> None:
+    """A statement that reaches one row of the checkpoint. Raises Fenced where there is none."""
+    try:
+        done = await session.connection.execute(statement.encode())
+    except (pg.UndefinedTable, pg.InvalidSchemaName) as error:
+        raise Fenced("The checkpoint of the job is gone from the target") from error
+    if done.rowcount != 1:
+        raise Fenced()
 
 
 async def _speak(connection: Connection, settings: Mapping[str, str]) -> None:

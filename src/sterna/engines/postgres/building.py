@@ -4,7 +4,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -14,12 +14,23 @@ from sterna.core.plan import Mode, Path, Plan
 from sterna.core.ports import Room, Teller
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.names import literal, own, quoted
-from sterna.engines.postgres.schema import Blueprint, draw, load, make_after, make_before, make_last, save
+from sterna.engines.postgres.schema import (
+    Blueprint,
+    draw,
+    load,
+    make_after,
+    make_before,
+    make_early,
+    make_last,
+    save,
+)
 from sterna.engines.postgres.schema.things import Sequence as Counter
 from sterna.engines.postgres.sequences import MARGIN, set_sequences
 
 BUILDERS = 4
 """How many indexes and the like are made at the same time."""
+EARLY_BUILDERS = 2
+"""The same while other tables are still copied."""
 _ROOT_SINCE = 120000
 
 
@@ -44,6 +55,21 @@ class Building:
         """Make what the rows need."""
         await make_before(target, blueprint, self.tell)
 
+    async def early(self, tables: Mapping[Path, int]) -> Sequence[Path]:
+        """Gather statistics of tables that are full, with their oids on the source; make their keys and indexes.
+
+        Gives those of which statistics were gathered: not those that others are a part of.
+        """
+        blueprint = load(self.room.folder, self.database)
+        if blueprint is None:
+            return ()
+        async with self._target() as target:
+            alone = await _standing_alone(target, list(tables))
+            names = await _to_analyze(target, alone)
+        await self._analyze(names, EARLY_BUILDERS)
+        await make_early(self._target, blueprint, self.tell, EARLY_BUILDERS, tables.values())
+        return alone
+
     async def after(self, tables: Sequence[Path], *, held: bool) -> None:
         """Gather statistics of the tables, then make what is better made once they are full.
 
@@ -52,10 +78,10 @@ class Building:
         async with self._target() as target:
             blueprint = load(self.room.folder, self.database) or await self.draw(target)
             names = await _to_analyze(target, [path for path in tables if path[0] == self.to])
-        await self._analyze(names)
+        await self._analyze(names, BUILDERS)
         await make_after(self._target, blueprint, self.tell, BUILDERS, held=held)
 
-    async def _analyze(self, names: Sequence[str]) -> None:
+    async def _analyze(self, names: Sequence[str], at_once: int) -> None:
         """Gather the statistics of tables, several at once."""
         waiting = deque(names)
 
@@ -66,7 +92,7 @@ class Building:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(BUILDERS, len(waiting))):
+                for _ in range(min(at_once, len(waiting))):
                     group.create_task(work())
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
@@ -134,6 +160,18 @@ async def _filled(target: Connection, view: str) -> bool:
     query = f"SELECT relispopulated FROM pg_class WHERE oid = to_regclass({literal(view)})"
     row = await (await target.execute(query.encode())).fetchone()
     return bool(row and row[0])
+
+
+async def _standing_alone(target: Connection, tables: Sequence[Path]) -> list[Path]:
+    """Those that are no partitions and that no other table inherits from: nothing else belongs to their rows."""
+    names = ", ".join(literal(quoted(*path[1:])) for path in tables)
+    query = (
+        f"SELECT t.number FROM unnest(ARRAY[{names}]) WITH ORDINALITY AS t(name, number) "
+        "JOIN pg_class c ON c.oid = to_regclass(t.name) WHERE NOT c.relispartition "
+        "AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid)"
+    )
+    rows = await (await target.execute(query.encode())).fetchall()
+    return [tables[number - 1] for (number,) in rows]
 
 
 async def _to_analyze(target: Connection, tables: Sequence[Path]) -> Sequence[str]:

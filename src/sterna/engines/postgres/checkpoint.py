@@ -31,7 +31,11 @@ _MAKE = f"""
     CREATE TABLE IF NOT EXISTS {FILLED} (job text, name text[], PRIMARY KEY (job, name))"""
 _LOCK = "SELECT pg_catalog.pg_advisory_xact_lock(7310294, 1)"
 """Held by whoever makes or drops the schema."""
-_EXISTS = f"SELECT to_regclass({literal(JOB)}) IS NOT NULL"
+_EXISTS = (
+    f"SELECT to_regclass({literal(JOB)}) IS NOT NULL FROM pg_namespace "
+    f"WHERE nspname = {literal(SCHEMA)} AND has_schema_privilege(oid, 'USAGE')"
+)
+"""Gives nothing where there is no schema, or only one of a user whose jobs are none of ours."""
 SAFE = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 """What was committed is on the disk, whatever the server's or the user's settings are."""
 _CLAIM_SECONDS = 2
@@ -93,6 +97,14 @@ class Checkpoint:
         await self.connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE %s || ' %%' "
             "AND datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL",
+            (own(self._job),),
+        )
+
+    async def end_builders(self) -> None:
+        """End what earlier runs still build here: a server process does not notice that its worker has died."""
+        await self.connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s || ' schema' "
+            "AND datname = current_database() AND usename = current_user",
             (own(self._job),),
         )
 

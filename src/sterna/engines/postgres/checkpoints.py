@@ -27,6 +27,8 @@ class Checkpoints:
         self._here: dict[str, Checkpoint] = {}
         self._lanes: dict[str, Position] | None = None
         """The lanes as they were when they were read, and what was written since."""
+        self._incomplete = False
+        """One of the databases that were prepared has none any more: it was dropped, emptied or restored."""
 
     def __bool__(self) -> bool:
         return bool(self._here)
@@ -63,7 +65,8 @@ class Checkpoints:
         with translated(self._target):
             for checkpoint in self.all():
                 await checkpoint.claim()
-        self._lanes = None
+                await checkpoint.end_builders()
+        self._lanes, self._incomplete = None, not noted <= set(self._here)
 
     async def make(self, databases: Mapping[str, str]) -> None:
         """Have one in each of the target's databases; ``databases``: with those of the source."""
@@ -72,6 +75,7 @@ class Checkpoints:
                 self._here[name] = await self._connect(name)
             with translated(self._target):
                 await self._here[name].make()
+        self._incomplete = False
         self._file.write_text(json.dumps(dict(databases), ensure_ascii=False), encoding="utf-8")
 
     @asynccontextmanager
@@ -89,8 +93,11 @@ class Checkpoints:
     async def position(self, lane: str) -> Position | None:
         """Of parts: the beginning where nothing is known of one, so that its loss is not taken for the target's.
 
-        Of changes: the latest place of each of the source's databases that any of the target's knows.
+        Of changes: the latest place of each of the source's databases that any of the target's knows. None where
+        one of the databases has lost its checkpoint, and so its rows.
         """
+        if self._incomplete:
+            return None
         with translated(self._target):
             if self._lanes is None or lane == FOLLOW:
                 known = [await checkpoint.lanes() for checkpoint in self.all()]

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, LiteralString
 
 import asyncpg
 import psycopg
@@ -56,8 +56,19 @@ by a search path, no timeout of the server's ends a long copy, a row policy is a
 _OPTIONS = " ".join(f"-c {name}=" + value.replace(" ", "\\ ") for name, value in SETTINGS.items())
 
 
+IDLE_TIMEOUT_SINCE = 140000
+TRANSACTION_TIMEOUT_SINCE = 170000
+PLAIN = "-c client_encoding=UTF8"
+"""What a session begins with that is to see the server's own settings."""
+
+
 async def connect(
-    endpoint: Endpoint, database: str = "", *, autocommit: bool = True, purpose: str = "sterna"
+    endpoint: Endpoint,
+    database: str = "",
+    *,
+    autocommit: bool = True,
+    purpose: str = "sterna",
+    settings: str = _OPTIONS,
 ) -> Connection:
     """A new connection; ``purpose`` is its application_name. Raises Unreachable, AccessDenied, ServerBusy.
 
@@ -65,25 +76,47 @@ async def connect(
     """
     with translated(endpoint):
         try:
-            return await _connect(endpoint, database, autocommit, purpose)
+            return await _connect(endpoint, database, autocommit, purpose, settings)
         except psycopg.OperationalError as error:
             if database or not endpoint.database or sqlstate(error) != "3D000":
                 raise
-            return await _connect(endpoint, DEFAULT_DATABASE, autocommit, purpose)
+            return await _connect(endpoint, DEFAULT_DATABASE, autocommit, purpose, settings)
 
 
-async def _connect(endpoint: Endpoint, database: str, autocommit: bool, purpose: str) -> Connection:
-    return await psycopg.AsyncConnection.connect(
-        autocommit=autocommit, **words(endpoint, database, purpose), options=_OPTIONS
+async def _connect(endpoint: Endpoint, database: str, autocommit: bool, purpose: str, settings: str) -> Connection:
+    connection = await psycopg.AsyncConnection.connect(
+        autocommit=True, **words(endpoint, database, purpose), options=settings
     )
+    if settings != PLAIN:
+        await _unhurried(connection)
+    await connection.set_autocommit(autocommit)
+    return connection
+
+
+async def _unhurried(connection: Connection) -> None:
+    """No timeout of the younger servers either."""
+    if patience := _patience(connection.info.server_version):
+        try:
+            await connection.execute(patience)
+        except BaseException:
+            await connection.close()
+            raise
+
+
+def _patience(version: int) -> LiteralString:
+    """What ``SETTINGS`` cannot say: a server that does not know a setting refuses the login. May be empty."""
+    if version < IDLE_TIMEOUT_SINCE:
+        return ""
+    more = "; SET transaction_timeout = 0" if version >= TRANSACTION_TIMEOUT_SINCE else ""
+    return f"SET idle_session_timeout = 0{more}"
 
 
 @asynccontextmanager
 async def connected(
-    endpoint: Endpoint, database: str = "", *, purpose: str = "sterna"
+    endpoint: Endpoint, database: str = "", *, purpose: str = "sterna", settings: str = _OPTIONS
 ) -> AsyncIterator[Connection]:
     """``connect``, closed at the end; its errors come translated out of the block."""
-    connection = await connect(endpoint, database, purpose=purpose)
+    connection = await connect(endpoint, database, purpose=purpose, settings=settings)
     try:
         with translated(endpoint):
             yield connection
@@ -94,16 +127,18 @@ async def connected(
 async def replication(endpoint: Endpoint, database: str, *, purpose: str = "sterna") -> Connection:
     """A connection that takes replication commands of one database. Same errors as ``connect``."""
     with translated(endpoint):
-        return await psycopg.AsyncConnection.connect(
+        connection = await psycopg.AsyncConnection.connect(
             autocommit=True, **words(endpoint, database, purpose), options=_OPTIONS, replication="database"
         )
+        await _unhurried(connection)
+        return connection
 
 
 async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") -> "asyncpg.Connection[Any]":
     """A connection for COPY. Same errors as ``connect``."""
     host, port = endpoint.addresses[0]
     with translated(endpoint):
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             host=host,
             port=port,
             user=endpoint.user or "postgres",
@@ -115,6 +150,10 @@ async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") ->
             statement_cache_size=0,
             server_settings={**SETTINGS, "application_name": purpose},
         )
+        major, minor = connection.get_server_version()[:2]
+        if patience := _patience(major * 10_000 + minor):
+            await connection.execute(patience)
+        return connection
 
 
 def words(endpoint: Endpoint, database: str, purpose: str) -> dict[str, Any]:
@@ -197,7 +236,7 @@ def trouble_of(error: Exception, where: Endpoint) -> Trouble:
     state = sqlstate(error)
     said = _said(error)
     match state[:2], state:
-        case _, "57P03" | "53300" | "55006" | "55P03" | "57014":
+        case _, "57P03" | "53300" | "55006" | "55P03" | "57014" | "25006":
             return ServerBusy(f"PostgreSQL at {where} is not ready: {said}")
         case ("28", _) | (_, "42501"):
             return AccessDenied(f"PostgreSQL at {where} refused: {said}")
@@ -228,8 +267,10 @@ def sqlstate(error: BaseException) -> str:
             return "28P01"
         if "does not exist" in text and "database" in text:
             return "3D000"
-        if "role" in text and "does not exist" in text:
+        if "not permitted to log in" in text or ("role" in text and "does not exist" in text):
             return "28000"
+        if "permission denied for database" in text:
+            return "42501"
         if "starting up" in text or "shutting down" in text or "in recovery mode" in text:
             return "57P03"
         if "start WAL sender" in text or "start walsender" in text:

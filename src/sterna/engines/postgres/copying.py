@@ -51,6 +51,8 @@ class Piece:
     """The first block."""
     last: int | None = None
     """The block before which it ends; None: the table's end."""
+    oid: int = 0
+    """The table's on the source."""
 
     @property
     def whole(self) -> bool:
@@ -102,7 +104,7 @@ def _piece(table: Table, selection: Selection, text_types: Collection[int]) -> P
     columns = [column for column in table.written if not place.columns or column.name in place.columns]
     text = any(column.type_oid in text_types for column in columns)
     names = tuple(column.name for column in columns)
-    return Piece(table.path, place.to, names, place.where, text, table.unlogged)
+    return Piece(table.path, place.to, names, place.where, text, table.unlogged, oid=table.oid)
 
 
 def _bounds(table: Table, share: int) -> list[int]:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sterna.core.change import Name
+from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Parameter, Room, Sink, Source, Teller
 from sterna.engines.postgres.browsing import browse
 from sterna.engines.postgres.checks import checks
 from sterna.engines.postgres.compare.compare import compare
@@ -13,6 +14,7 @@ from sterna.engines.postgres.connection import connected
 from sterna.engines.postgres.log import PostgresLog
 from sterna.engines.postgres.sink import open_sink
 from sterna.engines.postgres.source import PostgresSource
+from sterna.engines.postgres.tuning import parameters, set_parameters
 
 
 class PostgresEngine:
@@ -26,8 +28,8 @@ class PostgresEngine:
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
         return open_sink(plan, room, tell)
 
-    def checks(self, plan: Plan) -> Sequence[Check]:
-        return checks(plan)
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+        return checks(plan, job_id)
 
     async def compare(
         self,
@@ -52,6 +54,12 @@ class PostgresEngine:
 
     async def browse(self, endpoint: Endpoint, databases: Sequence[str] = ()) -> Sequence[Found]:
         return await browse(endpoint, databases)
+
+    async def parameters(self, plan: Plan) -> Sequence[Parameter]:
+        return await parameters(plan)
+
+    async def set_parameters(self, plan: Plan, values: Mapping[str, str]) -> bool:
+        return await set_parameters(plan, values)
 
 
 _FACTS = """

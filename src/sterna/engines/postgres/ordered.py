@@ -32,6 +32,8 @@ _BACK = Step(Statement("ROLLBACK TO SAVEPOINT sterna_row"))
 UNIQUE = "23505"
 _NOT_THE_CHANGE = ("08", "40", "53", "57", "58")
 """Classes of errors that say nothing about the statement: the connection, the server, its resources."""
+_NOT_ALLOWED = ("42501", "25006")
+"""The user lacks a right; the server is read-only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,4 +216,4 @@ def refused(plan: Plan, shape: Shape | None, error: psycopg.Error, cells: Cells 
 def about_the_change(error: psycopg.Error) -> bool:
     """Whether an error of the target is about the statement, and not a passing fault."""
     state = sqlstate(error)
-    return bool(state) and state[:2] not in _NOT_THE_CHANGE
+    return bool(state) and state[:2] not in _NOT_THE_CHANGE and state not in _NOT_ALLOWED

@@ -16,6 +16,7 @@ from sterna.engines.postgres.connection import connected, translated
 from sterna.engines.postgres.copying import Piece
 from sterna.engines.postgres.counting import Counter
 from sterna.engines.postgres.databases import create_database
+from sterna.engines.postgres.early import Early
 from sterna.engines.postgres.formats import BINARY, TEXT
 from sterna.engines.postgres.loading import Loader
 from sterna.engines.postgres.names import own, slot
@@ -40,6 +41,7 @@ class PostgresSink:
         self._pieces: dict[str, Piece] = {}
         self._places: dict[str, str] = {}
         self._loader = Loader(plan, room)
+        self._early = Early(self._building)
         self._applying = Applying(plan, room, tell)
         self._counter = Counter(plan)
 
@@ -68,8 +70,11 @@ class PostgresSink:
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         piece = self._pieces.get(part.id) or self._pieces.setdefault(part.id, Piece.of(part))
-        await self._loader.load(part, piece, chunk, shared=piece.to not in await self._filled_in(piece.to[0]))
+        shared = piece.to not in await self._filled_in(piece.to[0])
+        await self._loader.load(part, piece, chunk, shared=shared)
         self._checkpoints.landed(f"copy:{part.id}", chunk.position)
+        if not shared:
+            self._early.landed(piece, chunk.position)
 
     async def write(self, batch: Batch) -> None:
         database = database_of(batch)
@@ -86,9 +91,10 @@ class PostgresSink:
 
     async def copied(self, anchor: Position) -> None:
         await self._checkpoints.verify()
+        await self._early.done()
         held = not await self._is_replica()
         for database, to in (await self._databases()).items():
-            tables = sorted(await self._filled_in(to))
+            tables = sorted(await self._filled_in(to) - self._early.analyzed)
             await self._building(database, to).after(tables, held=held)
         await self._checkpoints.keep(("copied", *([HELD] if held else []), FOLLOW), anchor)
 
@@ -113,6 +119,7 @@ class PostgresSink:
 
     async def close(self) -> None:
         """End all connections."""
+        await self._early.close()
         await self._loader.close()
         await self._applying.close()
         await self._checkpoints.close()

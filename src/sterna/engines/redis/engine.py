@@ -8,6 +8,7 @@ from pathlib import Path
 from sterna.core.change import Name
 from sterna.core.errors import BadData
 from sterna.core.event import Level
+from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import checks
@@ -37,7 +38,7 @@ class RedisEngine:
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
         return _sink(plan, room, tell)
 
-    def checks(self, plan: Plan) -> Sequence[Check]:
+    def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
         return checks(plan)
 
     async def compare(

@@ -1,14 +1,13 @@
 """How far tasks of v3 are, and what there is to choose from."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Query
-from pydantic import Field
 
 from sterna.api.drs import tasks
 from sterna.api.drs.compares import latest, target_of
 from sterna.api.drs.facts import facts_of
-from sterna.api.drs.fields import Body, Ids, Text
+from sterna.api.drs.fields import Body, Text
 from sterna.api.drs.figures import Figures, figures
 from sterna.api.drs.links import link_of
 from sterna.api.drs.moments import moments_of
@@ -39,25 +38,6 @@ _KINDS = {
     "databases": "database",
 }
 """Kinds of objects as our comparisons call them, and as structures are listed."""
-
-
-class ParameterQuery(Body):
-    """Tasks whose databases' settings are to be compared."""
-
-    jobs: Ids
-    refresh: Text = "1"
-
-
-class ParameterValue(Body):
-    key: Text
-    target_value: Text
-
-
-class ParameterValues(Body):
-    """Settings to be changed on the target."""
-
-    group: Literal["common", "performance"]
-    params: Annotated[list[ParameterValue], Field(min_length=1, max_length=100)]
 
 
 class ZoneQuery(Body):
@@ -117,31 +97,6 @@ async def monitor(call: CallDep, body: TaskIds) -> answers.AllMonitored:
     """Figures of the moment."""
     results = [await _monitored(call, id) for id in body.jobs]
     return answers.AllMonitored(results=results, count=len(results))
-
-
-@routes.post(
-    "/jobs/batch-get-params",
-    name="BatchShowParams",
-    status_code=202,
-    response_model_exclude_none=True,
-    openapi_extra={PARTLY: "there are no settings to be compared: the list is empty"},
-)
-async def parameters(call: CallDep, body: ParameterQuery) -> answers.ParameterLists:
-    """Settings of the databases. The engines here compare none."""
-    found = [await _parameters(call, id) for id in body.jobs]
-    return answers.ParameterLists(params_list=found, count=len(found))
-
-
-@routes.post(
-    "/jobs/{job_id}/params",
-    name="UpdateParams",
-    status_code=202,
-    openapi_extra={PARTLY: "each setting is refused: the servers' settings are left alone"},
-)
-async def set_parameters(call: CallDep, job_id: str, body: ParameterValues) -> answers.ParametersSet:
-    """Change settings of the target. Refused: the servers' settings are left alone."""
-    await tasks.find(call.front, call.project_id, job_id)
-    raise Told("DRS.M00305.unsupported", body.params[0].key)
 
 
 @routes.get("/quotas", name="ShowQuotas")
@@ -295,10 +250,3 @@ async def _monitored(call: Call, id: str) -> answers.Monitored:
             migration_bytes_per_second=seen.bytes_per_s,
         ),
     )
-
-
-async def _parameters(call: Call, id: str) -> answers.ParameterList:
-    job = await _found(call, id)
-    if isinstance(job, Wrong):
-        return answers.ParameterList(params=[], error_code=job.code, error_message=job.text)
-    return answers.ParameterList(params=[])

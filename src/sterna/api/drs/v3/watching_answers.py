@@ -142,35 +142,6 @@ class AllMonitored(BaseModel):
     count: int
 
 
-class Parameter(BaseModel):
-    """A setting of the database on both sides."""
-
-    group: str
-    key: str
-    source_value: str
-    target_value: str
-    compare_result: str
-    data_type: str | None = None
-    value_range: str
-    need_restart: str
-
-
-class ParameterList(BaseModel):
-    params: list[Parameter]
-    error_code: str | None = None
-    error_message: str | None = None
-
-
-class ParameterLists(BaseModel):
-    params_list: list[ParameterList]
-    count: int
-
-
-class ParametersSet(BaseModel):
-    success: bool
-    should_restart: str
-
-
 class Resource(BaseModel):
     type: str = "instances"
     min: int = 0

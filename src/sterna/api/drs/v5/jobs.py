@@ -21,6 +21,7 @@ from sterna.api.errors import Told
 from sterna.api.front import Front, FrontDep
 from sterna.api.language import chosen
 from sterna.core.job import Job
+from sterna.jobs.policies import KEY as POLICY
 
 Json = dict[str, Any]
 
@@ -57,7 +58,7 @@ async def clone(front: FrontDep, project_id: str, body: bodies.Clone) -> Json:
         body.name,
         description=job.description,
         plan=job.plan,
-        extra={key: value for key, value in job.extra.items() if key not in (RELEASED, plans.START)},
+        extra={key: value for key, value in job.extra.items() if key not in (RELEASED, plans.START, POLICY)},
         id=new_task_id(facts_of(job).db_use_type, tasks.link(front, job).engine),
     )
     return _created(copy, True)

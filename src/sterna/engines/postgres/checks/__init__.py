@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sterna.core.finding import Finding, Severity
+from sterna.core.job import JobId
 from sterna.core.plan import Plan
 from sterna.core.ports import Check
 from sterna.engines.postgres.checks import on_source, on_target
@@ -41,9 +42,9 @@ class PostgresCheck:
         return [Finding(self.name, verdict.severity, verdict.evidence, remedy, self.group)]
 
 
-def checks(plan: Plan) -> Sequence[Check]:
-    """All checks of a migration."""
-    survey = Survey(plan)
+def checks(plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+    """All checks of a migration. ``job_id``: of this job; what it has made already is not in its way."""
+    survey = Survey(plan, job_id)
     found: list[Check] = []
     for side, judges in ((SOURCE, on_source.JUDGES), (TARGET, on_target.JUDGES)):
         needs = (SOURCE,) if side == SOURCE else (SOURCE, TARGET)

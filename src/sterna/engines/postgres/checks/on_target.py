@@ -134,7 +134,7 @@ def extensions(scene: Scene) -> Verdict:
 
 
 def conflict(scene: Scene) -> Verdict:
-    """Tables of the same name that are there already."""
+    """Tables of the same name that are there already, but for those that hold this job's rows alone."""
     there = [table for _, table, match in _matches(scene) if match and match.path in _filled(scene)]
     names = listed([shown(table.path) for table in there])
     if not there:
@@ -315,7 +315,8 @@ def _matches(scene: Scene) -> list[tuple[Database, Table, Table | None]]:
 
 
 def _filled(scene: Scene) -> frozenset[Path]:
-    return frozenset(path for each in scene.target.seen for path in each.filled)
+    """Tables with rows of others."""
+    return frozenset(path for each in scene.target.seen for path in each.filled - each.ours)
 
 
 def _me(scene: Scene) -> str:

@@ -7,16 +7,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import psycopg
 
 from sterna.core.errors import Trouble
+from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Path, Plan, Selection
 from sterna.engines.postgres import catalogue
 from sterna.engines.postgres.catalogue import OWN, Table
 from sterna.engines.postgres.connection import Connection, connect, trouble_of
-from sterna.engines.postgres.names import SCHEMA, literal, quoted
+from sterna.engines.postgres.names import SCHEMA, literal, own, quoted
 
 FRESH_S = 5.0
 """A survey is good for so long; a check that is run later asks again."""
@@ -59,8 +61,10 @@ class Database:
     generated: int = 0
     filled: frozenset[Path] = frozenset()
     """Tables that hold rows or did."""
+    ours: frozenset[Path] = frozenset()
+    """Tables all of whose rows the job that asks has written."""
     jobs: tuple[str, ...] = ()
-    """Jobs of Sterna that write here."""
+    """Other jobs of Sterna that write here."""
     invalid: Mapping[Path, str] = field(default_factory=dict)
     """Row filters that the server does not take, with its words."""
 
@@ -104,6 +108,8 @@ class Survey:
     """Both servers, looked at when a check needs them."""
 
     plan: Plan
+    job_id: JobId | None = None
+    """The job that asks; None: there is none yet."""
     _seen: tuple[Server, Server] | None = field(default=None, init=False)
     _at: float = field(default=0.0, init=False)
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
@@ -112,8 +118,8 @@ class Survey:
         """The source and the target as they are now, or were a moment ago."""
         async with self._alone:
             if self._seen is None or time.monotonic() - self._at > FRESH_S:
-                source = await _looked(_source(self.plan), self.plan.source)
-                target = await _looked(_target(self.plan, source), self.plan.target)
+                source = await _looked(_source(self.plan, self.job_id), self.plan.source)
+                target = await _looked(_target(self.plan, source, self.job_id), self.plan.target)
                 self._seen, self._at = (source, target), time.monotonic()
             return self._seen
 
@@ -131,20 +137,21 @@ async def _looked(look: Awaitable[Server], endpoint: Endpoint) -> Server:
     return Server(str(endpoint), endpoint, trouble)
 
 
-async def _source(plan: Plan) -> Server:
-    server = await _server(plan.source)
+async def _source(plan: Plan, job_id: JobId | None) -> Server:
+    server = await _server(plan.source, job_id)
     chosen = [name for name in server.names if plan.selection.touches((name,))]
     found = [await _into(plan.source, name, name, lambda c, d: _source_database(c, d, plan)) for name in chosen]
     return replace(server, databases=tuple(found))
 
 
-async def _target(plan: Plan, source: Server) -> Server:
-    server = await _server(plan.target)
+async def _target(plan: Plan, source: Server, job_id: JobId | None) -> Server:
+    server = await _server(plan.target, job_id)
     found = []
     for database in source.databases:
         name = target_name(plan, database.name)
         if name in server.names:
-            found.append(await _into(plan.target, name, database.name, _target_database))
+            look = partial(_target_database, job_id=job_id)
+            found.append(await _into(plan.target, name, database.name, look))
     return replace(server, databases=tuple(found))
 
 
@@ -155,7 +162,7 @@ def target_name(plan: Plan, database: str) -> str:
     return place.to[0] if place else (inside[0].to[0] if inside else database)
 
 
-async def _server(endpoint: Endpoint) -> Server:
+async def _server(endpoint: Endpoint, job_id: JobId | None) -> Server:
     connection = await connect(endpoint, purpose=PURPOSE)
     try:
         before = time.time()
@@ -169,7 +176,7 @@ async def _server(endpoint: Endpoint) -> Server:
             label=f"PostgreSQL {connection.info.parameter_status('server_version')}",
             settings=dict(settings),
             role=await _named(connection, _ROLE),
-            facts=await _server_facts(connection),
+            facts=await _server_facts(connection, own(job_id) if job_id else ""),
             roles=tuple(name for (name,) in await _rows(connection, "SELECT rolname FROM pg_roles")),
             names=tuple(name for (name,) in await _rows(connection, _DATABASES)),
             clock_ms=(clock - ours) * 1000,
@@ -187,8 +194,10 @@ _ROLE = """SELECT rolsuper AS super, rolreplication AS replication, rolcreatedb 
 _QUESTIONS: Mapping[str, str] = {
     "standby": "SELECT pg_is_in_recovery()",
     "system": "SELECT system_identifier::text FROM pg_control_system()",
-    "slots": "SELECT count(*) FROM pg_replication_slots",
-    "senders": "SELECT count(*) FROM pg_stat_replication",
+    "slots": "SELECT count(*) FROM pg_replication_slots WHERE %(own)s = '' OR"
+    " slot_name !~ ('^' || %(own)s || '_[0-9a-f]{8}$')",
+    "senders": "SELECT count(*) FROM pg_stat_replication WHERE %(own)s = '' OR"
+    " application_name !~ ('^' || %(own)s || '_[0-9a-f]{8}')",
     "connections": "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
     "longest": "SELECT coalesce(max(extract(epoch FROM now() - xact_start))::float8, 0) FROM pg_stat_activity"
     " WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_xid IS NOT NULL",
@@ -203,12 +212,13 @@ _QUESTIONS: Mapping[str, str] = {
 }
 
 
-async def _server_facts(connection: Connection) -> Mapping[str, Any]:
-    """What else there is to know; what the user may not ask is left out."""
+async def _server_facts(connection: Connection, own: str) -> Mapping[str, Any]:
+    """What else there is to know; what the user may not ask is left out. ``own``: what is the job's begins so."""
     facts = {}
     for name, question in _QUESTIONS.items():
         try:
-            row = await (await connection.execute(question.encode())).fetchone()
+            named = {"own": own} if "%(own)s" in question else None
+            row = await (await connection.execute(question.encode(), named)).fetchone()
         except psycopg.Error:
             continue
         if row:
@@ -262,24 +272,27 @@ async def _source_database(connection: Connection, bare: Database, plan: Plan) -
     )
 
 
-async def _target_database(connection: Connection, bare: Database) -> Database:
+async def _target_database(connection: Connection, bare: Database, *, job_id: JobId | None) -> Database:
     tables = tuple(await catalogue.tables(connection, bare.name, Selection()))
     common = await _common(connection, bare)
     always = await _rows(connection, _ALWAYS)
-    jobs = await _jobs(connection) if SCHEMA in common.schemas else []
+    told = SCHEMA in common.schemas
+    jobs = await _told(connection, _JOBS, job_id or "") if told else []
+    ours = await _told(connection, _FILLED, job_id) if told and job_id else []
     return replace(
         common,
         tables=tables,
         always=tuple(f"{schema}.{table}.{trigger}" for schema, table, trigger in always),
+        ours=frozenset(tuple(path) for (path,) in ours),
         jobs=tuple(job for (job,) in jobs),
         filled=frozenset([table.path for table in tables if table.pages and await _has_rows(connection, table)]),
     )
 
 
-async def _jobs(connection: Connection) -> list[tuple[Any, ...]]:
-    """The jobs that have a checkpoint there, as far as the user may see them."""
+async def _told(connection: Connection, query: str, job_id: str) -> list[tuple[Any, ...]]:
+    """What the checkpoints there tell, as far as the user may see them."""
     try:
-        return await _rows(connection, _JOBS)
+        return await (await connection.execute(query.encode(), (job_id,))).fetchall()
     except psycopg.Error:
         return []
 
@@ -325,7 +338,8 @@ async def _bad_filters(
     return wrong
 
 
-_JOBS = f"SELECT job FROM {quoted(SCHEMA, 'job')}"  # noqa: S608 - a constant
+_JOBS = f"SELECT job FROM {quoted(SCHEMA, 'job')} WHERE job <> %s"  # noqa: S608 - a constant
+_FILLED = f"SELECT name FROM {quoted(SCHEMA, 'filled')} WHERE job = %s"  # noqa: S608 - a constant
 _DATABASE = """
     SELECT pg_encoding_to_char(encoding) AS encoding, datcollate AS collate, datctype AS ctype,
            pg_database_size(oid) AS size, has_database_privilege(oid, 'CREATE') AS may_create,

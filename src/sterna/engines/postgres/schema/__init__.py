@@ -6,7 +6,7 @@ place, ``make_last`` what would have acted on changes that were still being appl
 """
 
 from sterna.engines.postgres.schema.kept import load, save
-from sterna.engines.postgres.schema.making import make_after, make_before, make_last
+from sterna.engines.postgres.schema.making import make_after, make_before, make_early, make_last
 from sterna.engines.postgres.schema.present import present
 from sterna.engines.postgres.schema.reading import counts, draw, objects
 from sterna.engines.postgres.schema.things import Blueprint, LeftOut, Sequence
@@ -20,6 +20,7 @@ __all__ = [
     "load",
     "make_after",
     "make_before",
+    "make_early",
     "make_last",
     "objects",
     "present",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -63,6 +63,28 @@ async def make_after(
     after = [each for each in blueprint.after if each.kind not in kept_back and not each.last]
     endings = [each for each in blueprint.endings if not each.last]
     return await _make_all(connect, after, () if held else endings, tell, at_once)
+
+
+EARLY = ("key", "index")
+
+
+async def make_early(
+    connect: Connect, blueprint: Blueprint, tell: Teller, at_once: int, tables: Collection[int]
+) -> None:
+    """Make the keys and indexes of some tables that are full, while others are not; ``make_after`` makes the rest.
+
+    ``tables``: oids on the source. Raises what ``make_after`` raises.
+    """
+    full = {f"pg_class/{oid}" for oid in tables}
+    later = {each.number for each in blueprint.after}
+    chosen: dict[int, Statement] = {}
+    for each in blueprint.after:
+        of = {*each.locks, *each.shares}
+        ready = chosen.keys() >= later.intersection(each.needs)
+        if each.kind in EARLY and not each.last and of and of <= full and ready:
+            chosen[each.number] = each
+    if chosen:
+        await _make_all(connect, list(chosen.values()), (), tell, at_once)
 
 
 async def make_last(

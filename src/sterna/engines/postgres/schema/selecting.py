@@ -22,6 +22,7 @@ class Choice:
     database: str
     _whys: dict[Key, str] = field(default_factory=dict)
     _wanted: dict[Key, bool] = field(default_factory=dict)
+    _columns: dict[Key, frozenset[int]] = field(default_factory=dict)
 
     def taken(self) -> tuple[Mapping[Key, Item], tuple[LeftOut, ...]]:
         """What is taken, with its orders as they are to be run, and what is wanted but cannot be."""
@@ -71,7 +72,7 @@ class Choice:
         if item.kind in RELATIONS and not self.wanted(item):
             return "it is not selected"
         for table, number in self.needs.columns.get(item.key, ()):
-            if number not in dict(self.items[table].columns):
+            if number not in self._numbers(table):
                 return f"it needs a column of {self.items[table].identity} that is left out"
         for needed in sorted(self.needs.of(item)):
             other = self.items.get(needed)
@@ -80,6 +81,12 @@ class Choice:
             if other is None and needed in item.needs:
                 return "it belongs to something that is not moved"
         return ""
+
+    def _numbers(self, table: Key) -> frozenset[int]:
+        """The columns of a table that are taken."""
+        if table not in self._columns:
+            self._columns[table] = frozenset(number for number, _ in self.items[table].columns)
+        return self._columns[table]
 
     def _take(self, item: Item, chosen: dict[Key, Item]) -> None:
         waiting = [item]
