@@ -116,3 +116,11 @@ async def test_a_table_that_is_held_is_waited_for(source: PostgresServer, monkey
         await going
         await publication.withdraw(connection, JOB, nothing)
     assert identities(source) == BEFORE
+
+
+async def test_a_table_that_got_another_name_is_set_back_too(source: PostgresServer) -> None:
+    async with connected(endpoint(source), "shop") as connection:
+        await publication.publish(connection, JOB, "shop", ALL, nothing)
+        source.sql("ALTER TABLE silent RENAME TO quiet", "shop")
+        await publication.withdraw(connection, JOB, nothing)
+    assert identities(source)["quiet"] == "n"

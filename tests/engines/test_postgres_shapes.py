@@ -80,6 +80,7 @@ async def test_changes_of_shape_within_a_transaction_are_made_by_a_person_one_af
     await move.is_equal()
 
 
+@pytest.mark.slow
 async def test_a_change_of_shape_that_nobody_made_is_asked_for_when_rows_need_it(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:
@@ -111,6 +112,9 @@ async def test_what_surely_does_the_same_on_the_target_is_run_there(
         *("ALTER TABLE t RENAME COLUMN v TO w", "INSERT INTO t VALUES (4, 'ww', 'b', 4)"),
         *("ALTER TABLE t DROP COLUMN x", "INSERT INTO t VALUES (5, 'ww', 'b')"),
         *("ALTER TYPE mood ADD VALUE 'c'", "INSERT INTO t VALUES (6, '6', 'c')"),
+        *("CREATE TABLE clock (id int PRIMARY KEY, at timestamp)", "INSERT INTO clock VALUES (1, '2020-01-01')"),
+        *("SET TimeZone = 'Asia/Tokyo'", "ALTER TABLE clock ALTER COLUMN at TYPE timestamptz"),
+        *("SET DateStyle = 'SQL, DMY'", "ALTER TABLE clock ALTER COLUMN at TYPE text"),
         *("BEGIN", "SAVEPOINT s", "ALTER TABLE t ADD COLUMN no int", "ROLLBACK TO s", "COMMIT"),
         *("CREATE TABLE bare (id int, v text)", "INSERT INTO bare VALUES (1, 'x'), (1, 'x')"),
         *("DELETE FROM bare WHERE ctid = '(0,1)'", "DROP TABLE gone", "CREATE INDEX t_w ON t (w)"),
@@ -128,6 +132,7 @@ async def test_what_surely_does_the_same_on_the_target_is_run_there(
     assert target.sql("SELECT nextval('s2.t_id_seq') > 2", "shop") == [(True,)]
 
 
+@pytest.mark.slow
 async def test_what_the_target_refuses_to_run_is_made_by_a_person(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:
@@ -182,3 +187,18 @@ async def test_without_a_trigger_a_change_of_shape_stops_the_job_in_the_midst_of
 def _write(connection: psycopg.Connection[Any], stop: threading.Event) -> None:
     while not stop.is_set():
         connection.execute("INSERT INTO u SELECT coalesce(max(id), 0) + 1 FROM u")
+
+
+@pytest.mark.slow
+async def test_a_database_that_comes_later_is_told_of(
+    postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_S", 0.1)
+    source, target = postgres_server("pg18"), postgres_server("pg18")
+    move = await moving(source, target, tmp_path / "job", incremental())
+    source.create_database("later")
+    async with asyncio.timeout(20):
+        while not await move.events("postgres.database_new"):
+            await asyncio.sleep(0.05)
+    await move.finish()
+    assert len(await move.events("postgres.database_new")) == 1

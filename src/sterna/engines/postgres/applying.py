@@ -8,7 +8,7 @@ same statement is run on the target, where that surely does the same (``reshapin
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -22,12 +22,13 @@ from sterna.core.ports import Room, Teller
 from sterna.engines.postgres.apply import Applier
 from sterna.engines.postgres.catalogue import tables
 from sterna.engines.postgres.checkpoint import JOB, LANE, SAFE, kept
-from sterna.engines.postgres.connection import Connection, connect, connected, translated
+from sterna.engines.postgres.connection import SETTINGS, Connection, connect, connected, translated
+from sterna.engines.postgres.ddl import SPEAKING
 from sterna.engines.postgres.names import literal, own, slot
 from sterna.engines.postgres.ordered import about_the_change
 from sterna.engines.postgres.pipeline import Done, Statement, Step
 from sterna.engines.postgres.position import lsn_text, parse
-from sterna.engines.postgres.reshaping import repeated, shapeless
+from sterna.engines.postgres.reshaping import repeated, shapeless, single
 from sterna.engines.postgres.stopping import Mark, Progress, forgotten, lane, progress, seen_late
 
 FOLLOW = "follow"
@@ -237,8 +238,7 @@ class Applying:
         """Run it on the target; gives why the target refused it, which then is as it was, or nothing."""
         connection = session.connection
         await connection.execute("SAVEPOINT sterna_shape")
-        path = f"SELECT set_config('search_path', {literal(told.search_path)}, true)"
-        await connection.execute(path.encode())
+        await _speak(connection, told.settings)
         try:
             await connection.execute(statement.encode())
         except pg.Error as error:
@@ -246,7 +246,7 @@ class Applying:
                 raise
             await connection.execute("ROLLBACK TO SAVEPOINT sterna_shape")
             return error.diag.message_primary or type(error).__name__
-        await connection.execute("SET LOCAL search_path = ''")
+        await _speak(connection, {name: SETTINGS[name] for name in told.settings})
         await connection.execute("RELEASE SAVEPOINT sterna_shape")
         session.applier.reshaped()
         self.tell(Level.INFO, "postgresql.ddl.applied", f"Run on the target: {told.said}")
@@ -260,8 +260,9 @@ class Shape:
     tag: str
     objects: str
     query: str
-    search_path: str
     trouble: str
+    settings: Mapping[str, str]
+    """Of the session that it ran in, as far as they matter."""
 
     @classmethod
     def of(cls, change: Ddl) -> "Shape":
@@ -271,15 +272,18 @@ class Shape:
             raise BadData("The source told of a change of shape in words that are not understood") from error
         names = dict.fromkeys(str(each.get("identity")) for each in facts.get("objects", ()))
         objects = ", ".join(list(names)[:_NAMED]) + (" …" if len(names) > _NAMED else "")
-        query, path, trouble = facts.get("query", ""), facts.get("search_path", ""), facts.get("trouble", "")
-        return cls(facts["tag"], objects, query, path, trouble)
+        known = {name: value for name, value in facts.get("settings", {}).items() if name in SPEAKING}
+        settings = {**known, "search_path": facts.get("search_path", "")}
+        return cls(facts["tag"], objects, facts.get("query", ""), facts.get("trouble", ""), settings)
 
     @property
     def said(self) -> str:
-        """One command of several in a query cannot be told by the query alone."""
+        """The query only where it is this command alone: others hold values. None with a password is shown."""
         what = f"{self.tag or 'changed'} {self.objects}".strip()
         what += f" ({self.trouble})" if self.trouble else ""
-        return f"{what}, in: {self.query}" if self.query and len(self.query) < _LONG else what
+        shows = len(self.query) < _LONG and "password" not in self.query.lower()
+        statement = single(self.query) if shows else ""
+        return f"{what}: {statement}" if statement else what
 
 
 _NAMED = 5
@@ -294,6 +298,12 @@ async def _once(session: Session, statement: str) -> None:
         raise Fenced("The checkpoint of the job is gone from the target") from error
     if done.rowcount != 1:
         raise Fenced()
+
+
+async def _speak(connection: Connection, settings: Mapping[str, str]) -> None:
+    """Set them for the rest of the transaction."""
+    calls = [f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings.items()]
+    await connection.execute(f"SELECT {', '.join(calls)}".encode())
 
 
 async def as_replica(connection: Connection) -> bool:

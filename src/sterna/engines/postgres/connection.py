@@ -32,14 +32,28 @@ from sterna.engines.postgres.names import DEFAULT_DATABASE
 Connection = psycopg.AsyncConnection[Any]
 
 CONNECT_SECONDS = 15
-_SETTINGS = (
-    "-c client_encoding=UTF8 -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=3 "
-    "-c bytea_output=hex -c search_path= -c statement_timeout=0 -c lock_timeout=0 "
-    "-c idle_in_transaction_session_timeout=0 -c row_security=off -c synchronize_seqscans=off "
-    "-c standard_conforming_strings=on -c TimeZone=UTC"
-)
+SETTINGS = {
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "search_path": "",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "row_security": "off",
+    "synchronize_seqscans": "off",
+    "standard_conforming_strings": "on",
+    "TimeZone": "UTC",
+}
 """What every session begins with: values are written and read the same way on both sides, nothing is resolved
 by a search path, no timeout of the server's ends a long copy, a row policy is an error instead of missing rows."""
+_OPTIONS = " ".join(f"-c {name}=" + value.replace(" ", "\\ ") for name, value in SETTINGS.items())
 
 
 IDLE_TIMEOUT_SINCE = 140000
@@ -54,7 +68,7 @@ async def connect(
     *,
     autocommit: bool = True,
     purpose: str = "sterna",
-    settings: str = _SETTINGS,
+    settings: str = _OPTIONS,
 ) -> Connection:
     """A new connection; ``purpose`` is its application_name. Raises Unreachable, AccessDenied, ServerBusy.
 
@@ -90,7 +104,7 @@ async def _unhurried(connection: Connection) -> None:
 
 
 def _patience(version: int) -> LiteralString:
-    """What ``_SETTINGS`` cannot say: a server that does not know a setting refuses the login. May be empty."""
+    """What ``SETTINGS`` cannot say: a server that does not know a setting refuses the login. May be empty."""
     if version < IDLE_TIMEOUT_SINCE:
         return ""
     more = "; SET transaction_timeout = 0" if version >= TRANSACTION_TIMEOUT_SINCE else ""
@@ -99,7 +113,7 @@ def _patience(version: int) -> LiteralString:
 
 @asynccontextmanager
 async def connected(
-    endpoint: Endpoint, database: str = "", *, purpose: str = "sterna", settings: str = _SETTINGS
+    endpoint: Endpoint, database: str = "", *, purpose: str = "sterna", settings: str = _OPTIONS
 ) -> AsyncIterator[Connection]:
     """``connect``, closed at the end; its errors come translated out of the block."""
     connection = await connect(endpoint, database, purpose=purpose, settings=settings)
@@ -114,7 +128,7 @@ async def replication(endpoint: Endpoint, database: str, *, purpose: str = "ster
     """A connection that takes replication commands of one database. Same errors as ``connect``."""
     with translated(endpoint):
         connection = await psycopg.AsyncConnection.connect(
-            autocommit=True, **words(endpoint, database, purpose), options=_SETTINGS, replication="database"
+            autocommit=True, **words(endpoint, database, purpose), options=_OPTIONS, replication="database"
         )
         await _unhurried(connection)
         return connection
@@ -123,7 +137,6 @@ async def replication(endpoint: Endpoint, database: str, *, purpose: str = "ster
 async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") -> "asyncpg.Connection[Any]":
     """A connection for COPY. Same errors as ``connect``."""
     host, port = endpoint.addresses[0]
-    settings = dict(pair.split("=", 1) for pair in _SETTINGS.replace("-c ", "").split())
     with translated(endpoint):
         connection = await asyncpg.connect(
             host=host,
@@ -135,7 +148,7 @@ async def bulk(endpoint: Endpoint, database: str, *, purpose: str = "sterna") ->
             timeout=CONNECT_SECONDS,
             command_timeout=None,
             statement_cache_size=0,
-            server_settings={**settings, "application_name": purpose},
+            server_settings={**SETTINGS, "application_name": purpose},
         )
         major, minor = connection.get_server_version()[:2]
         if patience := _patience(major * 10_000 + minor):

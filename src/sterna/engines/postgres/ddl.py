@@ -13,7 +13,7 @@ What is handed on as ``Ddl.text`` is JSON:
                   "table": ["public", "a"] | null, "root": ["public", "parent"] | null}, …],
      "query": "the statement as the client sent it, perhaps one of several, at most 64 Ki characters",
      "context": "PL/pgSQL's stack where a function or DO block ran it, else empty",
-     "search_path": "…", "user": "…",
+     "search_path": "…", "user": "…", "settings": {"TimeZone": "Europe/Zurich", …},
      "trouble": "why the table could not be published, if so"}
 
 ``table`` is the table that an index, trigger, policy, rule or column belongs to, or the table itself; ``root``
@@ -43,6 +43,8 @@ from sterna.engines.postgres.publication import KEYED, names
 
 MESSAGES_SINCE = 140000
 """Earlier versions do not hand out logical messages with pgoutput."""
+SPEAKING = ("TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits", "bytea_output", "lc_monetary")
+"""Settings of a session that decide what a value becomes when its column's type changes."""
 
 
 def journal(job_id: str) -> str:
@@ -142,7 +144,10 @@ def _statements(job_id: str, wanted: str, *, by_table: bool) -> Sequence[str]:
         .replace("{inserts}", inserts),
         f"CREATE FUNCTION {note}(event text, tag text, path text, stack text) "
         + _SAFE.replace("void", "bytea")
-        + f" AS {_body(_NOTE)}".replace("{place}", place).replace("{whole}", whole).replace("{inserts}", inserts),
+        + f" AS {_body(_NOTE)}".replace("{settings}", ", ".join(literal(name) for name in SPEAKING))
+        .replace("{place}", place)
+        .replace("{whole}", whole)
+        .replace("{inserts}", inserts),
         f"CREATE FUNCTION {function}() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS "
         + _body(_TRIGGER).replace("{note}", note).replace("{write}", write),
         *(f"REVOKE ALL ON FUNCTION {name} FROM PUBLIC" for name in _signatures(function, note, place)),
@@ -255,7 +260,9 @@ BEGIN
     told := jsonb_build_object(
         'event', event, 'tag', tag, 'objects', found, 'query', left(current_query(), 65536),
         'context', CASE WHEN stack ~ E'\\n' THEN left(stack, 8192) ELSE '' END,
-        'search_path', path, 'user', session_user);
+        'search_path', path, 'user', session_user, 'settings', (
+            SELECT jsonb_object_agg(g.name, current_setting(g.name))
+              FROM unnest(ARRAY[{settings}]) AS g(name)));
     IF trouble IS NOT NULL THEN
         told := told || jsonb_build_object('trouble', trouble);
     END IF;
@@ -287,7 +294,8 @@ BEGIN
         SELECT obj_description(p.oid, 'pg_publication') INTO noted
           FROM pg_publication p WHERE p.pubname = {{whole}};
         EXECUTE format('COMMENT ON PUBLICATION %I IS %L', {{whole}},
-            COALESCE(NULLIF(noted, ''), '[]')::jsonb || jsonb_build_array(jsonb_build_array(s, t, before)));
+            COALESCE(NULLIF(noted, ''), '[]')::jsonb
+            || jsonb_build_array(jsonb_build_array(s, t, before, it::bigint)));
         EXECUTE format('ALTER TABLE ONLY %I.%I REPLICA IDENTITY FULL', s, t);
         PERFORM set_config('sterna.own', 'off', true);
         keyed := true;

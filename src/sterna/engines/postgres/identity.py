@@ -72,23 +72,41 @@ async def _alter(connection: Connection, schema: str, name: str, identity: str, 
 
 
 async def _note(connection: Connection, publication: str, tables: Sequence[Before]) -> None:
-    text = literal(
-        json.dumps(sorted({(schema, name): [schema, name, it] for schema, name, it in tables}.values()))
-    )
+    """Each with its oid: it may get another name."""
+    several = sorted({(schema, name): (schema, name, it) for schema, name, it in tables}.values())
+    oids = [await _oid(connection, schema, name) for schema, name, _ in several]
+    text = literal(json.dumps([[*each, oid] for each, oid in zip(several, oids, strict=True)]))
     async with connection.transaction():
         await connection.execute(f"SET LOCAL {OURS} = 'on'".encode())
         await connection.execute(f"COMMENT ON PUBLICATION {quoted(publication)} IS {text}".encode())
 
 
+async def _oid(connection: Connection, schema: str, name: str) -> int:
+    rows = await (await connection.execute(_OID, (schema, name))).fetchall()
+    return int(rows[0][0]) if rows else 0
+
+
+_OID = """
+    SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p')"""
+
+
 async def _noted(connection: Connection, publication: str) -> Sequence[Before]:
+    """What is noted, by the names that the tables have now."""
     rows = await (await connection.execute(_COMMENT, (publication,))).fetchall()
     try:
-        found = json.loads(rows[0][0]) if rows and rows[0][0] else []
-        return [(str(schema), str(name), str(it)) for schema, name, it in found if it in _WORDS]
+        noted = json.loads(rows[0][0]) if rows and rows[0][0] else []
+        found = [(str(schema), str(name), str(it), int(oid)) for schema, name, it, oid in noted if it in _WORDS]
     except (ValueError, TypeError):
         return []  # somebody else's comment
+    names = await (await connection.execute(_NAMES, ([oid for *_, oid in found],))).fetchall()
+    now = {oid: (schema, name) for oid, schema, name in names}
+    return [(*now.get(oid, (schema, name)), it) for schema, name, it, oid in found]
 
 
+_NAMES = """
+    SELECT c.oid::bigint, n.nspname::text, c.relname::text
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (%s::oid[])"""
 _COMMENT = "SELECT obj_description(oid, 'pg_publication') FROM pg_publication WHERE pubname = %s"
 
 

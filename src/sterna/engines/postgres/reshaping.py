@@ -26,10 +26,11 @@ _TOKEN = re.compile(
 _CONCURRENTLY = re.compile(r"^((?:CREATE(?:\s+UNIQUE)?|DROP)\s+INDEX)\s+CONCURRENTLY\b", re.IGNORECASE)
 _ANEW = re.compile(
     r"\b(DEFAULT|USING|GENERATED)\b[^,]*?(\w+\s*\(|\bCURRENT_\w+|\bLOCALTIME\w*|\bSESSION_USER\b|\bUSER\b)"
-    r"|\b(SMALL|BIG)?SERIAL[248]?\b|\bAS\s+IDENTITY\b",
+    r"|\b(SMALL|BIG)?SERIAL[248]?\b|\bAS\s+IDENTITY\b|\bSET\s+LOGGED\b",
     re.IGNORECASE,
 )
-"""Values that a new or changed column gets in the rows that are there, and that need not be the same twice."""
+"""Values that a new or changed column gets in the rows that are there, and that need not be the same twice; and
+rows of which nothing was logged so far."""
 
 
 def shapeless(text: str) -> bool:
@@ -47,7 +48,7 @@ def repeated(text: str, plan: Plan, database: str) -> str:
         return ""
     if not facts.get("objects") or not all(_in_its_place(each, plan, database) for each in facts["objects"]):
         return ""
-    statement = _single(facts.get("query") or "")
+    statement = single(facts.get("query") or "")
     words = statement.split(None, 2)
     if not words or words[0].upper() not in _FIRST:
         return ""
@@ -82,7 +83,7 @@ def _in_its_place(thing: Mapping[str, Any], plan: Plan, database: str) -> bool:
     return place is not None and not place.columns
 
 
-def _single(query: str) -> str:
+def single(query: str) -> str:
     """The one statement of a query, without comments around it; empty: there are several."""
     tokens = [match[0] for match in _TOKEN.finditer(query)]
     said = [number for number, token in enumerate(tokens) if not _blank(token) and token != ";"]

@@ -4,6 +4,7 @@
   the source's disk matters more than the job (0, the default: never). Half of it is told; without a limit 1 GB and
   every doubling of it.
 - Where no event trigger may be made: whether the selected tables still have the shape that they had.
+- Whether a database came that would have been selected.
 - Tables whose changed rows the log cannot tell (no key, no REPLICA IDENTITY FULL): whether rows of them were
   updated or deleted. Only the server's statistics know, which count a change that was rolled back too; it is told.
 """
@@ -21,7 +22,7 @@ from sterna.core.event import Level
 from sterna.core.plan import Plan
 from sterna.core.ports import Room, Teller
 from sterna.engines.postgres import slots
-from sterna.engines.postgres.catalogue import Table, tables
+from sterna.engines.postgres.catalogue import Table, databases, tables
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.names import own, shown
 from sterna.engines.postgres.publication import blind, names
@@ -55,6 +56,8 @@ class Watch:
     seen: list[tuple[str, str]] = field(default_factory=list)
     """Database and JSON (``ddl.py``) of changes of shape that no trigger saw; whoever takes one removes it."""
     _said: int = 0
+    _strange: set[str] = field(default_factory=set)
+    """Databases that were told of."""
     _known: dict[str, dict[str, object]] = field(default_factory=dict)
     """Of each database what the last look found."""
     _settled: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
@@ -70,6 +73,7 @@ class Watch:
                 await self.slots()
                 if looks % SHAPES_EVERY == 0:
                     await self.tables()
+                    await self.databases()
                 looks += 1
             except Retryable:
                 looks = 0
@@ -121,6 +125,16 @@ class Watch:
                 self._settled[database] = _shapes(now)
         if self._known:
             self._save()
+
+    async def databases(self) -> None:
+        """Tells of databases that would be selected, but came after the mark."""
+        async with connected(self.plan.source) as connection:
+            followed = {slot.database for slot in await slots.found(connection, str(self.room.job_id))}
+        for name in await databases(self.plan.source, self.plan.selection):
+            if followed and name not in followed | self._strange:
+                self._strange.add(name)
+                message = f"The database {name} came to the source after the job began: it is not moved"
+                self.tell(Level.WARN, "postgres.database_new", message, database=name)
 
     def settle(self, database: str) -> None:
         """One of the changes of shape that were told of a database is on the target, or a person knows of it.
