@@ -88,13 +88,14 @@ class Watch:
         async with connected(self.plan.source) as connection:
             held = await _held(connection, str(self.room.job_id))
             if limit and held > limit:
+                for slot in await slots.found(connection, str(self.room.job_id)):
+                    await slots.dropped(connection, slot)
+                # Only now: what is lost ends the job, and with it this look-out.
                 self.lost = (
                     f"The job's slots made the source keep {held >> 20} MB of its log, more than slot_limit_mb "
                     f"allows ({limit >> 20} MB), and were dropped"
                 )
                 self.tell(Level.ERROR, "postgres.slot_dropped", self.lost, held_mb=str(held >> 20))
-                for slot in await slots.found(connection, str(self.room.job_id)):
-                    await slots.dropped(connection, slot)
                 self.woken()
             else:
                 self._say(held, limit)
