@@ -93,6 +93,34 @@ class Instance:
     """What the API that registered it wants back unchanged. Never a password."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A registered bucket of an object store, or a folder, which the APIs refer to by name."""
+
+    id: str
+    project_id: str
+    name: str
+    """What requests call it; unique within the project."""
+    kind: str
+    """``s3`` for OBS and everything else that speaks S3, ``folder`` for a folder of this machine."""
+    folder: str = ""
+    """Of a folder: its absolute path."""
+    endpoint: str = ""
+    """Of an object store: ``https://host[:port]``."""
+    remote_name: str = ""
+    """What the object store calls it; empty: ``name``."""
+    prefix: str = ""
+    """What all names in it begin with; empty, or ends with ``/``."""
+    region: str = ""
+    style: str = "path"
+    """``path``: the bucket comes first in the path; ``virtual``: it is a part of the host name."""
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    tls: str = ""
+    """As an ``Instance`` has it: empty, or a JSON object."""
+    created_ms: int = 0
+
+
 def hash_password(password: str) -> str:
     """A salted scrypt hash, as text: ``scrypt$n$r$p$salt$hash`` (hex)."""
     salt = secrets.token_bytes(16)

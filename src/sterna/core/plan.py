@@ -40,6 +40,16 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file in a registered bucket."""
+
+    bucket: str
+    """The bucket's id."""
+    name: str
+    """With its folders."""
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One side of a migration."""
 
@@ -55,9 +65,12 @@ class Endpoint:
     name: str = ""
     database: str = ""
     """Where to log in, for servers that want a database's name for that; empty: the server's default."""
+    files: tuple[StoredFile, ...] = ()
+    """Of a source that is files instead of a server; then ``addresses`` is empty."""
 
     def __str__(self) -> str:
-        return ",".join(f"{host}:{port}" for host, port in self.addresses)
+        named = [f"{host}:{port}" for host, port in self.addresses] or [file.name for file in self.files]
+        return ",".join(named)
 
 
 @dataclass(frozen=True, slots=True)

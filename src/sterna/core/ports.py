@@ -11,9 +11,10 @@ from sterna.core.change import Batch, Chunk, Format, Name, Part, Position
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish
-from sterna.core.people import AccessKey, Domain, Instance, Project, Token, User
+from sterna.core.people import AccessKey, Bucket, Domain, Instance, Project, Token, User
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.progress import Progress
+from sterna.core.schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +340,48 @@ class Tunes(Protocol):
         ...
 
 
+@runtime_checkable
+class Describes(Protocol):
+    """A source that can say how its tables are made, for a target of another kind."""
+
+    async def schema(self) -> Schema:
+        """What the plan selects, by the names of the source. Raises BadData, Unsupported."""
+        ...
+
+
+@runtime_checkable
+class Takes(Protocol):
+    """An engine whose servers can take what a source of another kind describes."""
+
+    def sink_for(
+        self, source: Describes, plan: Plan, room: Room, tell: Teller
+    ) -> AbstractAsyncContextManager[Sink]:
+        """The sink of the plan's target for that source."""
+        ...
+
+    def checks_for(self, source: Describes, plan: Plan) -> Sequence[Check]:
+        """What to look at on the plan's target before a start."""
+        ...
+
+
+class Restoring(Protocol):
+    """One server reading files by itself."""
+
+    async def run(self, heard: Callable[[int], None]) -> None:
+        """Restore everything; ``heard`` is told the percentage done. May run again after any end, or a crash.
+
+        Raises Unreachable, AccessDenied, TargetFull, Unsupported, BadData, ApplyFailed.
+        """
+        ...
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """An engine whose servers read the source's files by themselves: there is nothing to pump."""
+
+    def restoring(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Restoring]: ...
+
+
 class JobStore(Protocol):
     """Keeps jobs, their positions and their history. Each call is one transaction."""
 
@@ -488,6 +531,21 @@ class PeopleStore(Protocol):
         ...
 
     async def remove_instance(self, id: str) -> None: ...
+
+    async def add_bucket(self, bucket: Bucket) -> None:
+        """Raises Invalid if its project has one of that name."""
+        ...
+
+    async def bucket(self, id: str) -> Bucket:
+        """Raises NotFound."""
+        ...
+
+    async def buckets(self, project_id: str | None = None) -> Sequence[Bucket]: ...
+    async def put_bucket(self, bucket: Bucket) -> None:
+        """Replace a bucket's facts. Raises NotFound."""
+        ...
+
+    async def remove_bucket(self, id: str) -> None: ...
 
 
 class Store(JobStore, PeopleStore, Protocol):

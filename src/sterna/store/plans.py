@@ -14,6 +14,7 @@ from sterna.core.plan import (
     Resume,
     RowFilter,
     Selection,
+    StoredFile,
     Tls,
     Window,
 )
@@ -64,6 +65,7 @@ def _endpoint_to_json(endpoint: Endpoint) -> Object:
         "instance_id": endpoint.instance_id,
         "name": endpoint.name,
         "database": endpoint.database,
+        "files": [[file.bucket, file.name] for file in endpoint.files],
     }
 
 
@@ -77,6 +79,7 @@ def _endpoint_from_json(data: Object, password: str) -> Endpoint:
         instance_id=data.get("instance_id", ""),
         name=data.get("name", ""),
         database=data.get("database", ""),
+        files=tuple(StoredFile(bucket, name) for bucket, name in data.get("files", [])),
     )
 
 

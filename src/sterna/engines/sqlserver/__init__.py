@@ -1,0 +1,1 @@
+"""SQL Server, from its backup files."""

@@ -1,0 +1,1 @@
+"""Object stores and folders: where files are read from and written to."""
