@@ -21,6 +21,7 @@ from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
 from sterna.jobs.policies import KEY as POLICY
 from sterna.jobs.policies import ComparePolicy, body_of
+from sterna.jobs.route import Route
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
 from sterna.jobs.tuning import Tuning
@@ -325,8 +326,10 @@ class Desk:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
             if endpoint.engine not in self.engines:
                 raise Invalid(side, f"There is no engine {endpoint.engine}")
-        if plan.source.engine != plan.target.engine:
-            raise Invalid("target", f"{plan.source.engine} cannot be moved to {plan.target.engine}")
+        try:
+            Route.of(plan, self.engines)
+        except Unsupported as trouble:
+            raise Invalid("target", trouble.message) from None
         check_plan(plan)
 
 
