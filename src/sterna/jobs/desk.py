@@ -12,7 +12,7 @@ from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreacha
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
-from sterna.core.people import new_id
+from sterna.core.people import Bucket, new_id
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
@@ -24,6 +24,7 @@ from sterna.jobs.policies import ComparePolicy, body_of
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
 from sterna.jobs.tuning import Tuning
+from sterna.storage.registry import resolve
 
 PROBE_LIMIT = 20.0
 """Seconds that a server has to answer when an endpoint is tried."""
@@ -163,6 +164,10 @@ class Desk:
                 hint="Stop it first; then delete it.",
             )
         await self.store.delete_job(job.id)
+
+    async def bucket(self, project_id: str, name: str) -> Bucket:
+        """The project's registered bucket of that name. Raises NotFound, also for another project's."""
+        return await resolve(self.store, project_id, name)
 
     async def progress(self, job: Job) -> Progress:
         return await self.store.progress(job.id)
