@@ -21,6 +21,7 @@ from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
 from sterna.jobs.policies import KEY as POLICY
 from sterna.jobs.policies import ComparePolicy, body_of
+from sterna.jobs.route import Route
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
 from sterna.jobs.tuning import Tuning
@@ -175,10 +176,7 @@ class Desk:
     async def check(self, plan: Plan) -> Sequence[Finding]:
         """Run all checks of a plan, without a job."""
         self._known(plan)
-        findings: list[Finding] = []
-        for check in self.engines[plan.target.engine].checks(plan):
-            findings += await check.run()
-        return findings
+        return [finding async for found in Route.of(plan, self.engines).look() for finding in found]
 
     async def check_endpoint(self, endpoint: Endpoint) -> Failure | None:
         """Try to connect and log in. None: it works; else why it does not."""
