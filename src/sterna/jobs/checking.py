@@ -9,13 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sterna.core.errors import IllegalMove, NotFound, Retryable, Trouble
-from sterna.core.event import Level
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Failure, Job, JobId
 from sterna.core.ports import Check, Engine, JobStore, Room
 from sterna.jobs.background import Background, Body, Key, Page, whole
 from sterna.jobs.held import Held
-from sterna.jobs.route import Route, described
+from sterna.jobs.route import Route, described, silent
 from sterna.jobs.tempo import Backoff, Tempo
 from sterna.jobs.unexpected import unexpected
 
@@ -132,7 +131,7 @@ class Checking:
         route = Route.of(plan, self.engines)
         with TemporaryDirectory(prefix="sterna-check-") as folder:
             room = Room(page.job_id, 0, Path(folder))
-            held = Held(lambda: route.source.source(plan, room, _silent), self.tempo, time.monotonic)
+            held = Held(lambda: route.source.source(plan, room, silent), self.tempo, time.monotonic)
             async with described(held) as source:
                 await self._look(page, route.checks(source, page.job_id))
 
@@ -145,10 +144,6 @@ class Checking:
             page.body |= {"done": done}
             page.changed = True
         page.body |= {"state": Checked.DONE}
-
-
-def _silent(level: Level, code: str, message: str, **fields: str) -> None:
-    """What a source says while it is only looked at is in the findings."""
 
 
 def _key(id: JobId) -> Key:

@@ -5,16 +5,37 @@ the target's engine takes them (``Describes``, ``Takes``). Files that the target
 nobody in between (``Restores``).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from sterna.core.change import Name
 from sterna.core.errors import Unsupported
+from sterna.core.event import Level
+from sterna.core.finding import Finding
 from sterna.core.job import JobId
 from sterna.core.plan import Plan
-from sterna.core.ports import Check, Describes, Engine, Guards, Restores, Room, Sink, Takes, Teller
+from sterna.core.ports import (
+    Check,
+    Compared,
+    Comparison,
+    Depth,
+    Describes,
+    Engine,
+    Guards,
+    Restores,
+    Room,
+    Sink,
+    Takes,
+    Teller,
+)
 from sterna.core.schema import Schema
+from sterna.flow.proving import Proof
 from sterna.jobs.held import Held
+from sterna.jobs.tempo import Tempo
 
 LAST_BACKUP = "last_backup"
 PRECHECK = "precheck"
@@ -79,10 +100,49 @@ class Route:
             return [check for check in checks if isinstance(check, Guards) and check.guards]
         return checks
 
+    async def look(self, job_id: JobId | None = None) -> AsyncIterator[Sequence[Finding]]:
+        """Carry out all checks, one after the other; what a source is opened for is closed at the end."""
+        with TemporaryDirectory(prefix="sterna-check-") as folder:
+            room = Room(job_id or JobId("check"), 0, Path(folder))
+            held = Held(lambda: self.source.source(self.plan, room, silent), Tempo(), time.monotonic)
+            async with described(held) as source:
+                for check in self.checks(source, job_id):
+                    yield await check.run()
+
     def sink(self, described: Describes, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
         if self.crosses and isinstance(self.target, Takes):
             return self.target.sink_for(described, self.plan, room, tell)
         return self.source.sink(self.plan, room, tell)
+
+    async def compare(
+        self,
+        *,
+        job_id: JobId | None = None,
+        repair: bool = False,
+        most: int = 100,
+        depth: Depth = Depth.CONTENTS,
+        only: Sequence[Name] = (),
+        heard: Callable[[Compared], None] | None = None,
+    ) -> Comparison:
+        """As ``Engine.compare``, whatever kinds the sides are of. Raises Unsupported where there is no way to."""
+        if not self.crosses:
+            return await self.source.compare(
+                self.plan, repair=repair, most=most, depth=depth, only=only, heard=heard
+            )
+        target = self.target
+        if repair:
+            raise Unsupported("A target of another kind is not repaired: load it again")
+        if not isinstance(target, Takes):
+            raise Unsupported(f"What {self.plan.target.engine} restores by itself is not compared")
+        with TemporaryDirectory(prefix="sterna-compare-") as folder:
+            room = Room(job_id or JobId("compare"), 0, Path(folder))
+            async with self.source.source(self.plan, room, silent) as source:
+                proof = Proof(self.plan, source, lambda table: target.digest(self.plan, table))
+                return await proof.compare(depth=depth, only=only, most=most, heard=heard)
+
+
+def silent(level: Level, code: str, message: str, **fields: str) -> None:
+    """For a source that is only looked at: what it would tell is in what was found."""
 
 
 def _no(plan: Plan, option: str) -> bool:
