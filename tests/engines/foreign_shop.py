@@ -9,9 +9,10 @@ from sterna.core.change import Chunk, Format, Name, Part, Position
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Path, Plan, StoredFile
-from sterna.core.ports import Check, Compared, Comparison, Depth, Log, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Engine, Log, Room, Sink, Source, Teller
 from sterna.core.schema import Column, Kind, Schema, Table, Type
 from sterna.engines.postgres.engine import PostgresEngine
+from sterna.jobs.desk import Desk
 from tests.engines.moving import Move
 
 FILES = Endpoint("shop", (), files=(StoredFile("bucket", "shop.bak"),))
@@ -140,8 +141,8 @@ class ShopMove(Move):
         super().__init__(plan.target, plan.target, folder, plan)  # type: ignore[arg-type]
         self.plan = plan
         source = ShopEngine(shop, gates or (Said("shop.files"),))
-        self.engines = {"shop": source, "postgresql": PostgresEngine()}
-        self.desk = type(self.desk)(self.store, self.engines)
+        self.engines: dict[str, Engine] = {"shop": source, "postgresql": PostgresEngine()}
+        self.desk = Desk(self.store, self.engines)
 
 
 def table(path: Path, *columns: Column, **more: object) -> Table:
