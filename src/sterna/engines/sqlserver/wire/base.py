@@ -1,7 +1,7 @@
-"""The system base tables, from which everything else about a database is learnt: how their rows lie on their pages.
+"""The system base tables, from which everything about a database is learnt: how their rows lie on their pages.
 
-They are read without any catalogue: their columns are known here by heart, and later versions of SQL Server only add
-columns behind these. Facts about them come from real files of 2005 to 2025, in which syscolpars tells of them too.
+They are read without any catalogue: their columns are known here by heart, and later versions of SQL Server only
+add columns behind these. The facts come from real files of 2005 to 2025, in which syscolpars tells of them too.
 """
 
 import struct
@@ -98,19 +98,19 @@ DESCRIPTIONS = {
     "status i4, offset i4, nullbit i4, bitpos i2, colguid vb",
     ROWSET_COLUMNS_2005: "rowsetid i8, rowsetcolid i4, hobtcolid i4, status i4, rcmodified i8, maxinrowlen i2",
     ROWSETS: "rowsetid i8, ownertype u1, idmajor i4, idminor i4, numpart i4, status i4, fgidfs i2, rcrows i8,"
-    "cmprlevel u1, fillfact u1, maxnullbit i2, maxleaf i4, maxint i2, minleaf i2, minint i2, rsguid vb, lockres vb",
+    "cmprlevel u1",
     UNITS: "auid i8, type u1, ownerid i8, status i4, fgid i2, pgfirst p6, pgroot p6, pgfirstiam p6, pcused i8,"
     "pcdata i8, pcreserved i8",
     COLUMNS_2005: "hobtid i8, hobtcolumnid i4, status i4, ordkey i2, xtype u1, length i2, prec u1, scale u1,"
     "collationid i4, offsetleaf i2, offsetint i2, bitposleaf u1, bitposint u1, nullbitleaf i2, nullbitint i2",
     FILE_GROUPS: "dbfragid i4, phfgid i4, fgid i4, type c2, fgguid b16, lgfgid i4, status i4, name nv",
-    OBJECTS: "id i4, name nv, nsid i4, nsclass u1, status i4, type c2, pid i4, pclass u1, intprop i4, created dt,"
-    "modified dt, status2 i4",
-    COLUMNS: "id i4, number i2, colid i4, name nv, xtype u1, utype i4, length i2, prec u1, scale u1, collationid i4,"
-    "status i4, maxinrow i2, xmlns i4, dflt i4, chk i4, idtval vb",
+    OBJECTS: "id i4, name nv, nsid i4, nsclass u1, status i4, type c2, pid i4, pclass u1, intprop i4,"
+    "created dt, modified dt, status2 i4",
+    COLUMNS: "id i4, number i2, colid i4, name nv, xtype u1, utype i4, length i2, prec u1, scale u1,"
+    "collationid i4, status i4, maxinrow i2, xmlns i4, dflt i4, chk i4, idtval vb",
     PROPERTIES: "class u1, id i4, subid i4, name nv, value sv",
-    TYPES: "id i4, schid i4, name nv, xtype u1, length i2, prec u1, scale u1, collationid i4, status i4, created dt,"
-    "modified dt, dflt i4, chk i4",
+    TYPES: "id i4, schid i4, name nv, xtype u1, length i2, prec u1, scale u1, collationid i4, status i4,"
+    "created dt, modified dt, dflt i4, chk i4",
     INDEXES: "id i4, indid i4, name nv, status i4, intprop i4, fillfact u1, type u1, tinyprop u1, dataspace i4,"
     "lobds i4, rowset i8",
     INDEX_COLUMNS: "idmajor i4, idminor i4, subid i4, status i4, intprop i4, tinyprop1 u1, tinyprop2 u1",
@@ -188,7 +188,7 @@ def _variable(page: bytes, start: int, end: int) -> tuple[tuple[int, ...], int]:
 
 
 def leaf(pages: Pages, root: Pointer) -> Iterator[bytes]:
-    """The leaf pages of a B-tree in key order, from its root. Raises BadData, also for a chain that bites its tail."""
+    """The leaf pages of a B-tree in key order, from its root. Raises BadData, also for a chain in a ring."""
     place = root
     for _ in range(MOST_LEVELS):
         if place == (0, 0):
