@@ -155,7 +155,7 @@ def show_bucket(
 
 
 @buckets.command("test")
-def test_bucket(
+def try_bucket(
     context: typer.Context,
     bucket: Name,
     write: Annotated[bool, typer.Option("--write", help="Also write a small file, and delete it.")] = False,

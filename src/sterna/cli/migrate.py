@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sterna.cli.checks import comparison_facts, route_of, print_comparison
+from sterna.cli.checks import comparison_facts, print_comparison, route_of
 from sterna.cli.context import tools_of
 from sterna.cli.exits import ExitCode
 from sterna.cli.logs import set_up_logging

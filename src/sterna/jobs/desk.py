@@ -17,6 +17,7 @@ from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
+from sterna.jobs.buckets import resolve
 from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
 from sterna.jobs.policies import KEY as POLICY
@@ -25,7 +26,6 @@ from sterna.jobs.route import Route
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
 from sterna.jobs.tuning import Tuning
-from sterna.storage.registry import resolve
 
 PROBE_LIMIT = 20.0
 """Seconds that a server has to answer when an endpoint is tried."""
