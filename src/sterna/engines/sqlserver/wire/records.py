@@ -74,13 +74,8 @@ Raw = bytes | int | OffRow | Older | None
 
 def slots(page: bytes) -> Iterator[tuple[int, int]]:
     """The number of each record on a page and where it begins. Raises BadData for a place that cannot be."""
-    if len(page) != PAGE:
-        raise BadData(f"A page of {len(page)} bytes.")
-    (count,) = _U16(page, 22)
-    lowest = PAGE - 2 * count
-    if lowest < HEADER:
-        raise BadData(f"{where(page)}: {count} records cannot be on one page.")
-    for slot in range(count):
+    lowest = space_end(page)
+    for slot in range((PAGE - lowest) // 2):
         (at,) = _U16(page, PAGE - 2 * slot - 2)
         if at < HEADER:
             continue
@@ -96,30 +91,43 @@ def where(page: bytes, slot: int | None = None) -> str:
 
 
 def space_end(page: bytes) -> int:
-    """Where records must end at the latest: the table of records begins there."""
-    return PAGE - 2 * int(_U16(page, 22)[0])
+    """Where records must end at the latest: the table of records begins there. Raises BadData if it cannot be."""
+    if len(page) != PAGE:
+        raise BadData(f"A page of {len(page)} bytes.")
+    count = int(_U16(page, 22)[0])
+    if PAGE - 2 * count < HEADER:
+        raise BadData(f"{where(page)}: {count} records cannot be on one page.")
+    return PAGE - 2 * count
 
 
-def splitter(layout: Layout) -> Callable[[bytes, int, int], list[Raw] | None]:
-    """A function of (page, record's start, where it must end) that gives what the record holds for each column.
+Open = Callable[[bytes], Callable[[int, int], list[Raw] | None]]
+"""Opens a page: gives a function of (where a record begins, where it must end) to what it holds for each column.
 
-    It gives None for a record that is no row: the stub of a forwarded one, a ghost. It raises ValueError for bytes
-    that are no record.
-    """
+That gives None for a record that is no row: the stub of a forwarded one, a ghost. It raises ValueError, IndexError
+or struct.error for bytes that are no record.
+"""
+
+
+def opener(layout: Layout) -> Open:
+    """For a table without compression."""
     getters = [_getter(column) for column in layout.columns]
 
-    def split(page: bytes, at: int, limit: int) -> list[Raw] | None:
-        kind = page[at] >> 1 & 7
-        if kind > FORWARDED:
-            _known(kind)
-            return None
-        record = _record(page, at, limit, kind)
-        return [get(record) for get in getters]
+    def open_page(page: bytes) -> Callable[[int, int], list[Raw] | None]:
+        def split(at: int, limit: int) -> list[Raw] | None:
+            kind = page[at] >> 1 & 7
+            if kind > FORWARDED or (kind == FORWARDED and page[at + 1] & 1):
+                _known(kind)
+                return None
+            record = _record(page, at, limit, kind)
+            return [get(record) for get in getters]
 
-    return split
+        return split
+
+    return open_page
 
 
 def _known(kind: int) -> None:
+    """Stubs and ghosts may be among rows; a forwarded record with the second byte's lowest bit is a ghost too."""
     if kind in (INDEX, FRAGMENT, GHOST_INDEX):
         raise ValueError(f"a record of kind {kind} among rows")
 

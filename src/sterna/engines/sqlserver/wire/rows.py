@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from sterna.core.errors import BadData, Trouble, Unsupported
-from sterna.engines.sqlserver.wire import lob, types
+from sterna.engines.sqlserver.wire import compressed, lob, types
 from sterna.engines.sqlserver.wire.lob import Fetch
 from sterna.engines.sqlserver.wire.records import (
     OLDER,
@@ -13,9 +13,9 @@ from sterna.engines.sqlserver.wire.records import (
     OffRow,
     Physical,
     Raw,
+    opener,
     slots,
     space_end,
-    splitter,
     where,
 )
 
@@ -39,7 +39,7 @@ class Rows:
         """Raises Unsupported, naming the column, for a type that cannot be read."""
         self.layout = layout
         self.older: Counter[str] = Counter()
-        self._split = splitter(layout)
+        self._open = compressed.opener(layout) if layout.compression else opener(layout)
         self._readers = [_reader(column, fetch, self.older) for column in layout.columns]
 
     def values(self, page: bytes) -> Iterator[Row]:
@@ -48,16 +48,18 @@ class Rows:
         Raises BadData, naming the place and the column, for bytes that are no row, and Unsupported for what cannot
         be read.
         """
-        limit = space_end(page)
-        for slot, at in slots(page):
-            raws = self._raws(page, slot, at, limit)
-            if raws is not None:
-                yield self._row(raws, page, slot)
+        for slot, raws in self._records(page):
+            yield self._row(raws, page, slot)
 
-    def _raws(self, page: bytes, slot: int, at: int, limit: int) -> list[Raw] | None:
+    def _records(self, page: bytes) -> Iterator[tuple[int, list[Raw]]]:
+        slot, limit = -1, space_end(page)
         try:
-            return self._split(page, at, limit)
-        except _FAULTS as fault:
+            split = self._open(page)
+            for slot, at in slots(page):
+                raws = split(at, limit)
+                if raws is not None:
+                    yield slot, raws
+        except (*_FAULTS, Unsupported) as fault:
             raise self.spoilt(page, slot, fault) from fault
 
     def _row(self, raws: list[Raw], page: bytes, slot: int) -> Row:

@@ -1,8 +1,8 @@
 """The bytes of a value, as uncompressed records hold them, into a value of Python.
 
 Whole numbers and ``timestamp`` keep their form (int, bytes); decimal and money come as Decimal with all digits of
-the scale, times as the exact types of ``moments``, ``uniqueidentifier`` as UUID, characters as str (lone surrogates
-kept), spatial values, ``hierarchyid`` and ``xml`` as text.
+the scale, times as the exact types of ``moments``, ``uniqueidentifier`` as UUID, characters as str (with what lone
+surrogates there are), spatial values, ``hierarchyid`` and ``xml`` as text.
 """
 
 import struct
@@ -122,10 +122,10 @@ def _date(raw: bytes) -> date:
 
 
 def _clock(scale: int) -> Callable[[bytes], int]:
-    size, unit = 3 if scale <= 2 else 4 if scale <= 4 else 5, 10 ** (7 - scale)
+    size, unit = 3 if scale <= 2 else 4 if scale <= 4 else 5, int(10 ** (7 - scale))
 
     def ticks(raw: bytes) -> int:
-        value = int.from_bytes(raw, "little") * unit
+        value: int = int.from_bytes(raw, "little") * unit
         if len(raw) != size or value >= DAY:
             raise ValueError("the time lies beyond the day")
         return value
