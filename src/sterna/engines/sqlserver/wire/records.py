@@ -72,10 +72,14 @@ Raw = bytes | int | OffRow | Older | None
 """What a record holds for a column. ``bit`` columns come as 0 or 1."""
 
 
-def slots(page: bytes) -> Iterator[tuple[int, int]]:
-    """The number of each record on a page and where it begins. Raises BadData for a place that cannot be."""
+def slots(page: bytes, first: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """The number of each record on a page, from ``first`` on and before ``end``, and where it begins.
+
+    Raises BadData for a place that cannot be.
+    """
     lowest = space_end(page)
-    for slot in range((PAGE - lowest) // 2):
+    count = (PAGE - lowest) // 2
+    for slot in range(first, count if end is None else min(end, count)):
         (at,) = _U16(page, PAGE - 2 * slot - 2)
         if at < HEADER:
             continue

@@ -9,12 +9,14 @@ import struct
 from collections.abc import Callable
 from datetime import date
 from decimal import Context, Decimal
+from math import isfinite
 from uuid import UUID
 
 from sterna.core.errors import Unsupported
 from sterna.engines.sqlserver.wire import collations
 from sterna.engines.sqlserver.wire.binxml import xml_text
 from sterna.engines.sqlserver.wire.clr import hierarchy_path, well_known_text
+from sterna.engines.sqlserver.wire.floats import shortest_real
 from sterna.engines.sqlserver.wire.moments import DAY, DAY_1900, DAYS, Instant, Time, Timestamp
 from sterna.engines.sqlserver.wire.records import Physical
 
@@ -24,6 +26,7 @@ VARIANT, NTEXT, BIT, DECIMAL, NUMERIC, SMALLMONEY, BIGINT = 98, 99, 104, 106, 10
 VARBINARY, VARCHAR, BINARY, CHAR, ROWVERSION, NVARCHAR, NCHAR = 165, 167, 173, 175, 189, 231, 239
 CLR, XML, JSON, VECTOR = 240, 241, 244, 255
 HIERARCHYID, GEOMETRY, GEOGRAPHY = 128, 129, 130
+READABLE_CLR = (HIERARCHYID, GEOMETRY, GEOGRAPHY)
 
 NAMES = {
     34: "image", 35: "text", 36: "uniqueidentifier", 40: "date", 41: "time", 42: "datetime2", 43: "datetimeoffset",
@@ -45,8 +48,9 @@ _EXACT = Context(prec=80)
 
 def unreadable(column: Physical) -> str:
     """Why values of this type cannot be read; empty: they can."""
-    if column.xtype in (JSON, VECTOR):
-        return f"column {column.name} has the type {NAMES[column.xtype]}, whose stored form is not public"
+    if column.xtype in (JSON, VECTOR) or (column.xtype == VARBINARY and column.utype == VECTOR):
+        name = "json" if column.xtype == JSON else "vector"
+        return f"column {column.name} has the type {name}, whose stored form is not public"
     if column.xtype not in NAMES:
         return f"column {column.name} has a type of number {column.xtype}, which is not known"
     return ""
@@ -56,7 +60,7 @@ def decoder(column: Physical) -> Decode:
     """A function from the bytes of one value (not null, whole) to the value.
 
     It raises ValueError or struct.error for bytes that the type does not allow. Raises Unsupported for a type that
-    cannot be read.
+    cannot be read. Not for sql_variant: that is ``variant.read_variant``.
     """
     reason = unreadable(column)
     if reason:
@@ -65,8 +69,6 @@ def decoder(column: Physical) -> Decode:
         return _SCALED[column.xtype](column.scale)
     if column.xtype in NARROW:
         return collations.decoder(collations.code_page(column.collation))
-    if column.xtype == VARIANT:
-        return _variant
     if column.xtype == CLR:
         return _CLRS.get(column.utype, bytes)
     return _PLAIN[column.xtype]
@@ -85,14 +87,7 @@ def _bit(raw: bytes | int) -> bool:
 def _real(raw: bytes) -> float:
     """The double that is written with the same digits: 0.1, not 0.10000000149."""
     (value,) = struct.unpack("<f", raw)
-    for digits in (6, 7, 8, 9):
-        near = float(f"{value:.{digits}g}")
-        if near in _BEYOND_REAL or near != near or struct.pack("<f", near) == raw:
-            return near
-    return float(value)
-
-
-_BEYOND_REAL = (float("inf"), float("-inf"))
+    return shortest_real(value) if isfinite(value) else float(value)
 
 
 def _money(form: str) -> Decode:
@@ -182,12 +177,6 @@ def _rowversion(raw: bytes) -> bytes:
     if len(raw) != 8:
         raise ValueError(f"a rowversion of {len(raw)} bytes")
     return raw
-
-
-def _variant(raw: bytes) -> Value:
-    from sterna.engines.sqlserver.wire.variant import read_variant
-
-    return read_variant(raw).value
 
 
 _SCALED: dict[int, Callable[[int], Decode]] = {
