@@ -1,7 +1,7 @@
-"""Values into the text of PostgreSQL's COPY, exactly as PostgreSQL prints them (its documentation, COPY, "Text Format").
+"""Values into the text of PostgreSQL's COPY, exactly as PostgreSQL prints them (its documentation of COPY).
 
-What PostgreSQL cannot hold is never changed silently: the seventh digit of a second is rounded and counted, U+0000 and
-lone surrogates are refused or, if so told, replaced and counted.
+What PostgreSQL cannot hold is never changed silently: the seventh digit of a second is rounded and counted, U+0000
+and lone surrogates are refused or, if so told, replaced and counted.
 """
 
 import re

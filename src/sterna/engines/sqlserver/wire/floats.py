@@ -1,7 +1,7 @@
-"""Floating-point numbers as PostgreSQL (from version 12 on) prints them: the fewest digits that read back as the same.
+"""Floating-point numbers as PostgreSQL, from version 12 on, prints them: the fewest digits that read back the same.
 
-Where two doubles lie so that a shorter number falls exactly between them, Python takes the shorter one and PostgreSQL
-does not; this can only happen from 2 to the power of 53 on (24 for ``real``).
+Where a shorter number falls exactly between two doubles, Python takes it and PostgreSQL does not; this can only
+happen from 2 to the power of 53 on (24 for ``real``).
 """
 
 import math
@@ -63,11 +63,10 @@ def _inside(digits: str, exponent: int, size: float, gap: int, lowest: bool) -> 
     of the neighbour above; that below is half as far from a power of two (``lowest``).
     """
     shift = max(len(digits) - 1 - exponent, 0)
-    number = int(digits) * 10 ** (exponent - len(digits) + 1 + shift)
-    distance = number - int(size) * 10**shift
-    if distance < 0 and lowest:
-        return -4 * distance < gap * 10**shift
-    return 2 * abs(distance) < gap * 10**shift
+    unit = int(10**shift)
+    number = int(digits) * int(10 ** (exponent - len(digits) + 1 + shift))
+    distance = number - int(size) * unit
+    return (-4 * distance if distance < 0 and lowest else 2 * abs(distance)) < gap * unit
 
 
 def _longer(size: float, count: int, gap: int) -> tuple[str, int]:

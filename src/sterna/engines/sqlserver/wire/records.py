@@ -150,6 +150,8 @@ class Record(NamedTuple):
     """Of the columns of varying length, from the record's start, 0x8000 set for those that are elsewhere."""
     data: int
     """Where their data begin."""
+    end: int
+    """Where their data end."""
 
 
 def _record(page: bytes, at: int, limit: int, kind: int) -> Record:
@@ -167,7 +169,7 @@ def _record(page: bytes, at: int, limit: int, kind: int) -> Record:
     if not status & 0x20:
         if place > limit:
             raise ValueError("the record is cut off")
-        return Record(page, at, fixed, count, nulls, (), place)
+        return Record(page, at, fixed, count, nulls, (), place, place)
     if place + 2 > limit:
         raise ValueError("the record is cut off")
     (varying,) = _U16(page, place)
@@ -176,9 +178,10 @@ def _record(page: bytes, at: int, limit: int, kind: int) -> Record:
     if data > limit:
         raise ValueError(f"{varying} columns of varying length do not fit the page")
     ends = struct.unpack_from(f"<{varying}H", page, place)
-    if ends and at + (ends[-1] & 0x7FFF) > limit:
+    end = at + (ends[-1] & 0x7FFF) if ends else data
+    if end > limit:
         raise ValueError("the record ends beyond its page")
-    record = Record(page, at, fixed, count, nulls, ends, data)
+    record = Record(page, at, fixed, count, nulls, ends, data, end)
     return _without_stub(record) if kind == FORWARDED else record
 
 
@@ -243,7 +246,7 @@ def piece(record: Record, number: int) -> bytes | OffRow:
     end = record.ends[number - 1]
     start = record.at + (record.ends[number - 2] & 0x7FFF) if number > 1 else record.data
     stop = record.at + (end & 0x7FFF)
-    if not record.data <= start <= stop:
+    if not record.data <= start <= stop <= record.end:
         raise ValueError("columns of varying length overlap")
     data = record.page[start:stop]
     return OffRow(data) if end & 0x8000 else data

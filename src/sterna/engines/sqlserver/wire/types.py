@@ -12,7 +12,7 @@ from decimal import Context, Decimal
 from math import isfinite
 from uuid import UUID
 
-from sterna.core.errors import Unsupported
+from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import collations
 from sterna.engines.sqlserver.wire.binxml import xml_text
 from sterna.engines.sqlserver.wire.clr import hierarchy_path, well_known_text
@@ -66,12 +66,19 @@ def decoder(column: Physical) -> Decode:
     if reason:
         raise Unsupported(f"The {reason[0].lower()}{reason[1:]}.")
     if column.xtype in _SCALED:
+        _check_scale(column)
         return _SCALED[column.xtype](column.scale)
     if column.xtype in NARROW:
         return collations.decoder(collations.code_page(column.collation))
     if column.xtype == CLR:
         return _CLRS.get(column.utype, bytes)
     return _PLAIN[column.xtype]
+
+
+def _check_scale(column: Physical) -> None:
+    most = 38 if column.xtype in (DECIMAL, NUMERIC) else 7
+    if not 0 <= column.scale <= most or (most == 38 and not column.scale <= column.precision <= 38):
+        raise BadData(f"Column {column.name} says it has {column.scale} digits after the point.")
 
 
 def _number(form: str) -> Decode:
