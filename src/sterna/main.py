@@ -25,14 +25,22 @@ from sterna.settings import Settings
 if TYPE_CHECKING:
     import uvicorn
 
+    from sterna.cli.backup import Backups
     from sterna.jobs.desk import Desk
 
 
 def cli() -> None:
     """The ``sterna`` command."""
     arguments = tuple(sys.argv[1:])
-    tools = Tools(engines, open_store, serve, work, dict(os.environ), arguments, open_bucket)
+    tools = Tools(engines, open_store, serve, work, dict(os.environ), arguments, open_bucket, backups)
     raise SystemExit(int(run(arguments, tools)))
+
+
+def backups() -> "Backups":
+    """What reads backup files of SQL Server."""
+    from sterna.engines.sqlserver.backups import SqlServerBackups
+
+    return SqlServerBackups()
 
 
 def engines(opens: Opens | None = None) -> Mapping[str, Engine]:
