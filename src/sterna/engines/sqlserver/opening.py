@@ -27,6 +27,8 @@ class Opened:
     """The names of those that it does not."""
     missing: tuple[str, ...]
     """Databases that were asked for and that no file holds."""
+    selection: Selection
+    """What of them the plan takes."""
 
 
 @asynccontextmanager
@@ -62,7 +64,7 @@ def _chosen(plan: Plan, blobs: tuple[Blob, ...], media: tuple[MediaFile, ...]) -
     found = databases_of(media, set_number=int(number) if number.isdecimal() else None)
     taken = tuple(each for each in found if takes(plan.selection, each.name))
     others = tuple(each.name for each in found if each not in taken)
-    return Opened(blobs, media, taken, others, _missing(plan.selection, found))
+    return Opened(blobs, media, taken, others, _missing(plan.selection, found), plan.selection)
 
 
 def takes(selection: Selection, database: str) -> bool:
