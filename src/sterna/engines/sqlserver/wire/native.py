@@ -16,7 +16,3 @@ def compiled(name: str) -> ModuleType | None:
         return importlib.import_module(f"sterna.engines.sqlserver.wire.{name}")
     except ImportError:
         return None
-
-
-native: ModuleType | None = compiled("_rows")
-"""What writes rows as text."""

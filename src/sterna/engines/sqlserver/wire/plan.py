@@ -46,10 +46,8 @@ def _column(column: Physical, tables: dict[int, int]) -> bytes:
         pad = column.length // (2 if column.xtype == types.NCHAR else 1)
     if operation and (column.offset > 0 or column.xtype not in _VARYING):
         fixed = width(column)
-    return _COLUMN.pack(
-        operation, column.scale, column.bitpos, 0, table, column.offset, column.nullbit, max(column.length, 0), pad,
-        fixed, column.column_id,
-    )  # fmt: skip
+    place = (column.bitpos, 0, table, column.offset, column.nullbit)
+    return _COLUMN.pack(operation, column.scale, *place, max(column.length, 0), pad, fixed, column.column_id)
 
 
 _VARYING = (types.VARCHAR, types.NVARCHAR, types.VARBINARY)

@@ -8,7 +8,7 @@ from sterna.core.errors import BadData, Trouble, Unsupported
 from sterna.engines.sqlserver.wire import compressed, copytext, lob, plan, types
 from sterna.engines.sqlserver.wire.copytext import NULL, Losses, Unstorable
 from sterna.engines.sqlserver.wire.lob import Fetch
-from sterna.engines.sqlserver.wire.native import native
+from sterna.engines.sqlserver.wire.native import compiled
 from sterna.engines.sqlserver.wire.records import (
     OLDER,
     Layout,
@@ -24,6 +24,9 @@ from sterna.engines.sqlserver.wire.variant import Variant, read_variant
 
 Row = tuple[object, ...]
 Read = Callable[[Raw], object]
+
+native = compiled("_rows")
+"""Writes rows as text, where they are common."""
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
 
 
