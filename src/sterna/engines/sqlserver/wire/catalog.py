@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sterna.core.errors import BadData, Unsupported
-from sterna.engines.sqlserver.wire import base
+from sterna.engines.sqlserver.wire import base, units
 from sterna.engines.sqlserver.wire.base import Pages, Pointer, Row
 
 BOOT_PAGE, BOOT_TYPE = (1, 9), 13
@@ -45,7 +45,6 @@ class Unit:
 
     id: int
     kind: int
-    root: Pointer
     first_iam: Pointer
 
 
@@ -175,7 +174,7 @@ class _Reader:
         for row in self._count(
             base.rows_of(base.chain(self._pages, self._found.boot.units), base.FIELDS[base.UNITS])
         ):
-            unit = Unit(row["auid"], row["type"], row.pointer("pgroot"), row.pointer("pgfirstiam"))
+            unit = Unit(row["auid"], row["type"], row.pointer("pgfirstiam"))
             self._units[row["ownerid"]].setdefault(unit.kind, unit)
 
     def _read_rowsets(self) -> None:
@@ -226,8 +225,18 @@ class _Reader:
 
     def _table(self, table: int) -> Iterator[Row]:
         """The rows of a base table. Raises BadData if there is no such table."""
-        unit = self._unit(table)
-        return self._count(base.rows_of(base.leaf(self._pages, unit.root), base.FIELDS[table]))
+        return self._count(base.rows_of(self._pages_of(self._unit(table)), base.FIELDS[table]))
+
+    def _pages_of(self, unit: Unit) -> Iterator[bytes]:
+        """The pages of rows of a base table."""
+        held = units.allocation(self._pages, unit.first_iam)
+        for span in held.spans(units.PAGES_OF_MAP):
+            for number in held.within(span):
+                page = self._pages.page(span.file, number)
+                if page[1] == base.DATA_PAGE:
+                    if units.owner(page) >> 16 & 0xFFFFFFFF != unit.id >> 16 & 0xFFFFFFFF:
+                        raise BadData(f"Page {span.file}:{number} should belong to a base table, and does not.")
+                    yield page
 
     def _unit(self, table: int) -> Unit:
         if table in base.KNOWN_ROWSETS:
