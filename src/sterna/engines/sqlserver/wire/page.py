@@ -121,8 +121,11 @@ def checksum_ok(page: bytes) -> bool:
 
 
 def untorn(page: bytes) -> bytes:
-    """The page with the bits that torn-page detection displaced where they belong; others as they are."""
-    if not page[5] & TORN_BITS >> 8:
+    """The page with the bits that torn-page detection displaced where they belong; others as they are.
+
+    A page that was guarded so once, and now has a checksum, keeps the flag; its checksum lies where the bits lay.
+    """
+    if page[5] & (TORN_BITS | CHECKSUM) >> 8 != TORN_BITS >> 8:
         return page
     kept = int.from_bytes(page[60:64], "little")
     whole = bytearray(page)
