@@ -201,8 +201,8 @@ def build(db: Db, version: float = 2016, moment: int = 0) -> Built:
     image.files[1].next = max(image.files[1].next, 2)
     image.files[1].status[9] = 0x64
     made = Built(
-        db, version, image, uuid.uuid5(uuid.NAMESPACE_DNS, db.name), (35 + moment, 1856, 272),
-        (35 + moment, 1984, 1),
+        db, version, image, uuid.uuid5(uuid.NAMESPACE_DNS, db.name), (35 + moment, 1856, 1),
+        (35 + moment, 1858, 1),
     )  # fmt: skip
     catalog = Catalog(db, int(version))
     catalog.system()

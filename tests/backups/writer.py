@@ -14,6 +14,7 @@ from tests.backups.database import Built, build
 from tests.backups.describe import Db
 from tests.backups.headers import NIL, NONE, START, Facts, configuration
 from tests.backups.image import Extent
+from tests.backups.log import quiet
 from tests.backups.mtf import FLB, SOFTWARE, Sink, Strings, Tape, block_head, packed_date, seal, stream_head
 from tests.backups.pages import SIZE, Lsn, checksum, protect
 
@@ -41,7 +42,7 @@ class Set:
     filler: int = 1
     pieces: int = 1
     incomplete: bool = False
-    log: bytes = bytes(EXTENT)
+    log: bytes | None = None
     log_from: Lsn | None = None
     log_to: Lsn | None = None
     copy_only: bool = False
@@ -63,6 +64,11 @@ class Set:
     def last(self) -> Lsn:
         """Where its log ends."""
         return self.log_to or self.built.last
+
+    @property
+    def tail(self) -> bytes:
+        """The log blocks that it carries."""
+        return quiet(self.built.checkpoint).bytes() if self.log is None else self.log
 
     def extents(self) -> list[Extent]:
         """The extents of the first region, in order."""
@@ -168,7 +174,7 @@ def close(tape: Tape, block: bytearray, strings: Strings | None = None) -> None:
 def write_set(tape: Tape, one: Set, position: int, sequence: int, count: int, media: Media) -> bool:
     """A whole set, or what one stripe has of it; False where the file is cut off."""
     mine = share(one.extents(), sequence, count, media.seed)
-    size = sum(EXTENT for _ in one.extents()) + len(one.log)
+    size = sum(EXTENT for _ in one.extents()) + len(one.tail)
     facts = one.facts(size)
     config = configuration(facts)
     set_head(tape, one, position, config)
@@ -276,20 +282,20 @@ def log_blocks(tape: Tape, one: Set, active: bool) -> None:
     offset = start + one.first[1] * 512
     for number, has in ((0, active), (1, False)):
         block = block_head(b"MSTL", 0, 4 + number, 0x80, 0, 0) + bytearray(0x250 - 52)
-        struct.pack_into("<QQI", block, 0x3C, offset * has, (offset + len(one.log)) * has, 2)
+        struct.pack_into("<QQI", block, 0x3C, offset * has, (offset + len(one.tail)) * has, 2)
         struct.pack_into("<HH", block, 0x50, 500, 0x5C)
         struct.pack_into("<IQQHB", block, 0x5C, vlf * has, 0x1F0000, start + 0x1F0000 * number, 2, 0x40)
         close(tape, block)
         if has:
             tape.apad()
             attributes = 0x100 if one.csum else 0
-            tape.write(stream_head(b"MQTL", 2 + len(one.log), attributes) + bytes(2))
+            tape.write(stream_head(b"MQTL", 2 + len(one.tail), attributes) + bytes(2))
             if tape.cut:
                 tape.cut(tape.at, False)
-            tape.write(one.log)
+            tape.write(one.tail)
             tape.write(bytes(tape.align(4)))
             if one.csum:
-                tape.stream(b"CSUM", struct.pack("<I", checksum(one.log)))
+                tape.stream(b"CSUM", struct.pack("<I", checksum(one.tail)))
         tape.spad()
 
 
