@@ -12,15 +12,17 @@ from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreacha
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
-from sterna.core.people import new_id
+from sterna.core.people import Bucket, new_id
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
+from sterna.jobs.buckets import resolve
 from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
 from sterna.jobs.policies import KEY as POLICY
 from sterna.jobs.policies import ComparePolicy, body_of
+from sterna.jobs.route import Route
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
 from sterna.jobs.tuning import Tuning
@@ -164,16 +166,17 @@ class Desk:
             )
         await self.store.delete_job(job.id)
 
+    async def bucket(self, project_id: str, name: str) -> Bucket:
+        """The project's registered bucket of that name. Raises NotFound, also for another project's."""
+        return await resolve(self.store, project_id, name)
+
     async def progress(self, job: Job) -> Progress:
         return await self.store.progress(job.id)
 
     async def check(self, plan: Plan) -> Sequence[Finding]:
         """Run all checks of a plan, without a job."""
         self._known(plan)
-        findings: list[Finding] = []
-        for check in self.engines[plan.target.engine].checks(plan):
-            findings += await check.run()
-        return findings
+        return [finding async for found in Route.of(plan, self.engines).look() for finding in found]
 
     async def check_endpoint(self, endpoint: Endpoint) -> Failure | None:
         """Try to connect and log in. None: it works; else why it does not."""
