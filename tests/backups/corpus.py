@@ -219,6 +219,7 @@ def uniform(folder: Path) -> Fixture:
 def stale(folder: Path) -> Fixture:
     """Pages that nobody has hold what was there before: pages that name another place."""
     built = build(SHOP)
+    built.image.finish()
     old = Page((1, 16), DATA, 77, records=[b"\x10\0\x08\0\1\2\3\4\1\0\0"]).bytes()
     used = set(built.image.pages)
     extents = list(built.image.allocated(1))

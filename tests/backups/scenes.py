@@ -266,7 +266,8 @@ def lobs() -> list[Tbl]:
 def tall(count: int = 3000, name: str = "tall", **more: object) -> Tbl:
     """Many rows of an ordinary table."""
     rows: list[Row] = [
-        (n, f"name {n % 50}", Decimal(n * 37 % 100000).scaleb(-2), f"{n:08} " * (n % 9) if n % 11 else None, n % 3 == 0)
+        (n, f"name {n % 50}", Decimal(n * 37 % 100000).scaleb(-2),
+         f"{n:08} " * (n % 9) if n % 11 else None, n % 3 == 0)
         for n in range(count)
     ]  # fmt: skip
     columns = [
