@@ -47,8 +47,9 @@ def engines(opens: Opens | None = None) -> Mapping[str, Engine]:
     """Every kind of database that can be moved, by its name. ``opens``: for those that read files in buckets."""
     from sterna.engines.postgres.engine import PostgresEngine
     from sterna.engines.redis.engine import RedisEngine
+    from sterna.engines.sqlserver.engine import SqlServerEngine
 
-    return {"redis": RedisEngine(), "postgresql": PostgresEngine()}
+    return {"redis": RedisEngine(), "postgresql": PostgresEngine(), "sqlserver": SqlServerEngine(opens)}
 
 
 async def open_store(url_or_path: str, key_file: Path) -> Store:

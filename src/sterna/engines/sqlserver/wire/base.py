@@ -89,6 +89,8 @@ def fields(description: str) -> tuple[Field, ...]:
 
 
 ROWSET_COLUMNS, ROWSET_COLUMNS_2005, ROWSETS, UNITS, COLUMNS_2005 = 3, 4, 5, 7, 13
+ROWSET_VALUES = 9
+"""From 2012 on."""
 FILE_GROUPS, OBJECTS, COLUMNS, PROPERTIES, TYPES, INDEXES = 23, 34, 41, 49, 50, 54
 INDEX_COLUMNS, VALUES, CLASSES, REFERENCES = 55, 60, 64, 74
 
@@ -102,6 +104,7 @@ DESCRIPTIONS = {
     "pcdata i8, pcreserved i8",
     COLUMNS_2005: "hobtid i8, hobtcolumnid i4, status i4, ordkey i2, xtype u1, length i2, prec u1, scale u1,"
     "collationid i4, offsetleaf i2, offsetint i2, bitposleaf u1, bitposint u1, nullbitleaf i2, nullbitint i2",
+    ROWSET_VALUES: "valclass u1, id i8, subid i8, valnum i4, value sv, imageval lob",
     FILE_GROUPS: "dbfragid i4, phfgid i4, fgid i4, type c2, fgguid b16, lgfgid i4, status i4, name nv",
     OBJECTS: "id i4, name nv, nsid i4, nsclass u1, status i4, type c2, pid i4, pclass u1, intprop i4,"
     "created dt, modified dt, status2 i4",

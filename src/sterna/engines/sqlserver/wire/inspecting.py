@@ -1,4 +1,4 @@
-"""What backup files hold, as JSON: the sets as RESTORE HEADERONLY tells them, and what their pages need to be read."""
+"""What backup files hold, as JSON: sets as RESTORE HEADERONLY tells them, what is needed to read their pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
