@@ -5,7 +5,7 @@ import re
 import struct
 import uuid
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from tests.backups.describe import Collation, Raw, Value, Variant
 
@@ -42,6 +42,7 @@ POINTED = (34, 35, 99)
 VARIABLE = (34, 35, 99, 98, 165, 167, 231, 240, 241)
 INTEGERS = {48: 1, 52: 2, 56: 4, 127: 8}
 EPOCH = clock.date(1900, 1, 1)
+WIDE = Context(prec=60)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def encode_text(kind: Kind, value: str, collation: Collation) -> bytes:
 
 def decimal_bytes(kind: Kind, value: Decimal) -> bytes:
     """A decimal: sign byte and magnitude."""
-    whole = int(value.scaleb(kind.scale))
+    whole = int(value.scaleb(kind.scale, WIDE))
     return bytes([whole >= 0]) + abs(whole).to_bytes(kind.length - 1, "little")
 
 

@@ -191,7 +191,14 @@ def odd_rows() -> Tbl:
     rows: list[Row] = []
     for number in range(60):
         values = (number, f"row {number}", "x" * (number * 5))
-        rows.append(Put(values, forwarded=number % 7 == 3, ghost=number % 10 == 9, versioned=number % 4 == 1))
+        rows.append(
+            Put(
+                values,
+                forwarded=number % 7 == 3 and number % 10 != 9,
+                ghost=number % 10 == 9,
+                versioned=number % 4 == 1,
+            )
+        )
     return Tbl("dbo", "odd", [Col("n", "int"), Col("t", "nvarchar(20)"), Col("v", "varchar(400)")], rows)
 
 
