@@ -42,12 +42,15 @@ class Overlay:
                 run.append(page_id)
                 if len(run) < 1024:
                     continue
-            yield from self._below.pages(file_id, run)
+            yield from self._unchanged(file_id, run)
             run = []
             changed = self._changed((file_id, page_id))
             if changed is not None:
                 yield page_id, changed
-        yield from self._below.pages(file_id, run)
+        yield from self._unchanged(file_id, run)
+
+    def _unchanged(self, file_id: int, run: list[int]) -> Iterator[tuple[int, bytes]]:
+        return self._below.pages(file_id, run) if run else iter(())
 
     def put(self, place: Pointer, page: bytes) -> None:
         """From now on the page is this."""
