@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from sterna.core.errors import (
     AccessDenied,
@@ -72,6 +73,8 @@ def told(where: str, name: str = "") -> Iterator[None]:
         raise NeedsOperator(f"{where} answered with something that is not S3", hint=hint) from None
     except aws.BotoCoreError as error:
         raise _of_way(error, where) from None
+    except (HTTPError, OSError) as error:  # the body of an answer broke off: the library lets that through
+        raise Unreachable(f"{where}: the connection broke ({type(error).__name__})") from None
 
 
 def of_answer(answer: Any, where: str, name: str) -> Trouble:
