@@ -96,7 +96,8 @@ def of_answer(answer: Any, where: str, name: str) -> Trouble:
         )
         return Invalid("style", f"{where} cannot be addressed like this: {code}", hint=hint)
     if code in _BUSY or status == 429 or status >= 500:
-        return ServerBusy(f"{where} is not ready: {code or status}")
+        hint = "" if code.isalpha() else "Check the endpoint: what answers there may be no object store."
+        return ServerBusy(f"{where} is not ready: {code or status}", hint=hint)
     if code in _FULL:
         return TargetFull(f"{where} has no room: {code}")
     if code == "PreconditionFailed" or status in (412, 416):
