@@ -12,7 +12,8 @@ from sterna.storage.checksums import Front
 from sterna.storage.patience import Patience
 from sterna.storage.s3errors import replaced, told
 
-_PIECE = 1 << 20
+_PIECE = 64 << 10
+"""What has arrived of a piece that breaks off is lost and asked for again: so they are small."""
 
 
 class S3Blob:

@@ -55,7 +55,16 @@ def client_of(bucket: Bucket) -> Any:
     # OBS repeats the same page for ever if names are asked for in this form; S3Storage asks where it has to.
     for operation in ("ListObjects", "ListObjectsV2"):
         client.meta.events.unregister(f"before-parameter-build.s3.{operation}", set_list_objects_encoding_type_url)
+    client.meta.events.register("before-call.s3", _stay)
     return client
+
+
+def _stay(params: Any, **_: object) -> None:
+    """Keep the library from following a store to another region, again and again if that is what it says.
+
+    A bucket is at the endpoint that was registered, or its region is wrong, which is for a person to hear.
+    """
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _config(bucket: Bucket, tls: Tls) -> Config:
