@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from sterna.core.change import Name
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
+from sterna.core.files import Entry, Opens
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
-from sterna.core.people import new_id
-from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
+from sterna.core.people import Bucket, new_id
+from sterna.core.plan import Endpoint, Plan, StoredFile
+from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store, Takes
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
 from sterna.jobs.checking import Checking, CheckState
@@ -27,6 +28,9 @@ from sterna.jobs.tuning import Tuning
 
 PROBE_LIMIT = 20.0
 """Seconds that a server has to answer when an endpoint is tried."""
+
+LOOK_LIMIT = 10.0
+"""Seconds that object stores have to say what is known of files."""
 
 
 def now_ms() -> int:
@@ -44,6 +48,8 @@ class Desk:
     engines: Mapping[str, Engine]
     clock: Callable[[], int] = now_ms
     background: Background = field(default_factory=Background, repr=False)
+    opens: Opens | None = None
+    """Finds registered buckets; None: what is in them is not known here."""
 
     async def create(
         self,
@@ -55,8 +61,11 @@ class Desk:
         plan: Plan | None = None,
         extra: Mapping[str, object] | None = None,
         id: str = "",
+        start: bool = False,
     ) -> Job:
-        """Describe a job. Nothing runs until ``run``. ``id``: for an API whose ids have a form of their own.
+        """Describe a job. Nothing runs until ``run``, or ``start``: then it is asked to run from the beginning on.
+
+        ``id``: for an API whose ids have a form of their own.
 
         Raises Invalid for a plan that makes no sense, or an id that is taken.
         """
@@ -72,8 +81,8 @@ class Desk:
             extra=dict(extra or {}),
             phase=Phase.DRAFT,
             condition=Condition.IDLE,
-            wish=Wish.NONE,
-            asked=0,
+            wish=Wish.RUN if start else Wish.NONE,
+            asked=1 if start else 0,
             answered=0,
             epoch=0,
             failure=None,
@@ -82,6 +91,8 @@ class Desk:
         )
         await self.store.add_job(job)
         await self.tell(job.id, Level.INFO, "job.created", f"Job {name} created")
+        if start:
+            await self.tell(job.id, Level.INFO, "job.run", _asked_to_run(0))
         return job
 
     async def get(self, project_id: str, id: str) -> Job:
@@ -213,6 +224,35 @@ class Desk:
         await self.tell(job.id, Level.INFO, "job.parameters", f"Settings of the target changed: {named}")
         return restart
 
+    # Files in buckets.
+
+    async def bucket(self, project_id: str, name: str) -> Bucket:
+        """The project's bucket of that name. Raises NotFound."""
+        for bucket in await self.store.buckets(project_id):
+            if bucket.name == name:
+                return bucket
+        raise NotFound(f"No bucket {name}")
+
+    async def stored(self, files: Sequence[StoredFile]) -> Sequence[Entry | None]:
+        """What is known of each file; None where it is not there, or nobody says so within ``LOOK_LIMIT``."""
+        if not files:
+            return []
+        looks = [asyncio.create_task(self._look(file)) for file in files]
+        done, late = await asyncio.wait(looks, timeout=LOOK_LIMIT)
+        for look in late:
+            look.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return [look.result() if look in done else None for look in looks]
+
+    async def _look(self, file: StoredFile) -> Entry | None:
+        if self.opens is None:
+            return None
+        try:
+            storage = await self.opens(file.bucket)
+            return await asyncio.to_thread(storage.head, file.name)
+        except Trouble:
+            return None
+
     # Checks and comparisons in the background.
 
     async def begin_check(self, job: Job) -> None:
@@ -325,7 +365,7 @@ class Desk:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
             if endpoint.engine not in self.engines:
                 raise Invalid(side, f"There is no engine {endpoint.engine}")
-        if plan.source.engine != plan.target.engine:
+        if plan.source.engine != plan.target.engine and not isinstance(self.engines[plan.target.engine], Takes):
             raise Invalid("target", f"{plan.source.engine} cannot be moved to {plan.target.engine}")
         check_plan(plan)
 
