@@ -245,13 +245,13 @@ DRS = {
     "DRS.10020102": Message(400, "Job does not exist, please check job ID", "任务不存在，请检查任务ID"),
     "DRS.10030014": Message(400, "Firstly, please the query object info.", "请先查询对象信息。"),
     "DRS.10030015": Message(400, "Failed to update database object", "更新数据库对象失败"),
-    "DRS.M00300.no_chain": Message(
+    "DRS.M00300.nochain": Message(
         400,
         "Invalid request, no backup in the instance {0} waits for an incremental one: "
         "restore a full backup with is_last_backup false first.",
         "请求无效，实例{0}中没有等待增量备份的恢复：请先以is_last_backup为false恢复全量备份。",
     ),
-    "DRS.M00300.chain_waits": Message(
+    "DRS.M00300.waits": Message(
         400,
         "Invalid request, the backup before is still being restored to the instance {0}: wait until it has ended.",
         "请求无效，前一个备份仍在恢复到实例{0}，请等待其结束。",
@@ -284,13 +284,13 @@ DRS = {
         "The value of parameter task_id is not allowed: the task has not ended.",
         "参数task_id的值不被允许：任务尚未结束。",
     ),
-    "DRS.0100.no_chain": Message(
+    "DRS.0100.nochain": Message(
         400,
         "The value of parameter options.recovery_mode is not allowed: no backup in the instance {0} waits for an "
         "incremental one. Restore a full backup with is_last_backup false first.",
         "参数options.recovery_mode的值不被允许：实例{0}中没有等待增量备份的恢复，请先以is_last_backup为false恢复全量备份。",
     ),
-    "DRS.0100.chain_waits": Message(
+    "DRS.0100.waits": Message(
         400,
         "The value of parameter options.recovery_mode is not allowed: the backup before is still being "
         "restored to the instance {0}. Wait until it has ended.",

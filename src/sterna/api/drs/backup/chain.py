@@ -5,28 +5,32 @@ here, with each job, and all its files are read again with the last one.
 """
 
 from collections.abc import Sequence
+from enum import Enum, auto
 
 from sterna.api.drs.backup.asked import asked_of
 from sterna.api.drs.backup.states import Status, status
-from sterna.core.errors import Trouble
 from sterna.core.job import Job
 from sterna.core.plan import Plan
 
 
-class NoChain(Trouble):
-    """An incremental backup has nothing to follow."""
+class Why(Enum):
+    """Why an incremental backup cannot be restored now."""
+
+    NONE = auto()  #: nothing is there that it could follow
+    WAITS = auto()  #: the backup before has not been restored yet
+    SEVERAL = auto()  #: more than one chain is there that it could follow
 
 
-class Waits(Trouble):
-    """The backup before has not been restored yet."""
+class Unchained(Exception):
+    """An incremental backup cannot be restored now."""
 
-
-class Ambiguous(Trouble):
-    """Several chains wait for their next backup."""
+    def __init__(self, why: Why) -> None:
+        self.why = why
+        super().__init__(why.name)
 
 
 def before(jobs: Sequence[Job], instance_id: str, databases: Sequence[str]) -> Job:
-    """The job that an incremental backup of these databases follows. Raises NoChain, Waits, Ambiguous.
+    """The job that an incremental backup of these databases follows. Raises Unchained.
 
     ``jobs``: the project's tasks of backup migration, newest first. ``databases``: none for all of the chain's.
     """
@@ -36,12 +40,12 @@ def before(jobs: Sequence[Job], instance_id: str, databases: Sequence[str]) -> J
         key: job for key, job in newest.items() if not asked_of(job).is_last_backup and _fits(key, wanted)
     }
     if not open_ends:
-        raise NoChain
+        raise Unchained(Why.NONE)
     if wanted not in open_ends and len(open_ends) > 1:
-        raise Ambiguous
+        raise Unchained(Why.SEVERAL)
     found = open_ends.get(wanted) or next(iter(open_ends.values()))
     if status(found) is Status.TRANSFERRING:
-        raise Waits
+        raise Unchained(Why.WAITS)
     return found
 
 

@@ -32,9 +32,7 @@ class Codes:
     taken: str
     instance: tuple[str, str]
     bucket: tuple[str, str]
-    no_chain: str
-    waits: str
-    ambiguous: str
+    chain: Mapping[chain.Why, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +138,8 @@ def _earlier(jobs: Sequence[Job], asked: Asked, target: Endpoint, codes: Codes) 
         return None
     try:
         return chain.before(jobs, target.instance_id, asked.chosen)
-    except chain.NoChain as none:
-        raise Told(codes.no_chain, asked.instance_id) from none
-    except chain.Waits as waits:
-        raise Told(codes.waits, asked.instance_id) from waits
-    except chain.Ambiguous as several:
-        raise Told(codes.ambiguous, asked.instance_id) from several
+    except chain.Unchained as trouble:
+        raise Told(codes.chain[trouble.why], asked.instance_id) from trouble
 
 
 def _known(file: AskedFile, entry: Entry | None) -> AskedFile:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BeforeValidator
 
 from sterna.api.drs.backup import old_bodies, old_views
+from sterna.api.drs.backup.chain import Why
 from sterna.api.drs.backup.finding import all_of, delete, find
 from sterna.api.drs.backup.making import Codes, make
 from sterna.api.drs.backup.states import old_status, spelt
@@ -25,9 +26,7 @@ CODES = Codes(
     taken="DRS.0100.taken",
     instance=("DRS.0100", "instance_id"),
     bucket=("DRS.0100", "backup.bucket_name"),
-    no_chain="DRS.0100.no_chain",
-    waits="DRS.0100.chain_waits",
-    ambiguous="DRS.0100.chains",
+    chain={Why.NONE: "DRS.0100.nochain", Why.WAITS: "DRS.0100.waits", Why.SEVERAL: "DRS.0100.chains"},
 )
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {

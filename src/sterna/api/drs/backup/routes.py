@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response
 
 from sterna.api.drs.backup import bodies, views
+from sterna.api.drs.backup.chain import Why
 from sterna.api.drs.backup.filters import Wanted, chosen, in_order
 from sterna.api.drs.backup.finding import all_of, change, delete, find
 from sterna.api.drs.backup.making import Codes, check_name, make
@@ -26,9 +27,7 @@ CODES = Codes(
     taken=TAKEN,
     instance=("DRS.M05006", "target_db_info.target_instance_id"),
     bucket=("DRS.M00202", "backup_info.bucket_name"),
-    no_chain="DRS.M00300.no_chain",
-    waits="DRS.M00300.chain_waits",
-    ambiguous="DRS.M00300.chains",
+    chain={Why.NONE: "DRS.M00300.nochain", Why.WAITS: "DRS.M00300.waits", Why.SEVERAL: "DRS.M00300.chains"},
 )
 
 routes = APIRouter(
