@@ -1,18 +1,20 @@
 """What the tests of backup migration share: a service with engines that move nothing, buckets, and bodies."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 
+from sterna.core.digest import Digest
 from sterna.core.errors import NotFound
 from sterna.core.files import Blob, Entry
 from sterna.core.job import Condition, Failure, JobId, Phase
 from sterna.core.people import Bucket, Instance
 from sterna.core.plan import Plan
 from sterna.core.ports import Check, Describes, Room, Sink, Teller
+from sterna.core.schema import Table
 from tests.api.service import FOREIGN_PROJECT, PROJECT, NoEngine, Service, serving
 
 V5 = f"/v5/{PROJECT}/backup-migration-jobs"
@@ -36,8 +38,11 @@ class TakingEngine(NoEngine):
     ) -> AbstractAsyncContextManager[Sink]:
         raise NotImplementedError
 
-    def checks_for(self, source: Describes, plan: Plan) -> list[Check]:
+    def checks_for(self, source: Describes, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
         return []
+
+    async def digest(self, plan: Plan, table: Table) -> Digest:
+        raise NotImplementedError
 
 
 @dataclass

@@ -15,22 +15,22 @@ from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import Bucket, new_id
 from sterna.core.plan import Endpoint, Plan, StoredFile
-from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store, Takes
+from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
+from sterna.jobs.buckets import resolve
 from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
 from sterna.jobs.policies import KEY as POLICY
 from sterna.jobs.policies import ComparePolicy, body_of
+from sterna.jobs.route import Route
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
+from sterna.jobs.stored import look
 from sterna.jobs.tuning import Tuning
 
 PROBE_LIMIT = 20.0
 """Seconds that a server has to answer when an endpoint is tried."""
-
-LOOK_LIMIT = 10.0
-"""Seconds that object stores have to say what is known of files."""
 
 
 def now_ms() -> int:
@@ -175,16 +175,17 @@ class Desk:
             )
         await self.store.delete_job(job.id)
 
+    async def bucket(self, project_id: str, name: str) -> Bucket:
+        """The project's registered bucket of that name. Raises NotFound, also for another project's."""
+        return await resolve(self.store, project_id, name)
+
     async def progress(self, job: Job) -> Progress:
         return await self.store.progress(job.id)
 
     async def check(self, plan: Plan) -> Sequence[Finding]:
         """Run all checks of a plan, without a job."""
         self._known(plan)
-        findings: list[Finding] = []
-        for check in self.engines[plan.target.engine].checks(plan):
-            findings += await check.run()
-        return findings
+        return [finding async for found in Route.of(plan, self.engines).look() for finding in found]
 
     async def check_endpoint(self, endpoint: Endpoint) -> Failure | None:
         """Try to connect and log in. None: it works; else why it does not."""
@@ -226,32 +227,9 @@ class Desk:
 
     # Files in buckets.
 
-    async def bucket(self, project_id: str, name: str) -> Bucket:
-        """The project's bucket of that name. Raises NotFound."""
-        for bucket in await self.store.buckets(project_id):
-            if bucket.name == name:
-                return bucket
-        raise NotFound(f"No bucket {name}")
-
     async def stored(self, files: Sequence[StoredFile]) -> Sequence[Entry | None]:
-        """What is known of each file; None where it is not there, or nobody says so within ``LOOK_LIMIT``."""
-        if not files:
-            return []
-        looks = [asyncio.create_task(self._look(file)) for file in files]
-        done, late = await asyncio.wait(looks, timeout=LOOK_LIMIT)
-        for look in late:
-            look.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        return [look.result() if look in done else None for look in looks]
-
-    async def _look(self, file: StoredFile) -> Entry | None:
-        if self.opens is None:
-            return None
-        try:
-            storage = await self.opens(file.bucket)
-            return await asyncio.to_thread(storage.head, file.name)
-        except Trouble:
-            return None
+        """What is known of each file; None where it is not there, or its bucket does not say so soon."""
+        return await look(self.opens, files) if self.opens else [None] * len(files)
 
     # Checks and comparisons in the background.
 
@@ -365,8 +343,10 @@ class Desk:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
             if endpoint.engine not in self.engines:
                 raise Invalid(side, f"There is no engine {endpoint.engine}")
-        if plan.source.engine != plan.target.engine and not isinstance(self.engines[plan.target.engine], Takes):
-            raise Invalid("target", f"{plan.source.engine} cannot be moved to {plan.target.engine}")
+        try:
+            Route.of(plan, self.engines)
+        except Unsupported as no_way:
+            raise Invalid("target", no_way.message) from no_way
         check_plan(plan)
 
 
