@@ -434,6 +434,7 @@ def test_a_list_is_filtered_sorted_and_paged(service: Service, client: httpx.Cli
     ]
     assert listed(client, name="list-", description="ON") == ["list-b"]
     assert listed(client, name="list-", enterprise_project_id="ep-list-a") == ["list-a"]
+    assert len(listed(client, name="list-", enterprise_project_id="all_granted_eps")) == 3
     assert listed(client, name="list-", tags="name=list-c") == ["list-c"]
     assert listed(client, name="list-", tags='{"name": "list-b"}') == ["list-b"]
     assert listed(client, name="list-", tags='[{"key": "name"}]') == ["list-c", "list-a", "list-b"]

@@ -4,7 +4,7 @@ It is kept in ``Job.extra`` and given back; what the job does is said by its pla
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from sterna.core.job import Job
@@ -69,10 +69,13 @@ class Asked:
         return {ASKED: asdict(self), TAGS: [dict(tag) for tag in tags]}
 
 
+_NAMES = frozenset(each.name for each in fields(Asked))
+
+
 def asked_of(job: Job) -> Asked:
     """What was asked for when a task was created."""
     kept: Any = job.extra[ASKED]
-    asked = Asked(**kept)
+    asked = Asked(**{name: value for name, value in kept.items() if name in _NAMES})
     files = tuple(AskedFile(**file) for file in kept["files"])
     return replace(asked, files=files, db_names=tuple(asked.db_names), new_names=dict(asked.new_names))
 

@@ -49,9 +49,12 @@ def chosen(jobs: list[Job], wanted: Wanted) -> list[Job]:
         and (created is None or created(job.created_ms))
         and (completed is None or _completed(job, completed))
         and (not wanted.instance_ids or asked_of(job).instance_id in wanted.instance_ids)
-        and wanted.enterprise_project_id in ("", asked_of(job).enterprise_project_id)
+        and wanted.enterprise_project_id in (*_ANY_ENTERPRISE, asked_of(job).enterprise_project_id)
         and _tagged(job, tags)
     ]
+
+
+_ANY_ENTERPRISE = ("", "all_granted_eps")
 
 
 def in_order(jobs: list[Job], key: str, direction: str) -> list[Job]:
