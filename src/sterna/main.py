@@ -89,7 +89,8 @@ async def serve(settings: Settings) -> None:
         try:
             os.environ.update(settings.environment())  # what the processes of the jobs begin with
             runtime = LocalRuntime(store, worker_command, settings.data)
-            desk = Desk(store, engines(opens_of(store)))
+            opens = opens_of(store)
+            desk = Desk(store, engines(opens), opens=opens)
             await runtime.start()
             desk.resume()
             try:
