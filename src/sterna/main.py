@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from sterna.cli.app import run
 from sterna.cli.context import Tools
 from sterna.core.errors import NeedsOperator
+from sterna.core.files import Opens, Storage
 from sterna.core.job import JobId
+from sterna.core.people import Bucket
 from sterna.core.ports import Engine, Store
 from sterna.settings import Settings
 
@@ -29,11 +31,12 @@ if TYPE_CHECKING:
 def cli() -> None:
     """The ``sterna`` command."""
     arguments = tuple(sys.argv[1:])
-    raise SystemExit(int(run(arguments, Tools(engines, open_store, serve, work, dict(os.environ), arguments))))
+    tools = Tools(engines, open_store, serve, work, dict(os.environ), arguments, open_bucket)
+    raise SystemExit(int(run(arguments, tools)))
 
 
-def engines() -> Mapping[str, Engine]:
-    """Every kind of database that can be moved, by its name."""
+def engines(opens: Opens | None = None) -> Mapping[str, Engine]:
+    """Every kind of database that can be moved, by its name. ``opens``: for those that read files in buckets."""
     from sterna.engines.postgres.engine import PostgresEngine
     from sterna.engines.redis.engine import RedisEngine
 
@@ -46,6 +49,20 @@ async def open_store(url_or_path: str, key_file: Path) -> Store:
     from sterna.store.sql import open_store
 
     return await open_store(url_or_path, load_or_make_key(key_file))
+
+
+def open_bucket(bucket: Bucket) -> Storage:
+    """The storage of a registered bucket, or of one that is about to be. Raises Invalid."""
+    from sterna.storage.opening import open_storage
+
+    return open_storage(bucket)
+
+
+def opens_of(store: Store) -> Opens:
+    """Finds buckets by what the store knows of them."""
+    from sterna.storage.opening import Buckets
+
+    return Buckets(store)
 
 
 async def serve(settings: Settings) -> None:
@@ -63,7 +80,7 @@ async def serve(settings: Settings) -> None:
         try:
             os.environ.update(settings.environment())  # what the processes of the jobs begin with
             runtime = LocalRuntime(store, worker_command, settings.data)
-            desk = Desk(store, engines())
+            desk = Desk(store, engines(opens_of(store)))
             await runtime.start()
             desk.resume()
             try:
@@ -84,7 +101,7 @@ async def work(settings: Settings, job_id: JobId) -> int:
     store = await open_store(settings.store_url, settings.key_path)
     try:
         folder = settings.data / "jobs" / job_id
-        await worker.work(Runner(store, engines(), job_id, folder, settings.spool_limit))
+        await worker.work(Runner(store, engines(opens_of(store)), job_id, folder, settings.spool_limit))
     finally:
         await store.close()
     return 0

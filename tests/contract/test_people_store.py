@@ -1,4 +1,4 @@
-"""What every store promises about domains, projects, users, keys, tokens and instances."""
+"""What every store promises about domains, projects, users, keys, tokens, instances and buckets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sterna.core.errors import IllegalMove, Invalid, NotFound
-from sterna.core.people import AccessKey, Domain, Instance, Project, Token, User
+from sterna.core.people import AccessKey, Bucket, Domain, Instance, Project, Token, User
 from sterna.core.ports import Store
 from tests.contract.stores import a_job
 
@@ -20,6 +20,23 @@ ANNA = User("a", "anna", "d", "scrypt$hash", ("s", "n"))
 TOKEN = Token("digest", "a", "n", ("password", "totp"), 1, 100)
 KEY = AccessKey("AK", "the-secret-key", "a", 5, "the-security-token", 50)
 SERVER = Instance("i", "n", "cache", "redis", (("h", 1), ("g", 2)), "u", "the-password", '{"verify": true}', 7)
+
+BUCKET = Bucket(
+    id="b",
+    project_id="n",
+    name="backups",
+    kind="s3",
+    endpoint="https://obs.example",
+    remote_name="corp-backups",
+    prefix="sql/",
+    region="eu-1",
+    style="virtual",
+    access_key="AK",
+    secret_key="the-bucket-secret",
+    tls='{"verify": true}',
+    created_ms=9,
+)
+FOLDER = Bucket("f", "s", "backups", "folder", folder="/srv/备份")
 
 
 @pytest.fixture
@@ -42,6 +59,8 @@ async def test_people_come_back_as_they_were_added(town: Store) -> None:
     assert await town.key("AK") == KEY
     assert await town.token("digest") == TOKEN
     assert await town.instance("i") == SERVER
+    await town.add_bucket(BUCKET)
+    assert await town.bucket("b") == BUCKET
 
 
 async def test_what_is_not_there_is_none_or_not_found(store: Store) -> None:
@@ -55,6 +74,9 @@ async def test_what_is_not_there_is_none_or_not_found(store: Store) -> None:
         lambda: store.remove_key("x"),
         lambda: store.instance("x"),
         lambda: store.remove_instance("x"),
+        lambda: store.bucket("x"),
+        lambda: store.put_bucket(BUCKET),
+        lambda: store.remove_bucket("x"),
         lambda: store.add_project(NORTH),
         lambda: store.add_user(ANNA),
         lambda: store.add_key(KEY),
@@ -218,8 +240,9 @@ async def test_instances_are_listed_by_project(town: Store) -> None:
 async def test_no_secret_of_a_person_shows_in_what_is_printed(town: Store) -> None:
     await town.add_key(KEY)
     await town.add_instance(SERVER)
-    shown = repr([await town.key("AK"), await town.instance("i"), await town.users()])
-    for secret in ("the-secret-key", "the-security-token", "the-password", "scrypt"):
+    await town.add_bucket(BUCKET)
+    shown = repr([await town.key("AK"), await town.instance("i"), await town.users(), await town.bucket("b")])
+    for secret in ("the-bucket-secret", "the-secret-key", "the-security-token", "the-password", "scrypt"):
         assert secret not in shown
 
 
@@ -230,3 +253,49 @@ async def test_an_instance_is_replaced_with_all_that_is_known_of_it(town: Store)
     assert await town.instance("i") == changed
     with pytest.raises(NotFound):
         await town.put_instance(replace(changed, id="unknown"))
+
+
+async def test_buckets_are_listed_by_project_and_removed(town: Store) -> None:
+    await town.add_bucket(BUCKET)
+    await town.add_bucket(FOLDER)
+    assert list(await town.buckets()) == [BUCKET, FOLDER]
+    assert list(await town.buckets("s")) == [FOLDER]
+    await town.remove_bucket("b")
+    assert list(await town.buckets()) == [FOLDER]
+    with pytest.raises(NotFound):
+        await town.bucket("b")
+
+
+async def test_a_buckets_name_is_taken_once_in_its_project(town: Store) -> None:
+    await town.add_bucket(BUCKET)
+    await town.add_bucket(replace(FOLDER, project_id="s"))
+    await town.add_bucket(replace(BUCKET, id="b2", name="other"))
+    calls: list[Call] = [
+        lambda: town.add_bucket(replace(FOLDER, id="f2", project_id="n")),
+        lambda: town.put_bucket(replace(BUCKET, id="b2")),
+    ]
+    for call in calls:
+        with pytest.raises(Invalid) as refusal:
+            await call()
+        assert refusal.value.field == "name"
+    with pytest.raises(Invalid) as refusal:
+        await town.add_bucket(replace(BUCKET, name="a third"))
+    assert refusal.value.field == "id"
+    await town.put_bucket(replace(BUCKET, name="renamed"))
+    await town.add_bucket(replace(FOLDER, id="f3", project_id="n"))
+
+
+async def test_a_bucket_is_replaced_with_all_that_is_known_of_it(town: Store) -> None:
+    await town.add_bucket(BUCKET)
+    changed = replace(FOLDER, id="b", project_id="n", secret_key="another", name="moved")
+    await town.put_bucket(changed)
+    assert await town.bucket("b") == changed
+
+
+async def test_a_project_stays_while_it_holds_buckets(town: Store) -> None:
+    await town.add_bucket(BUCKET)
+    with pytest.raises(IllegalMove):
+        await town.remove_project("n")
+    await town.remove_bucket("b")
+    await town.remove_project("n")
+    assert list(await town.projects()) == [SOUTH]

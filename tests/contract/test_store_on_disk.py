@@ -19,7 +19,7 @@ import tests.contract.writer
 from sterna.core.errors import BadData, Invalid, NeedsOperator, Trouble, Unreachable
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Job, JobId
-from sterna.core.people import AccessKey, Domain, Instance, User
+from sterna.core.people import AccessKey, Bucket, Domain, Instance, User
 from sterna.core.plan import Pace, Selection
 from sterna.store.database import connect
 from sterna.store.migrate import HEAD, VERSION_TABLE
@@ -58,6 +58,7 @@ async def fill(store: SqlStore) -> Job:
     await store.add_key(AccessKey("AK1", PASSWORD + "sk1", "a", 0, PASSWORD + "st"))
     await store.add_key(AccessKey("AK2", PASSWORD + "sk2", "a"))
     await store.add_instance(Instance("i", "p", "cache", "redis", (("h", 1),), "u", PASSWORD + "instance"))
+    await store.add_bucket(Bucket("b", "p", "backups", "s3", access_key="AK", secret_key=PASSWORD + "bucket"))
     return job
 
 
@@ -166,6 +167,7 @@ async def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         "UPDATE access_keys SET secret_key = (SELECT secret_key FROM access_keys WHERE access_key = 'AK2')",
         "UPDATE access_keys SET secret_key = security_token WHERE access_key = 'AK1'",
         "UPDATE access_keys SET secret_key = (SELECT password FROM instances)",
+        "UPDATE access_keys SET secret_key = (SELECT secret_key FROM buckets)",
         "UPDATE access_keys SET secret_key = x'01'",
         "UPDATE access_keys SET secret_key = CAST(x'02' || substr(secret_key, 2) AS BLOB)",
     ],

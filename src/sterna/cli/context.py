@@ -6,9 +6,17 @@ from pathlib import Path
 
 import typer
 
+from sterna.core.errors import Unsupported
+from sterna.core.files import Storage
 from sterna.core.job import JobId
+from sterna.core.people import Bucket
 from sterna.core.ports import Engine, Store
 from sterna.settings import Settings
+
+
+def no_buckets(bucket: Bucket) -> Storage:
+    """Where no way to open buckets was handed in. Raises Unsupported."""
+    raise Unsupported(f"The bucket {bucket.name} cannot be opened from here")
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Tools:
     """The environment, for passwords and defaults."""
     arguments: Sequence[str] = ()
     """What was typed after the command's name, to say how to go on."""
+    open_bucket: Callable[[Bucket], Storage] = no_buckets
+    """The storage of a bucket. Raises Invalid."""
 
 
 def tools_of(context: typer.Context) -> Tools:

@@ -12,11 +12,12 @@ from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreacha
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
-from sterna.core.people import new_id
+from sterna.core.people import Bucket, new_id
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
+from sterna.jobs.buckets import resolve
 from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
 from sterna.jobs.policies import KEY as POLICY
@@ -163,6 +164,10 @@ class Desk:
                 hint="Stop it first; then delete it.",
             )
         await self.store.delete_job(job.id)
+
+    async def bucket(self, project_id: str, name: str) -> Bucket:
+        """The project's registered bucket of that name. Raises NotFound, also for another project's."""
+        return await resolve(self.store, project_id, name)
 
     async def progress(self, job: Job) -> Progress:
         return await self.store.progress(job.id)

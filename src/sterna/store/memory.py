@@ -10,7 +10,7 @@ from sterna.core.errors import IllegalMove, Invalid, NotFound
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish
-from sterna.core.people import AccessKey, Domain, Instance, Project, Token, User
+from sterna.core.people import AccessKey, Bucket, Domain, Instance, Project, Token, User
 from sterna.core.plan import Plan
 from sterna.core.progress import Progress
 from sterna.store import rules
@@ -205,7 +205,7 @@ class MemoryJobs:
 
 
 class MemoryPeople(MemoryJobs):
-    """Domains, projects, users, keys, tokens and instances in dictionaries."""
+    """Domains, projects, users, keys, tokens, instances and buckets in dictionaries."""
 
     def __init__(self, clock: Callable[[], int] = rules.now_ms) -> None:
         super().__init__(clock)
@@ -215,6 +215,7 @@ class MemoryPeople(MemoryJobs):
         self._keys: dict[str, AccessKey] = {}
         self._tokens: dict[str, Token] = {}
         self._instances: dict[str, Instance] = {}
+        self._buckets: dict[str, Bucket] = {}
 
     async def add_domain(self, domain: Domain) -> None:
         _free(domain.id in self._domains, "id", domain.id)
@@ -235,10 +236,11 @@ class MemoryPeople(MemoryJobs):
 
     async def remove_project(self, id: str) -> None:
         _find(self._projects, id, "project")
-        held: list[Job | Instance] = [job for job in self._jobs.values() if not job.deleted]
+        held: list[Job | Instance | Bucket] = [job for job in self._jobs.values() if not job.deleted]
         held += self._instances.values()
+        held += self._buckets.values()
         if any(thing.project_id == id for thing in held):
-            raise IllegalMove(f"Project {id} still holds jobs or instances")
+            raise IllegalMove(f"Project {id} still holds jobs, instances or buckets")
         del self._projects[id]
         self._tokens = {key: token for key, token in self._tokens.items() if token.project_id != id}
         for user in self._users.values():
@@ -321,6 +323,30 @@ class MemoryPeople(MemoryJobs):
     async def remove_instance(self, id: str) -> None:
         _find(self._instances, id, "instance")
         del self._instances[id]
+
+    async def add_bucket(self, bucket: Bucket) -> None:
+        _free(bucket.id in self._buckets, "id", bucket.id)
+        self._free_bucket_name(bucket)
+        self._buckets[bucket.id] = bucket
+
+    async def bucket(self, id: str) -> Bucket:
+        return _find(self._buckets, id, "bucket")
+
+    async def buckets(self, project_id: str | None = None) -> Sequence[Bucket]:
+        return [it for it in self._buckets.values() if project_id in (None, it.project_id)]
+
+    async def put_bucket(self, bucket: Bucket) -> None:
+        _find(self._buckets, bucket.id, "bucket")
+        self._free_bucket_name(bucket)
+        self._buckets[bucket.id] = bucket
+
+    async def remove_bucket(self, id: str) -> None:
+        _find(self._buckets, id, "bucket")
+        del self._buckets[id]
+
+    def _free_bucket_name(self, new: Bucket) -> None:
+        same = [it for it in self._buckets.values() if (it.project_id, it.name) == (new.project_id, new.name)]
+        _free(any(it.id != new.id for it in same), "name", new.name)
 
     def _fits(self, user: User) -> None:
         _find(self._domains, user.domain_id, "domain")

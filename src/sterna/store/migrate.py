@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from sterna.core.errors import NeedsOperator
 from sterna.store.tables import metadata
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in ``migrations/versions``: each names its forerunner."""
 
 VERSION_TABLE = "sterna_revision"

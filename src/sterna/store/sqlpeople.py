@@ -1,4 +1,4 @@
-"""Domains, projects, users, keys, tokens and registered instances in the database."""
+"""Domains, projects, users, keys, tokens, registered instances and buckets in the database."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 
 from sterna.core.errors import IllegalMove, Invalid, NotFound
-from sterna.core.people import AccessKey, Domain, Instance, Project, Token, User
+from sterna.core.people import AccessKey, Bucket, Domain, Instance, Project, Token, User
 from sterna.store import rules, tables, values
 from sterna.store.database import Database
 from sterna.store.secrets import Vault
@@ -94,6 +94,25 @@ class SqlPeople:
     async def remove_instance(self, id: str) -> None:
         await self._database.write(_remove, tables.instances, tables.instances.c.id, id, "instance")
 
+    async def add_bucket(self, bucket: Bucket) -> None:
+        await self._database.write(self._add_bucket, bucket)
+
+    async def bucket(self, id: str) -> Bucket:
+        found = await self._database.read(self._buckets, tables.buckets.c.id == id)
+        if not found:
+            raise NotFound(f"There is no bucket {id}")
+        return found[0]
+
+    async def buckets(self, project_id: str | None = None) -> Sequence[Bucket]:
+        wanted = () if project_id is None else (tables.buckets.c.project_id == project_id,)
+        return await self._database.read(self._buckets, *wanted)
+
+    async def put_bucket(self, bucket: Bucket) -> None:
+        await self._database.write(self._put_bucket, bucket)
+
+    async def remove_bucket(self, id: str) -> None:
+        await self._database.write(_remove, tables.buckets, tables.buckets.c.id, id, "bucket")
+
     def _add_key(self, transaction: Connection, key: AccessKey) -> None:
         keys = tables.access_keys
         _there(transaction, tables.users, key.user_id, "user")
@@ -114,6 +133,20 @@ class SqlPeople:
 
     def _instances(self, transaction: Connection, *wanted: ColumnElement[bool]) -> Sequence[Instance]:
         return [values.instance_of(row, self._vault) for row in _rows(transaction, tables.instances, *wanted)]
+
+    def _add_bucket(self, transaction: Connection, bucket: Bucket) -> None:
+        _free(transaction, "id", bucket.id, tables.buckets.c.id == bucket.id)
+        _free_bucket_name(transaction, bucket)
+        transaction.execute(insert(tables.buckets).values(values.columns_of_bucket(bucket, self._vault)))
+
+    def _put_bucket(self, transaction: Connection, bucket: Bucket) -> None:
+        _there(transaction, tables.buckets, bucket.id, "bucket")
+        _free_bucket_name(transaction, bucket)
+        columns = values.columns_of_bucket(bucket, self._vault)
+        transaction.execute(update(tables.buckets).where(tables.buckets.c.id == bucket.id).values(columns))
+
+    def _buckets(self, transaction: Connection, *wanted: ColumnElement[bool]) -> Sequence[Bucket]:
+        return [values.bucket_of(row, self._vault) for row in _rows(transaction, tables.buckets, *wanted)]
 
 
 def _add_domain(transaction: Connection, domain: Domain) -> None:
@@ -141,10 +174,12 @@ def _projects(transaction: Connection) -> Sequence[Project]:
 
 def _remove_project(transaction: Connection, id: str) -> None:
     _there(transaction, tables.projects, id, "project")
-    jobs, instances = tables.jobs, tables.instances
+    jobs = tables.jobs
     held = _count(transaction, jobs, jobs.c.project_id == id, jobs.c.deleted.is_(False))
-    if held or _count(transaction, instances, instances.c.project_id == id):
-        raise IllegalMove(f"Project {id} still holds jobs or instances")
+    for table in (tables.instances, tables.buckets):
+        held += _count(transaction, table, table.c.project_id == id)
+    if held:
+        raise IllegalMove(f"Project {id} still holds jobs, instances or buckets")
     _delete(transaction, tables.projects, tables.projects.c.id == id)
 
 
@@ -247,4 +282,10 @@ def _free(transaction: Connection, field: str, value: str, *taken: ColumnElement
 
 def _free_name(transaction: Connection, table: Table, new: User | Project) -> None:
     same = (table.c.domain_id == new.domain_id, table.c.name == new.name, table.c.id != new.id)
+    _free(transaction, "name", new.name, *same)
+
+
+def _free_bucket_name(transaction: Connection, new: Bucket) -> None:
+    buckets = tables.buckets
+    same = (buckets.c.project_id == new.project_id, buckets.c.name == new.name, buckets.c.id != new.id)
     _free(transaction, "name", new.name, *same)

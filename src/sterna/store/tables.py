@@ -190,6 +190,27 @@ instances = Table(
     _json("facts"),
 )
 
+buckets = Table(
+    "buckets",
+    metadata,
+    _number(),
+    _id(),
+    Column("project_id", Words, nullable=False),
+    _text("name"),
+    _text("kind"),
+    _text("folder"),
+    _text("endpoint"),
+    _text("remote_name"),
+    _text("prefix"),
+    _text("region"),
+    _text("style"),
+    _text("access_key"),
+    _sealed("secret_key"),
+    _text("tls"),
+    _count("created_ms"),
+    UniqueConstraint("project_id", "name"),
+)
+
 jobs = Table(
     "jobs",
     metadata,

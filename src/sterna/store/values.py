@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Condition, Failure, Job, Phase, Wish
-from sterna.core.people import AccessKey, Instance, Token
+from sterna.core.people import AccessKey, Bucket, Instance, Token
 from sterna.core.plan import Plan
 from sterna.core.progress import Progress
 from sterna.store.plans import Object, passwords_of, plan_from_json, plan_to_json
@@ -185,6 +185,17 @@ def instance_of(row: Row[Any], vault: Vault) -> Instance:
         created_ms=row.created_ms,
         facts=row.facts,
     )
+
+
+def columns_of_bucket(bucket: Bucket, vault: Vault) -> Columns:
+    sealed = vault.seal_some(bucket.secret_key, "buckets", bucket.id, "secret_key")
+    return {**asdict(bucket), "secret_key": sealed}
+
+
+def bucket_of(row: Row[Any], vault: Vault) -> Bucket:
+    secret = vault.open_some(row.secret_key, "buckets", row.id, "secret_key")
+    kept = {field.name: getattr(row, field.name) for field in fields(Bucket)}
+    return Bucket(**{**kept, "secret_key": secret})
 
 
 def _state(job: Job, name: str) -> object:

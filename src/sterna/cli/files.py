@@ -1,0 +1,54 @@
+"""Opens a file that a command line names: on this machine, or in a registered bucket."""
+
+from pathlib import Path
+
+from sterna.cli.context import Tools
+from sterna.cli.folder import one_of, opened, the_project
+from sterna.core.errors import Invalid, NotFound
+from sterna.core.files import Blob
+from sterna.core.people import Bucket
+from sterna.settings import Settings
+
+
+async def open_file(tools: Tools, settings: Settings, text: str, project: str | None = None) -> Blob:
+    """The file that ``text`` names: ``bucket:NAME/file``, ``s3://BUCKET/file``, or a path of this machine.
+
+    The buckets are those registered in the service's data folder, ``NAME`` as Sterna and ``BUCKET`` as the object
+    store calls it. Raises Invalid, NotFound, AccessDenied, Unreachable.
+    """
+    where, found, name = text.partition("://" if text.startswith("s3://") else ":")
+    if not found or where not in ("s3", "bucket"):
+        return _local(tools, Path(text))
+    called, slash, name = name.partition("/")
+    if not called or not slash or not name:
+        raise Invalid("file", "A file in a bucket is bucket:NAME/FILE or s3://BUCKET/FILE")
+    async with opened(tools, settings) as store:
+        home = (await the_project(store, project)).id if project else None
+        known = await store.buckets(home)
+    if where == "bucket":
+        return tools.open_bucket(one_of(known, "bucket", called)).open(name)
+    bucket = _remote(tuple(known), called, name)
+    return tools.open_bucket(bucket).open(name.removeprefix(bucket.prefix))
+
+
+def _local(tools: Tools, path: Path) -> Blob:
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        raise NotFound(f"There is no file {path}") from None
+    folder = Bucket("", "", "here", "folder", folder=str(real.parent))
+    return tools.open_bucket(folder).open(real.name)
+
+
+def _remote(known: tuple[Bucket, ...], called: str, name: str) -> Bucket:
+    """The registered bucket that the object store calls so and that the file lies in, by the longest prefix."""
+    fitting = [
+        each
+        for each in known
+        if each.kind == "s3" and (each.remote_name or each.name) == called and name.startswith(each.prefix)
+    ]
+    if not fitting:
+        raise NotFound(
+            f"No bucket {called} that holds this file is registered", hint="Register it with: sterna bucket add."
+        )
+    return max(fitting, key=lambda each: len(each.prefix))
