@@ -40,7 +40,7 @@ def engines(opens: Opens | None = None) -> Mapping[str, Engine]:
     from sterna.engines.postgres.engine import PostgresEngine
     from sterna.engines.redis.engine import RedisEngine
 
-    return {"redis": RedisEngine(), "postgresql": PostgresEngine()}
+    return {"redis": RedisEngine(opens), "postgresql": PostgresEngine()}
 
 
 async def open_store(url_or_path: str, key_file: Path) -> Store:
