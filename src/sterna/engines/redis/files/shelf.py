@@ -56,6 +56,7 @@ class Entry:
     opened: Callable[[int], Stream] = field(repr=False)
     before: int = 0
     """Bytes of the stored file that belong to files before this one."""
+    packed: bool = True
 
     @property
     def content(self) -> Content:
@@ -190,7 +191,7 @@ class _Laying:
                 yield from self._tar(blob, number, partial(_plain, blob))
             case "":
                 opened = partial(_plain, blob)
-                yield Entry(name, bucket, name, number, blob.size, head, opened)
+                yield Entry(name, bucket, name, number, blob.size, head, opened, packed=False)
             case other:
                 raise Unsupported(f"{name} is packed as {other}", hint="Pack it as .zip, .gz or .tar.gz.")
 

@@ -58,7 +58,7 @@ class _Progress:
     """Counts bytes of stored files; what is read again counts once."""
 
     def __init__(self, reached: int) -> None:
-        """``reached`` below 0: wherever the first step leads counts for nothing."""
+        """``reached`` below 0: the place of the first step is where it begins."""
         self._reached = reached
 
     def step(self, reached: int) -> int:
@@ -209,6 +209,7 @@ class _ItemReading:
         reader = Reader(entry.opened, start)
         try:
             await reader.open()
+            self._work.progress.step(self._reached(entry, reader, self._at))
             if self._at.place is not None:
                 async with aclosing(self._rdb(entry, reader)) as chunks:
                     async for chunk in chunks:
@@ -360,10 +361,17 @@ class _ItemReading:
         rows: int = 0,
         skipped: int = 0,
     ) -> Chunk:
+        reached = self._reached(entry, reader, at)
         if self._work.aim.cluster and self._item.is_log:
             at = FilePosition(at.alone, at.item)  # only from its beginning may a log be written twice
-        reached = sum(blob.size for blob in self._work.shelf.blobs[: entry.blob])
-        return self._work.chunk(data, count, at, reached + entry.before + reader.spent, rows, skipped)
+        return self._work.chunk(data, count, at, reached, rows, skipped)
+
+    def _reached(self, entry: Entry, reader: Reader, at: FilePosition) -> int:
+        """Bytes of the shelf's files before a place; of packed files those that were unpacked, a little more."""
+        before = sum(blob.size for blob in self._work.shelf.blobs[: entry.blob]) + entry.before
+        if entry.packed:
+            return before + reader.spent
+        return before + (at.place.offset if at.place else at.offset)
 
     async def _track(self, upto: FilePosition) -> None:
         """Note which keys the data set has touched before a place in it, by reading that again."""
