@@ -15,10 +15,21 @@ import pytest
 
 from sterna.core.errors import BadData
 from sterna.core.job import Condition, Failure
-from sterna.core.plan import Pace, Rename, Selection
+from sterna.core.plan import Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
+from sterna.engines.redis.engine import RedisEngine
 from sterna.engines.redis.wire.resp import command
+from sterna.storage.folder import FolderStorage
 from tests.engines.moving import Move, endpoint
-from tests.engines.redis_files import assert_equal, imported, importing, rewritten, saved, wait_for
+from tests.engines.redis_files import (
+    BUCKET,
+    assert_equal,
+    imported,
+    importing,
+    opening,
+    rewritten,
+    saved,
+    wait_for,
+)
 from tests.engines.redis_values import fill
 from tests.servers.redis import Server, running
 
@@ -388,3 +399,29 @@ def cluster(flavor: str) -> Iterator[list[Server]]:
 def info_of(node: Server) -> bytes:
     found = node.client().execute_command("CLUSTER", "INFO")
     return found if isinstance(found, bytes) else "\r\n".join(f"{k}:{v}" for k, v in found.items()).encode()
+
+
+@pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
+@pytest.mark.parametrize("form", ["rdb", "aof"])
+async def test_a_backup_of_a_server_is_taken_and_its_own_kind_reads_it(
+    flavor: str, form: str, tmp_path: Path
+) -> None:
+    with running(flavor) as source, running(flavor) as target:
+        fill(source.client())
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        file = StoredFile(BUCKET, f"i/1.{form}")
+        end = Endpoint("redis", (), files=(file,))
+        move = Move(endpoint(source), end, tmp_path / "job", Plan(endpoint(source), end, mode=Mode.FULL))
+        move.engine = move.engines["redis"] = RedisEngine(opening(FolderStorage(bucket)))
+        await move.start()
+        await move.ended()
+        assert (await move.progress()).bytes == (bucket / file.name).stat().st_size
+        await imported(endpoint(target), bucket, tmp_path / "import", file.name)
+        await assert_equal(source, target)
+        home = tmp_path / "home"
+        home.mkdir()
+        name = "dump.rdb" if form == "rdb" else "appendonly.aof"
+        shutil.copy(bucket / file.name, home / name)
+        with running(flavor, "--appendonly", "yes" if form == "aof" else "no", folder=home) as reader:
+            await assert_equal(source, reader)

@@ -72,7 +72,10 @@ _RDB_VERSIONS = (("2.8", 6), ("3.2", 7), ("4.0", 8), ("5.0", 9), ("7.0", 10), ("
 
 
 def rdb_version(facts: dict[str, str]) -> int:
-    """The newest RDB version that a server's RESTORE reads, by its INFO. By its version: asking with a value of each version would write to the target."""
+    """The newest RDB version that a server's RESTORE reads, by its INFO.
+
+    By the server's version: asking with a value of each version would write to the target.
+    """
     if "valkey_version" in facts:
         return 80 if _number(facts["valkey_version"]) >= (9, 0) else 11
     ours = _number(facts.get("redis_version", "2.8"))

@@ -12,12 +12,13 @@ from sterna.core.files import Opens
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Room, Sink, Source, Teller
-from sterna.engines.redis.checks import checks
+from sterna.engines.redis.checks import backup_checks, checks
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
 from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.dump import Dump
 from sterna.engines.redis.files.aiming import is_cluster
+from sterna.engines.redis.files.backup import backup_sink, backup_source
 from sterna.engines.redis.files.checks import file_checks
 from sterna.engines.redis.files.cluster import cluster_sink
 from sterna.engines.redis.files.preparing import FilePreparing
@@ -43,13 +44,19 @@ class RedisEngine:
         self._opens = opens
 
     def source(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Source]:
-        return _file_source(plan, self._opens, room, tell) if plan.source.files else _source(plan, room, tell)
+        if plan.source.files:
+            return _file_source(plan, self._opens, room, tell)
+        return _backup_source(plan, room, tell) if plan.target.files else _source(plan, room, tell)
 
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
-        return _file_sink(plan, room, tell) if plan.source.files else _sink(plan, room, tell)
+        if plan.source.files:
+            return _file_sink(plan, room, tell)
+        return backup_sink(plan, self._opens, room, tell) if plan.target.files else _sink(plan, room, tell)
 
     def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
-        return file_checks(plan, self._opens) if plan.source.files else checks(plan)
+        if plan.source.files:
+            return file_checks(plan, self._opens)
+        return backup_checks(plan) if plan.target.files else checks(plan)
 
     async def compare(
         self,
@@ -62,7 +69,7 @@ class RedisEngine:
         only: Sequence[Name] = (),
         heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
-        if plan.source.files:
+        if plan.source.files or plan.target.files:
             raise Unsupported("Files cannot be compared with a server: compare it with the server that wrote them")
         return await compare(plan, room=room, repair=repair, most=most, depth=depth, only=only, heard=heard)
 
@@ -122,6 +129,15 @@ async def _file_source(plan: Plan, opens: Opens | None, room: Room, tell: Teller
             yield source
         finally:
             await source.close()
+
+
+@asynccontextmanager
+async def _backup_source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
+    with on_disk("Nothing can be kept"):
+        room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (room.folder / "lock").touch(0o600)
+    async with alone_in(room.folder), backup_source(plan, room, tell) as source:
+        yield source
 
 
 @asynccontextmanager

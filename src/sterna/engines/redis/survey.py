@@ -160,6 +160,15 @@ class Survey:
                 self._seen_at = self._clock()
             return self._seen
 
+    async def look_at_source(self) -> Facts:
+        """The source alone, where the target is no server. Never raises Trouble."""
+        async with self._lock:
+            if self._seen is None or self._clock() - self._seen_at > FRESH_S:
+                source = await _guarded(self._plan.source, _source)
+                self._seen = (source, Facts(str(self._plan.target)))
+                self._seen_at = self._clock()
+            return self._seen[0]
+
     async def look_at_target(self) -> Facts:
         """The target alone, where the source is no server. Never raises Trouble."""
         async with self._lock:

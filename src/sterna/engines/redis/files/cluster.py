@@ -35,7 +35,7 @@ class Master:
 
 
 async def masters(connection: Connection, address: tuple[str, int]) -> list[Master]:
-    """All masters and their slots, as the node at ``address`` knows them. Raises ServerBusy if some are missing."""
+    """All masters and their slots, as the node at ``address`` has them. Raises ServerBusy if some are missing."""
     found: dict[tuple[str, int], list[range]] = {}
     for first, last, node, *_ in await call(connection, "CLUSTER", "SLOTS"):
         host = node[0].decode() if node[0] else ""
