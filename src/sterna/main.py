@@ -49,7 +49,7 @@ def engines(opens: Opens | None = None) -> Mapping[str, Engine]:
     from sterna.engines.redis.engine import RedisEngine
     from sterna.engines.sqlserver.engine import SqlServerEngine
 
-    return {"redis": RedisEngine(), "postgresql": PostgresEngine(), "sqlserver": SqlServerEngine(opens)}
+    return {"redis": RedisEngine(opens), "postgresql": PostgresEngine(), "sqlserver": SqlServerEngine(opens)}
 
 
 async def open_store(url_or_path: str, key_file: Path) -> Store:
