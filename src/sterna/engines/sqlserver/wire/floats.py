@@ -1,4 +1,4 @@
-"""Floating-point numbers as PostgreSQL, from 12 on, prints them: the fewest digits that read back the same.
+"""Floating-point numbers as PostgreSQL (from 12 on) prints them: the fewest digits that read back the same.
 
 Where a shorter number falls exactly between two doubles, Python takes it and PostgreSQL does not; this can only
 happen from 2 to the power of 53 on (24 for ``real``).
