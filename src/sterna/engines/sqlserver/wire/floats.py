@@ -40,7 +40,7 @@ def shortest_real(value: float) -> float:
     raw = _REAL.pack(value)
     for digits in range(1 if abs(value) < 1.2e-38 else 6, 9):
         near = float(f"{value:.{digits - 1}e}")
-        if near < 3.4028235e38 and near > -3.4028235e38 and _REAL.pack(near) == raw:
+        if -3.4028235e38 <= near <= 3.4028235e38 and _REAL.pack(near) == raw:
             return near
     return float(f"{value:.8e}")
 
