@@ -8,6 +8,8 @@ import math
 import struct
 
 _REAL = struct.Struct("<f")
+_TOO_MUCH = 3.4028235677973366e38
+"""Rounds to no number of four bytes."""
 
 
 def double_text(value: float) -> str:
@@ -40,7 +42,7 @@ def shortest_real(value: float) -> float:
     raw = _REAL.pack(value)
     for digits in range(1 if abs(value) < 1.2e-38 else 6, 9):
         near = float(f"{value:.{digits - 1}e}")
-        if -3.4028235e38 <= near <= 3.4028235e38 and _REAL.pack(near) == raw:
+        if abs(near) < _TOO_MUCH and _REAL.pack(near) == raw:
             return near
     return float(f"{value:.8e}")
 
