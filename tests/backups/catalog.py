@@ -190,15 +190,15 @@ class Catalog:
         return rowsets
 
     def index(self, number: int, table: Tbl, indid: int, index: Index, rowset: int) -> None:
-        """An index and its columns; a key is an object, too."""
+        """An index and its columns, told in the order of the table; a key is an object, too."""
         names = [col.name for col in table.columns]
         status = 3 | (8 if index.unique or index.primary else 0)
         status |= (0x20 if index.primary else 0) | (0x40 if index.constraint else 0)
         form = FORMS[index.form] if not index.clustered else 5 if index.form == "columnstore" else 1
         self.add(54, number, indid, index.name, status, 0, 0, form, 0, table.group, 0, rowset)
-        for place, name in enumerate([*index.columns, *index.include], 1):
-            flags = 3 | (4 if name in index.descending else 0)
-            key = place if place <= len(index.columns) and index.form == "btree" else 0
+        for place, name in enumerate([*sorted(index.columns, key=names.index), *index.include], 1):
+            flags = (0x12 if name in index.include else 3) | (4 if name in index.descending else 0)
+            key = list(index.columns).index(name) + 1 if name in index.columns and index.form == "btree" else 0
             self.add(55, number, indid, place, flags, names.index(name) + 1, key, 0)
         if index.primary or index.constraint:
             self.named(index.name, table.schema, "PK" if index.primary else "UQ", number)
