@@ -259,7 +259,7 @@ class _OfTable:
                 self._leave("default", column.name, column.default, why)
                 continue
             name = self.names[column.name]
-            sql = f"ALTER TABLE {self._quoted} ALTER COLUMN {quoted(name)} SET DEFAULT {said.sql}"
+            sql = f"ALTER TABLE {self._quoted} ALTER COLUMN {quoted(name)} SET DEFAULT ({said.sql})"
             yield name, sql, column.default
 
     def _comments(self, generated: Mapping[str, str]) -> Iterable[str]:
