@@ -32,10 +32,11 @@ from sterna.cli.plans import (
     plan_of,
 )
 from sterna.cli.watching import finding_facts, findings_table
-from sterna.core.errors import Invalid
+from sterna.core.errors import Invalid, Unsupported
 from sterna.core.finding import Finding, Severity
 from sterna.core.plan import Conflict, Mode, Plan
 from sterna.core.ports import Compared, Comparison, Depth, Engine
+from sterna.jobs.route import Route
 
 Most = Annotated[int, typer.Option("--most", metavar="N", min=0, help="Name at most so many differences.")]
 
@@ -76,7 +77,7 @@ def check(
     wanted = Wanted(database, schema, table, rename, exclude, columns, where)
     chosen = Chosen(source_db, target_db, include_prefix, exclude_prefix, wanted)
     plan = plan_of(source, target, chosen, Manner(mode, on_conflict), tools.environ)
-    findings = asyncio.run(_run_checks(engine_of(plan, tools.engines()), plan))
+    findings = asyncio.run(_run_checks(route_of(plan, tools.engines())))
     if as_json:
         print_json({"findings": [finding_facts(each) for each in findings], "failed": failed(findings)})
     else:
@@ -90,15 +91,16 @@ def failed(findings: Sequence[Finding]) -> bool:
     return any(each.severity is Severity.FAILED for each in findings)
 
 
-def engine_of(plan: Plan, engines: Mapping[str, Engine]) -> Engine:
-    """The engine that moves this plan's data. Raises Invalid."""
-    if plan.source.engine not in engines or plan.target.engine != plan.source.engine:
-        raise Invalid("source", f"There is no way from {plan.source.engine} to {plan.target.engine}")
-    return engines[plan.source.engine]
+def route_of(plan: Plan, engines: Mapping[str, Engine]) -> Route:
+    """The way that this plan's data takes. Raises Invalid."""
+    try:
+        return Route.of(plan, engines)
+    except Unsupported as trouble:
+        raise Invalid("source", f"There is no way from {plan.source.engine} to {plan.target.engine}") from trouble
 
 
-async def _run_checks(engine: Engine, plan: Plan) -> list[Finding]:
-    return [finding for each in engine.checks(plan) for finding in await each.run()]
+async def _run_checks(route: Route) -> list[Finding]:
+    return [finding async for found in route.look() for finding in found]
 
 
 def compare(
@@ -152,8 +154,8 @@ def compare(
     wanted = Wanted(database, schema, table, rename, exclude, columns, where)
     chosen = Chosen(source_db, target_db, include_prefix, exclude_prefix, wanted)
     plan = plan_of(source, target, chosen, Manner(), tools.environ)
-    engine = engine_of(plan, tools.engines())
-    comparison = asyncio.run(engine.compare(plan, repair=repair, most=most, depth=depth))
+    route = route_of(plan, tools.engines())
+    comparison = asyncio.run(route.compare(repair=repair, most=most, depth=depth))
     if as_json:
         print_json(comparison_facts(comparison, remedies=sql))
     elif sql:

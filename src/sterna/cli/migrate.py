@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sterna.cli.checks import comparison_facts, engine_of, print_comparison
+from sterna.cli.checks import comparison_facts, print_comparison, route_of
 from sterna.cli.context import tools_of
 from sterna.cli.exits import ExitCode
 from sterna.cli.logs import set_up_logging
@@ -159,7 +159,7 @@ def migrate(
         _mode(mode, cutover), on_conflict, resume, limit_mb, replay_flush, ddl, slot_limit_mb, sequence_margin
     )
     plan = plan_of(source, target, chosen, manner, tools.environ)
-    engine_of(plan, tools.engines())
+    route_of(plan, tools.engines())
     set_up_logging(_log_level(tools.environ), "text")
     interactive = sys.stdin.isatty() and console().is_terminal and not yes and not as_json
     request = Request(cutover, compare, restart, as_json, interactive)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sterna.cli.checks import engine_of, failed
+from sterna.cli.checks import failed
 from sterna.cli.context import Tools
 from sterna.cli.exits import ExitCode
 from sterna.cli.output import console
@@ -27,6 +27,7 @@ from sterna.core.plan import Plan
 from sterna.core.ports import Comparison, Store
 from sterna.core.progress import Progress
 from sterna.jobs.desk import Desk
+from sterna.jobs.route import Route
 
 if TYPE_CHECKING:
     from sterna.jobs.runner import Runner
@@ -234,6 +235,6 @@ class Migration:
             return None, None
         screen.note("Comparing both sides …")
         try:
-            return await engine_of(self.plan, desk.engines).compare(self.plan), None
+            return await Route.of(self.plan, desk.engines).compare(), None
         except Trouble as trouble:
             return None, trouble.failure()

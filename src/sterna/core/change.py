@@ -13,6 +13,9 @@ Format = NewType("Format", str)
 VALUES = Format("values")
 """Rows of Python values: the one format that every engine knows."""
 
+ROWS_TEXT = Format("postgresql-text")
+"""Lines as PostgreSQL's ``COPY … TO`` prints them; a source of another kind writes them for its targets."""
+
 Value = bytes | str | int | float | bool | None
 
 

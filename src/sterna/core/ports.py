@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from sterna.core.change import Batch, Chunk, Format, Name, Part, Position
+from sterna.core.digest import Digest
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish
 from sterna.core.people import AccessKey, Bucket, Domain, Instance, Project, Token, User
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.progress import Progress
-from sterna.core.schema import Schema
+from sterna.core.schema import Schema, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,14 @@ class Check(Protocol):
     async def run(self) -> Sequence[Finding]:
         """What it found. Raises only where it could not look."""
         ...
+
+
+@runtime_checkable
+class Guards(Protocol):
+    """A check that is also carried out where the operator wanted none, if ``guards`` is true: without it, data
+    might be lost or loaded wrongly."""
+
+    guards: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,8 +368,19 @@ class Takes(Protocol):
         """The sink of the plan's target for that source."""
         ...
 
-    def checks_for(self, source: Describes, plan: Plan) -> Sequence[Check]:
-        """What to look at on the plan's target before a start."""
+    def checks_for(self, source: Describes, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+        """What to look at on the plan's target before a start. What the job itself left there is not in its way.
+
+        The source is asked for its schema when a check runs, not before.
+        """
+        ...
+
+    async def digest(self, plan: Plan, table: Table) -> Digest:
+        """What the plan's target holds of a table that such a source described, as rows of ``postgresql-text``.
+
+        Of the columns that are ``stored``, in their order, whatever the rows' order. Raises NotFound where the
+        target has no such table, Unsupported where it has other columns, Unreachable, AccessDenied.
+        """
         ...
 
 

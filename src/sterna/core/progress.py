@@ -31,6 +31,8 @@ class Progress:
     skipped: int = 0
     """Rows or keys of the copy left out: expired, not selected, or the target's own."""
     retries: int = 0
+    restored: int = -1
+    """Percent of the files that the target's server has read by itself; -1: they are not read that way."""
     at_ms: int = 0
 
     @property
@@ -38,5 +40,7 @@ class Progress:
         """How much of the copy is done, 0 to 100."""
         if self.phase in ("FOLLOW", "CLOSE"):
             return 100
+        if self.restored >= 0:
+            return min(99, self.restored)
         done, total = (self.bytes, self.bytes_total) if self.bytes_total > 0 else (self.rows, self.rows_total)
         return max(0, min(99, done * 100 // total)) if total > 0 else 0

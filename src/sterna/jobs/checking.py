@@ -1,15 +1,20 @@
 """Checks of a job's plan in the background: what each finds is stored as it comes."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sterna.core.errors import IllegalMove, NotFound, Retryable, Trouble
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Failure, Job, JobId
-from sterna.core.ports import Check, Engine, JobStore
+from sterna.core.ports import Check, Engine, JobStore, Room
 from sterna.jobs.background import Background, Body, Key, Page, whole
+from sterna.jobs.held import Held
+from sterna.jobs.route import Route, described, silent
 from sterna.jobs.tempo import Backoff, Tempo
 from sterna.jobs.unexpected import unexpected
 
@@ -123,7 +128,14 @@ class Checking:
         plan = (await self.store.job(page.job_id)).plan
         if plan is None:
             raise IllegalMove(f"Job {page.job_id} has no plan to be checked")
-        checks = self.engines[plan.source.engine].checks(plan, page.job_id)
+        route = Route.of(plan, self.engines)
+        with TemporaryDirectory(prefix="sterna-check-") as folder:
+            room = Room(page.job_id, 0, Path(folder))
+            held = Held(lambda: route.source.source(plan, room, silent), self.tempo, time.monotonic)
+            async with described(held) as source:
+                await self._look(page, route.checks(source, page.job_id))
+
+    async def _look(self, page: Page, checks: Sequence[Check]) -> None:
         found: list[Finding] = []
         for done, check in enumerate(checks, 1):
             page.body |= {"total": len(checks)}

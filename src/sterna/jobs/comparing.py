@@ -12,6 +12,7 @@ from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble
 from sterna.core.job import Failure, Job, JobId
 from sterna.core.ports import Compared, Comparison, Depth, Difference, Engine, JobStore
 from sterna.jobs.background import Background, Body, Key, Page
+from sterna.jobs.route import Route
 from sterna.jobs.unexpected import unexpected
 
 KIND = "comparison"
@@ -167,7 +168,7 @@ class Comparing:
 
     async def _compare(self, page: Page, run: ComparisonRun) -> Comparison:
         plan = (await self.store.job(page.job_id)).plan
-        if plan is None or plan.source.engine not in self.engines:
+        if plan is None:
             raise IllegalMove("There is nothing that could be compared")
         tables: list[Any] = []
         page.body["tables"] = tables
@@ -176,8 +177,8 @@ class Comparing:
             tables.append(_table_to_json(table))
             page.changed = True
 
-        return await self.engines[plan.source.engine].compare(
-            plan, repair=run.repair, most=MOST, depth=run.depth, only=run.only, heard=heard
+        return await Route.of(plan, self.engines).compare(
+            job_id=page.job_id, repair=run.repair, most=MOST, depth=run.depth, only=run.only, heard=heard
         )
 
     async def _until(self, moment_ms: int) -> None:

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from sterna.core.change import Name
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
+from sterna.core.files import Entry, Opens
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import Bucket, new_id
-from sterna.core.plan import Endpoint, Plan
+from sterna.core.plan import Endpoint, Plan, StoredFile
 from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
@@ -22,8 +23,10 @@ from sterna.jobs.checking import Checking, CheckState
 from sterna.jobs.comparing import Comparing, ComparisonRun
 from sterna.jobs.policies import KEY as POLICY
 from sterna.jobs.policies import ComparePolicy, body_of
+from sterna.jobs.route import Route
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
+from sterna.jobs.stored import look
 from sterna.jobs.tuning import Tuning
 
 PROBE_LIMIT = 20.0
@@ -45,6 +48,8 @@ class Desk:
     engines: Mapping[str, Engine]
     clock: Callable[[], int] = now_ms
     background: Background = field(default_factory=Background, repr=False)
+    opens: Opens | None = None
+    """Finds registered buckets; None: what is in them is not known here."""
 
     async def create(
         self,
@@ -56,8 +61,11 @@ class Desk:
         plan: Plan | None = None,
         extra: Mapping[str, object] | None = None,
         id: str = "",
+        start: bool = False,
     ) -> Job:
-        """Describe a job. Nothing runs until ``run``. ``id``: for an API whose ids have a form of their own.
+        """Describe a job. Nothing runs until ``run``, or ``start``: then it is asked to run from the beginning on.
+
+        ``id``: for an API whose ids have a form of their own.
 
         Raises Invalid for a plan that makes no sense, or an id that is taken.
         """
@@ -73,8 +81,8 @@ class Desk:
             extra=dict(extra or {}),
             phase=Phase.DRAFT,
             condition=Condition.IDLE,
-            wish=Wish.NONE,
-            asked=0,
+            wish=Wish.RUN if start else Wish.NONE,
+            asked=1 if start else 0,
             answered=0,
             epoch=0,
             failure=None,
@@ -83,6 +91,8 @@ class Desk:
         )
         await self.store.add_job(job)
         await self.tell(job.id, Level.INFO, "job.created", f"Job {name} created")
+        if start:
+            await self.tell(job.id, Level.INFO, "job.run", _asked_to_run(0))
         return job
 
     async def get(self, project_id: str, id: str) -> Job:
@@ -175,10 +185,7 @@ class Desk:
     async def check(self, plan: Plan) -> Sequence[Finding]:
         """Run all checks of a plan, without a job."""
         self._known(plan)
-        findings: list[Finding] = []
-        for check in self.engines[plan.target.engine].checks(plan):
-            findings += await check.run()
-        return findings
+        return [finding async for found in Route.of(plan, self.engines).look() for finding in found]
 
     async def check_endpoint(self, endpoint: Endpoint) -> Failure | None:
         """Try to connect and log in. None: it works; else why it does not."""
@@ -217,6 +224,12 @@ class Desk:
         named = ", ".join(f"{name} = {value}" for name, value in values.items())
         await self.tell(job.id, Level.INFO, "job.parameters", f"Settings of the target changed: {named}")
         return restart
+
+    # Files in buckets.
+
+    async def stored(self, files: Sequence[StoredFile]) -> Sequence[Entry | None]:
+        """What is known of each file; None where it is not there, or its bucket does not say so soon."""
+        return await look(self.opens, files) if self.opens else [None] * len(files)
 
     # Checks and comparisons in the background.
 
@@ -330,8 +343,10 @@ class Desk:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
             if endpoint.engine not in self.engines:
                 raise Invalid(side, f"There is no engine {endpoint.engine}")
-        if plan.source.engine != plan.target.engine:
-            raise Invalid("target", f"{plan.source.engine} cannot be moved to {plan.target.engine}")
+        try:
+            Route.of(plan, self.engines)
+        except Unsupported as no_way:
+            raise Invalid("target", no_way.message) from no_way
         check_plan(plan)
 
 

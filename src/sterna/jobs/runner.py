@@ -18,12 +18,13 @@ from sterna.core.errors import Fenced, PositionGone, Retryable, StartAgain, Trou
 from sterna.core.event import Level
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish
 from sterna.core.plan import Mode, Plan, Resume
-from sterna.core.ports import Engine, JobStore, Room, Sink, Source
+from sterna.core.ports import Engine, JobStore, Restores, Room, Sink, Source
 from sterna.flow.pacing import Limit
 from sterna.flow.progress import Meter
 from sterna.jobs.held import Held
 from sterna.jobs.ledger import Ledger
-from sterna.jobs.steps import Anchor, Copy, Finish, Follow, Precheck, Prepare, Step
+from sterna.jobs.route import Described, Route
+from sterna.jobs.steps import Anchor, Copy, Finish, Follow, Precheck, Prepare, Restore, Step
 from sterna.jobs.tempo import Backoff, Tempo
 from sterna.jobs.unexpected import unexpected
 
@@ -107,42 +108,39 @@ class Runner:
 
     async def _work(self, ledger: Ledger, *, untouched: bool) -> None:
         job = ledger.job
-        plan, engine = self._known(job)
+        route = self._route(job)
         untouched = untouched and ledger.stop.is_set()
-        done = job.phase is Phase.CLOSE or (not ledger.stop.is_set() and await self._move(ledger, engine, plan))
+        done = job.phase is Phase.CLOSE or (not ledger.stop.is_set() and await self._move(ledger, route))
         if not done and ledger.wish is Wish.PAUSE:
             await self._paused(ledger)
         elif self._left.is_set():
             await ledger.flush()
         elif done or ledger.wish is Wish.STOP:
-            if not untouched:
-                await self._clean(ledger, engine, plan)
+            if not untouched and not route.waits and not route.restores:
+                await self._clean(ledger, route)
             await self._done(ledger)
 
-    def _known(self, job: Job) -> tuple[Plan, Engine]:
+    def _route(self, job: Job) -> Route:
         if job.plan is None:
             raise Unsupported("The job has no plan")
-        if job.plan.source.engine not in self.engines:
-            raise Unsupported(f"There is no engine {job.plan.source.engine}")
-        return job.plan, self.engines[job.plan.source.engine]
+        return Route.of(job.plan, self.engines)
 
     # The way through the steps.
 
-    async def _move(self, ledger: Ledger, engine: Engine, plan: Plan) -> bool:
+    async def _move(self, ledger: Ledger, route: Route) -> bool:
         """Walk the steps, through all passing faults. True: everything was moved. False: a stop was asked for."""
         backoff = Backoff(self.tempo, self.clock)
         checked = ledger.phase is not Phase.PREPARE
-        room = self._room(ledger)
-        held = Held(lambda: engine.source(plan, room, ledger.tell), self.tempo, self.clock)
+        held = self._held(ledger, route)
         try:
             while not ledger.stop.is_set():
                 try:
                     if not checked:
-                        checked = await self._politely(self._check(ledger, engine, plan), ledger)
-                    elif await self._politely(self._session(ledger, engine, plan, held), ledger):
+                        checked = await self._politely(self._check(ledger, route, held), ledger)
+                    elif await self._politely(self._session(ledger, route, held), ledger):
                         return True
                 except PositionGone as gone:
-                    if plan.resume is Resume.MANUAL:
+                    if route.plan.resume is Resume.MANUAL:
                         raise
                     await held.close()
                     await self._again(ledger, gone, backoff)
@@ -156,17 +154,34 @@ class Runner:
             await held.close()
         return False
 
-    async def _check(self, ledger: Ledger, engine: Engine, plan: Plan) -> bool:
+    async def _check(self, ledger: Ledger, route: Route, held: Held) -> bool:
         await ledger.enter(Phase.PREPARE)
-        await Precheck(engine.checks(plan, self.job_id), self.sleep).run(ledger)
+        await Precheck(route.checks(Described(held), self.job_id), self.sleep).run(ledger)
         return True
 
-    async def _session(self, ledger: Ledger, engine: Engine, plan: Plan, held: Held) -> bool:
+    async def _session(self, ledger: Ledger, route: Route, held: Held) -> bool:
+        """Everything from the phase in the store on. True: to the end."""
+        if route.waits:
+            message = "The files are in order. Nothing is loaded before the job with the last backup of the chain"
+            ledger.tell(Level.INFO, "backup.waits", message)
+            return True
+        return await (self._restored if route.restores else self._moved)(ledger, route, held)
+
+    async def _restored(self, ledger: Ledger, route: Route, _: Held) -> bool:
+        assert isinstance(route.target, Restores)
+        async with route.target.restoring(route.plan, self._room(ledger), ledger.tell) as restoring:
+            step = Restore(restoring)
+            await ledger.enter(step.phase)
+            await step.run(ledger)
+            await ledger.flush()
+        return True
+
+    async def _moved(self, ledger: Ledger, route: Route, held: Held) -> bool:
         """Open both sides and walk the steps that are left. True: to the end."""
-        async with engine.sink(plan, self._room(ledger), ledger.tell) as sink:
+        async with route.sink(Described(held), self._room(ledger), ledger.tell) as sink:
             await sink.claim()
             source = await held.source()
-            for step in await self._steps(ledger, plan, source, sink):
+            for step in await self._steps(ledger, route.plan, source, sink):
                 if ledger.stop.is_set():
                     return False
                 await ledger.enter(step.phase)
@@ -222,26 +237,32 @@ class Runner:
 
     # How it ends.
 
-    async def _clean(self, ledger: Ledger, engine: Engine, plan: Plan) -> None:
+    async def _clean(self, ledger: Ledger, route: Route) -> None:
         """Close the job on both servers; passing faults of the target hold it up unless it was stopped."""
         await ledger.enter(Phase.CLOSE)
         room, backoff = self._room(ledger), Backoff(self.tempo, self.clock)
+        held = self._held(ledger, route)
 
         def source() -> AbstractAsyncContextManager[Source]:
-            return engine.source(plan, room, ledger.tell)
+            return route.source.source(route.plan, room, ledger.tell)
 
         def sink() -> AbstractAsyncContextManager[Sink]:
-            return engine.sink(plan, room, ledger.tell)
+            return route.sink(Described(held), room, ledger.tell)
 
-        while not self._left.is_set():
-            try:
-                given_up = ledger.wish is Wish.STOP
-                await Finish(source, sink, str(plan.target), given_up, self.sleep).run(ledger)
-                return
-            except Retryable as trouble:
-                wait = backoff.next()
-                ledger.tell(Level.WARN, "run.retry", trouble.message, fault=trouble.code, wait_s=f"{wait:.1f}")
-                await self.sleep(wait)
+        stands = bool(route.plan.source.files)
+        try:
+            while not self._left.is_set():
+                try:
+                    given_up = ledger.wish is Wish.STOP
+                    finish = Finish(None if stands else source, sink, str(route.plan.target), given_up, self.sleep)
+                    await finish.run(ledger)
+                    return
+                except Retryable as trouble:
+                    wait = backoff.next()
+                    ledger.tell(Level.WARN, "run.retry", trouble.message, fault=trouble.code, wait_s=f"{wait:.1f}")
+                    await self.sleep(wait)
+        finally:
+            await held.close()
 
     async def _done(self, ledger: Ledger) -> None:
         if self._left.is_set():
@@ -275,6 +296,11 @@ class Runner:
         job = await self.store.job(self.job_id)
         if job.epoch == ledger.job.epoch:
             await self._fail(ledger, fenced.failure())
+
+    def _held(self, ledger: Ledger, route: Route) -> Held:
+        """The route's source, opened when it is first asked for."""
+        room = self._room(ledger)
+        return Held(lambda: route.source.source(route.plan, room, ledger.tell), self.tempo, self.clock)
 
     def _room(self, ledger: Ledger) -> Room:
         return Room(self.job_id, ledger.job.epoch, self.folder, self.spool_limit)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Protocol
 
 from sterna.core.change import Batch, Chunk, Command, Part, Position
@@ -15,7 +16,7 @@ from sterna.core.errors import ChecksFailed, PositionGone, Retryable, StartAgain
 from sterna.core.event import Level
 from sterna.core.finding import Severity
 from sterna.core.job import Phase
-from sterna.core.ports import Check, Log, Sink, Source
+from sterna.core.ports import Check, Log, Restoring, Sink, Source
 from sterna.flow.copying import Copier
 from sterna.flow.pacing import Limit
 from sterna.flow.pump import pump
@@ -108,7 +109,7 @@ class Copy(_LeavesNothing):
         await self._totals(parts, ledger)
 
         async def after(part: Part) -> Position | None:
-            return await place(self.sink, ledger, _lane(part))
+            return await place(self.sink, ledger, _lane(part)) or None  # an empty position: the beginning
 
         async def landed(part: Part, chunk: Chunk) -> None:
             ledger.meter.chunk(chunk)
@@ -139,6 +140,24 @@ class Copy(_LeavesNothing):
 
 def _lane(part: Part) -> str:
     return f"copy:{part.id}"
+
+
+@dataclass(frozen=True)
+class Restore(_LeavesNothing):
+    """Lets the target's server read the source's files, and tells how far it is."""
+
+    restoring: Restoring
+    phase: ClassVar[Phase] = Phase.COPY
+
+    async def run(self, ledger: Ledger) -> None:
+        ledger.meter.restart()
+
+        def heard(percent: int) -> None:
+            ledger.meter.note(restored=max(0, min(100, percent)))
+
+        heard(0)
+        await self.restoring.run(heard)
+        heard(100)
 
 
 @dataclass(frozen=True)
@@ -260,7 +279,8 @@ class Finish(_LeavesNothing):
     It opens each side by itself: after a cutover the old source may be gone, and that holds up nothing.
     """
 
-    source: Callable[[], AbstractAsyncContextManager[Source]]
+    source: Callable[[], AbstractAsyncContextManager[Source]] | None
+    """None: it stands still, and nothing was left on it."""
     sink: Callable[[], AbstractAsyncContextManager[Sink]]
     target: str
     """The target as people call it."""
@@ -270,15 +290,12 @@ class Finish(_LeavesNothing):
     phase: ClassVar[Phase] = Phase.CLOSE
 
     async def run(self, ledger: Ledger) -> None:
-        await self._try(self._release, ledger, "the mark on the source")
+        if self.source:
+            await self._try(partial(_release, self.source), ledger, "the mark on the source")
         if self.given_up:
             await self._try(self._finish, ledger, f"the checkpoint of job {ledger.job.id} on {self.target}")
         else:
             await self._finish()
-
-    async def _release(self) -> None:
-        async with self.source() as source:
-            await Anchor(source.log).undo()
 
     async def _finish(self) -> None:
         async with self.sink() as sink:
@@ -302,6 +319,11 @@ class Finish(_LeavesNothing):
                 break
             await self.sleep(backoff.next())
         ledger.tell(Level.WARN, "clean.left", f"Could not take away {what}: {why}", left=what)
+
+
+async def _release(opened: Callable[[], AbstractAsyncContextManager[Source]]) -> None:
+    async with opened() as source:
+        await Anchor(source.log).undo()
 
 
 async def place(sink: Sink, ledger: Ledger, lane: str) -> Position | None:

@@ -8,11 +8,11 @@ same everywhere. The rows pass through untouched either way.
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
 
-from sterna.core.change import Format
+from sterna.core.change import ROWS_TEXT, Format
 from sterna.engines.postgres.connection import Connection
 
 BINARY = Format("postgresql-binary")
-TEXT = Format("postgresql-text")
+TEXT = ROWS_TEXT
 
 _FIXED = 10000
 """Below it, object identifiers are the same on every server (PostgreSQL sources, ``FirstGenbkiObjectId``)."""

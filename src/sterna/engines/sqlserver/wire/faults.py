@@ -1,0 +1,34 @@
+"""What is wrong with a backup, and where: said in one way by every module that reads bytes."""
+
+from dataclasses import dataclass
+
+from sterna.core.errors import BadData
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a file."""
+
+    file: str
+    offset: int
+    """Byte in the file; of a compressed file, in what it unpacks to."""
+    message: str
+    page: str = ""
+    """``file:page``, where it is one page that is wrong."""
+
+    def __str__(self) -> str:
+        page = f", page {self.page}" if self.page else ""
+        return f"{self.file}, byte {self.offset}{page}: {self.message}"
+
+
+class Damaged(BadData):
+    """Bytes that are not what the format allows, and where they lie."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+def damaged(file: str, offset: int, message: str, page: str = "") -> Damaged:
+    """The error for bytes that are not what the format allows, naming file and place."""
+    return Damaged(Fault(file, offset, message, page))

@@ -1,0 +1,375 @@
+"""One file of a backup: what medium it is, which backup sets it holds, and where their pages and log lie."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from sterna.core.errors import Unsupported
+from sterna.core.files import Blob
+from sterna.engines.sqlserver.wire.container import RecordBlob
+from sterna.engines.sqlserver.wire.faults import damaged
+from sterna.engines.sqlserver.wire.headers import Configuration, FileRecord, SetRecord, configuration, date, guid
+from sterna.engines.sqlserver.wire.mtf import LEAD, Block, Source, Stream, walk
+
+OLDEST = 9
+"""Major version of SQL Server 2005: files of older ones have other structures."""
+_LARGEST_CONFIGURATION = 64 << 20
+_MASKED_PASSWORD = 5
+_KNOWN_STREAMS = frozenset(("RAID", "MQCI", "APAD", "MQDA", "MQTL", "CSUM", "OTCP", "TSMP", "SPAD"))
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The medium: which family of which media set this file is."""
+
+    name: str
+    description: str
+    media_set: UUID
+    family_count: int
+    """Files over which the sets are striped; all of them are needed."""
+    family_sequence: int
+    """Which of them this is, from 1."""
+    media_sequence: int
+    software: str
+    device_block: int
+    """Bytes."""
+    password: bool
+    """A password was set on the medium; nothing is encrypted by it."""
+    date: datetime | None
+    container_version: int | None
+    """Of the compressed container; None: not compressed."""
+
+    @property
+    def compressed(self) -> bool:
+        return self.container_version is not None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "description": self.description,
+            "media_set": str(self.media_set),
+            "family_count": self.family_count,
+            "family_sequence": self.family_sequence,
+            "media_sequence": self.media_sequence,
+            "compressed": self.compressed,
+            "mssqlbak_version": self.container_version,
+            "software": self.software,
+            "device_block": self.device_block,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Data of one stream in the file: whole pages, or log blocks."""
+
+    start: int
+    length: int
+    """Bytes; less than was written if the file is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The pages behind one MSDA block, in the order in which they were read from the database."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return sum(each.length for each in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class LogStream:
+    """Log blocks of one virtual log file."""
+
+    start: int
+    """Byte in the file where the first log block lies."""
+    length: int
+    """Bytes of log blocks."""
+    vlf_sequence: int
+    vlf_size: int
+    vlf_start: int
+    """Byte in the log file where the virtual log file begins."""
+    first: int
+    """Byte in the log file where what was saved begins, and where it ends."""
+    last: int
+    file_id: int
+    parity: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSet:
+    """One backup in a file; of a striped one, this file's share."""
+
+    source: Source
+    media: Media
+    position: int
+    name: str
+    description: str
+    user: str
+    machine: str
+    guid: UUID
+    configuration: Configuration
+    regions: tuple[Region, ...]
+    logs: tuple[LogStream, ...]
+    unknown_streams: tuple[str, ...]
+    """Kinds of streams that this reader steps over."""
+    complete: bool
+    """False: the file ends before the set does; the configuration is then the one known at the set's start."""
+    at: int
+    """Byte of its first block."""
+
+    @property
+    def record(self) -> SetRecord:
+        return self.configuration.set
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        return self.configuration.files
+
+    @property
+    def file(self) -> str:
+        """The file that it lies in."""
+        return self.source.name
+
+    def as_json(self) -> dict[str, object]:
+        """What RESTORE HEADERONLY and FILELISTONLY tell. LSNs are numbers of up to 25 digits."""
+        record = self.record
+        base: dict[str, object] = {}
+        if record.differential_base_lsn or record.differential_base_guid.int:
+            base["differential_base_lsn"] = record.differential_base_lsn
+            base["differential_base_guid"] = str(record.differential_base_guid)
+        return {
+            "position": self.position,
+            "backup_name": self.name,
+            "description": self.description,
+            "user": self.user,
+            "server": record.server,
+            "machine": self.machine,
+            "database": record.database,
+            "type": record.kind,
+            "version": record.version,
+            "database_version": record.database_version,
+            "compatibility_level": record.compatibility_level,
+            "first_lsn": record.first_lsn,
+            "last_lsn": record.last_lsn,
+            "checkpoint_lsn": record.checkpoint_lsn,
+            "database_backup_lsn": record.database_backup_lsn,
+            "created": _iso(record.created),
+            "start": _iso(record.started),
+            "finish": _iso(record.finished),
+            "backup_size": record.backup_size,
+            "lcid": record.lcid,
+            "sort_order": record.sort_order,
+            "flags": record.flags,
+            "backup_checksums": record.has_checksums,
+            "backup_set_guid": str(self.guid),
+            "binding_id": str(record.binding_id),
+            "family_guid": str(record.family_guid),
+            "recovery_fork": str(record.recovery_fork),
+            **base,
+            "files": [_file_json(each) for each in self.files],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A file of a backup, opened."""
+
+    source: Source
+    """Its bytes in the tape format, unpacked if the file is compressed."""
+    media: Media
+    sets: tuple[BackupSet, ...]
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def compressed(self) -> bool:
+        return self.media.compressed
+
+
+def open_media(blob: Blob) -> MediaFile:
+    """Reads the headers of a backup file; of its pages nothing, but a compressed file is gone through once.
+
+    Raises Unsupported, saying why, for what cannot be read: encrypted backups, SQL Server before 2005, files that
+    are something else. Raises BadData, naming the place, for damaged ones.
+    """
+    start = blob.read_at(0, 16)
+    if start[:8] == b"MSSQLBAK":
+        container = RecordBlob(blob)
+        return _read(container, container.version)
+    if start[:4] == b"TAPE":
+        return _read(blob, None)
+    if start[:2] == b"\x01\x0f":
+        raise Unsupported(
+            f"{blob.name} is a data file of SQL Server, not a backup",
+            hint="Make a backup of the database: BACKUP DATABASE.",
+        )
+    raise Unsupported(
+        f"{blob.name} is no native backup of SQL Server",
+        hint="It begins with neither TAPE nor MSSQLBAK: a script, or a backup of another program.",
+    )
+
+
+def _read(source: Source, version: int | None) -> MediaFile:
+    blocks = walk(source)
+    first = next(blocks, None)
+    if first is None or not first.whole or first.kind != "TAPE":
+        raise damaged(source.name, 0, "the file ends before its media header does")
+    media = _media(source, first, version)
+    sets: list[BackupSet] = []
+    draft: _Draft | None = None
+    for block in blocks:
+        if block.kind == "SFMB" and not sets and draft is None and block.whole:
+            media = replace(media, device_block=block.end - block.at)
+        elif block.kind == "SSET":
+            _keep(draft, sets)
+            draft = _Draft(source, media, block)
+        elif draft is not None:
+            draft.add(block)
+    _keep(draft, sets)
+    return MediaFile(source, media, tuple(sets))
+
+
+def _keep(draft: "_Draft | None", sets: list[BackupSet]) -> None:
+    finished = draft.finished() if draft else None
+    if finished:
+        sets.append(finished)
+
+
+def _media(source: Source, block: Block, version: int | None) -> Media:
+    raid = block.stream("RAID")
+    data = source.read_at(raid.start, min(raid.length, 32)) if raid else b""
+    if len(data) < 26:
+        raise damaged(source.name, block.at, "the media header names no media set")
+    count, _, sequence = struct.unpack_from("<HHH", data, 20)
+    if not 1 <= sequence <= max(count, 1):
+        raise damaged(source.name, block.at, f"the media header says that this is file {sequence} of {count}")
+    return Media(
+        name=block.text(68),
+        description=block.text(72),
+        media_set=guid(data, 0),
+        family_count=max(count, 1),
+        family_sequence=sequence,
+        media_sequence=block.u16(60),
+        software=block.text(80),
+        device_block=block.u16(64) * 512,
+        password=block.u16(62) == _MASKED_PASSWORD,
+        date=date(block.head[88:93]) if len(block.head) >= 93 else None,
+        container_version=version,
+    )
+
+
+class _Draft:
+    """A backup set of which not all blocks were met yet."""
+
+    def __init__(self, source: Source, media: Media, start: Block) -> None:
+        self._source = source
+        self._media = media
+        self._start = start
+        self._machine = ""
+        self._configuration: Configuration | None = None
+        self._is_final = False
+        self._regions: list[Region] = []
+        self._logs: list[LogStream] = []
+        self._unknown: set[str] = set()
+        self._ended = False
+
+    def add(self, block: Block) -> None:
+        """The next block of the set."""
+        self._unknown.update(each.kind for each in block.streams if each.kind not in _KNOWN_STREAMS)
+        match block.kind:
+            case "VOLB":
+                self._machine = block.text(64)
+            case "MSCI" | "MSLS":
+                self._configure(block)
+            case "MSDA":
+                self._regions.append(Region(tuple(self._pieces(block, "MQDA"))))
+            case "MSTL":
+                self._logs.extend(self._log(block))
+            case "ESET":
+                self._ended = block.whole
+
+    def finished(self) -> BackupSet | None:
+        """The set; None: the file ends before it says anything."""
+        if self._configuration is None or len(self._start.head) < 116:
+            return None
+        start = self._start
+        if self._configuration.set.major < OLDEST:
+            raise Unsupported(
+                f"{self._source.name} was written by SQL Server {self._configuration.set.version}, before 2005",
+                hint="Restore it with a SQL Server of 2005 to 2012 and back it up from there.",
+            )
+        return BackupSet(
+            source=self._source,
+            media=self._media,
+            position=start.u16(62),
+            name=start.text(64),
+            description=start.text(68),
+            user=start.text(76),
+            machine=self._machine,
+            guid=guid(start.head, 100),
+            configuration=self._configuration,
+            regions=tuple(self._regions),
+            logs=tuple(self._logs),
+            unknown_streams=tuple(sorted(self._unknown)),
+            complete=self._is_final and self._ended,
+            at=start.at,
+        )
+
+    def _configure(self, block: Block) -> None:
+        """The configuration at the set's start, later replaced by the final one."""
+        stream = block.stream("MQCI")
+        if stream is None:
+            raise damaged(self._source.name, block.at, "the set has no configuration")
+        if stream.length > _LARGEST_CONFIGURATION:
+            raise damaged(
+                self._source.name, stream.at, f"the configuration says that it has {stream.length} bytes"
+            )
+        data = self._source.read_at(stream.start, stream.length)
+        if len(data) == stream.length:
+            self._configuration = configuration(data, self._source.name, stream.start)
+            self._is_final = block.kind == "MSLS"
+
+    def _pieces(self, block: Block, kind: str) -> Iterator[Piece]:
+        for stream in block.streams:
+            if stream.kind == kind and stream.length > LEAD:
+                yield self._piece(stream)
+
+    def _piece(self, stream: Stream) -> Piece:
+        end = min(stream.end, self._source.size)
+        return Piece(stream.start + LEAD, max(end - stream.start - LEAD, 0))
+
+    def _log(self, block: Block) -> Iterator[LogStream]:
+        pieces = list(self._pieces(block, "MQTL"))
+        if not pieces:
+            return
+        place = block.u16(0x52)
+        header = block.head[place : place + 0x18]
+        if len(block.head) < 0x54 or len(header) < 0x18:
+            raise damaged(self._source.name, block.at, "a log block describes no virtual log file")
+        sequence, size, start, file_id, parity = struct.unpack_from("<IQQHB", header)
+        first, last = struct.unpack_from("<QQ", block.head, 0x3C)
+        for piece in pieces:
+            yield LogStream(piece.start, piece.length, sequence, size, start, first, last, file_id, parity)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _file_json(file: FileRecord) -> dict[str, object]:
+    return {
+        "file_id": file.file_id,
+        "logical": file.logical,
+        "physical": file.physical,
+        "type": file.type,
+        "filegroup_id": file.group_id,
+        "size": file.size,
+        "pages_in_backup": file.pages_in_backup,
+    }
