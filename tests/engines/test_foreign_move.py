@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from sterna.core.digest import Digest, digest_of
-from sterna.core.errors import NotFound
+from sterna.core.digest import digest_of
 from sterna.core.finding import Severity
-from sterna.core.job import Condition, Phase
-from sterna.core.plan import Conflict, Mode, Plan, Rename, Selection
+from sterna.core.plan import Mode, Plan, Rename, Selection
 from sterna.core.schema import Column, ForeignKey, Identity, Index, Key, Kind, Leftover, Schema, Table
 from sterna.core.schema import Condition as Checked
 from sterna.engines.postgres.engine import PostgresEngine
