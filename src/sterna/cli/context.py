@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,10 +14,18 @@ from sterna.core.people import Bucket
 from sterna.core.ports import Engine, Store
 from sterna.settings import Settings
 
+if TYPE_CHECKING:
+    from sterna.cli.backup import Backups
+
 
 def no_buckets(bucket: Bucket) -> Storage:
     """Where no way to open buckets was handed in. Raises Unsupported."""
     raise Unsupported(f"The bucket {bucket.name} cannot be opened from here")
+
+
+def no_backups() -> "Backups":
+    """Where no reader of backup files was handed in. Raises Unsupported."""
+    raise Unsupported("Backup files cannot be read from here")
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class Tools:
     """What was typed after the command's name, to say how to go on."""
     open_bucket: Callable[[Bucket], Storage] = no_buckets
     """The storage of a bucket. Raises Invalid."""
+    backups: "Callable[[], Backups]" = no_backups
+    """What reads backup files."""
 
 
 def tools_of(context: typer.Context) -> Tools:

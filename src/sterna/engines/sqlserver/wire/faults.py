@@ -11,7 +11,7 @@ class Fault:
 
     file: str
     offset: int
-    """Byte in the file; of a compressed file, in what it unpacks to."""
+    """Byte in the file; for what lies inside the records of a compressed one, in what it unpacks to."""
     message: str
     page: str = ""
     """``file:page``, where it is one page that is wrong."""
@@ -21,6 +21,14 @@ class Fault:
         return f"{self.file}, byte {self.offset}{page}: {self.message}"
 
 
-def damaged(file: str, offset: int, message: str, page: str = "") -> BadData:
+class Damaged(BadData):
+    """Bytes that are not what the format allows, and where they lie."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
+def damaged(file: str, offset: int, message: str, page: str = "") -> Damaged:
     """The error for bytes that are not what the format allows, naming file and place."""
-    return BadData(str(Fault(file, offset, message, page)))
+    return Damaged(Fault(file, offset, message, page))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sterna.engines.sqlserver.wire.faults import Fault, damaged
+from sterna.engines.sqlserver.wire.faults import Damaged, Fault, damaged
 
 BLOCK_HEAD = 52
 STREAM_HEAD = 22
@@ -108,9 +108,15 @@ class Window:
         """The bytes from there, fewer only at the end of the file."""
         begin = offset - self._start
         if begin < 0 or begin + length > len(self._data):
-            self._data = self._source.read_at(offset, max(length, self._size))
+            self._data = self._ahead(offset, length)
             self._start, begin = offset, 0
         return self._data[begin : begin + length]
+
+    def _ahead(self, offset: int, length: int) -> bytes:
+        try:
+            return self._source.read_at(offset, max(length, self._size))
+        except Damaged:  # perhaps further on, where nobody asked to read
+            return self._source.read_at(offset, length)
 
 
 def walk(source: Source, report: Report | None = None) -> Iterator[Block]:

@@ -123,7 +123,7 @@ def checksum_ok(page: bytes) -> bool:
 def untorn(page: bytes) -> bytes:
     """The page with the bits that torn-page detection displaced where they belong; others as they are.
 
-    A page that was guarded so once, and now has a checksum, keeps the flag; the checksum is in the place of the bits.
+    A page that was guarded so once, and now has a checksum, keeps the flag; its checksum lies where the bits lay.
     """
     if page[5] & (TORN_BITS | CHECKSUM) >> 8 != TORN_BITS >> 8:
         return page

@@ -1,0 +1,200 @@
+"""``sterna backup``: what backup files hold, and whether they are sound."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Protocol
+
+import typer
+
+from sterna.cli.context import Tools, tools_of
+from sterna.cli.exits import ExitCode
+from sterna.cli.files import open_file
+from sterna.cli.folder import settings_of
+from sterna.cli.options import Config, Data, Json, ProjectName
+from sterna.cli.output import bytes_of, print_facts, print_json, print_line, print_rows
+from sterna.core.files import Blob
+from sterna.settings import Settings
+
+Json_ = Mapping[str, Any]
+"""A JSON object; what is in it stands with the methods that give it."""
+
+
+class Backups(Protocol):
+    """Reads backup files. What its methods give can be written as JSON as it is."""
+
+    def inspect(self, blobs: Sequence[Blob]) -> Json_:
+        """What files hold: ``sets``, and ``media`` of one file, ``files`` (file, media, sets) of several.
+
+        Raises BadData, Unsupported.
+        """
+        ...
+
+    def verify(self, blobs: Sequence[Blob], tell: Callable[[Json_], None]) -> Json_:
+        """Reads everything. Tells of each fault (file, offset, page, message) when it is found.
+
+        Gives ``pages``, ``records``, ``blocks``: how many were checked; ``faults``: how many were found;
+        ``not_checked``: what could not be, and why.
+        """
+        ...
+
+    def tables(self, blobs: Sequence[Blob], set_number: int | None = None) -> Json_:
+        """The tables of the databases that the files give, their rows read and counted.
+
+        Gives ``tables``: ``schema``, ``table``, ``rows``, ``rcrows`` (the server's own count), ``columns``;
+        ``trouble`` where rows cannot be read; ``database`` where there are several. ``set_number``: of files with
+        several sets, the state of the one at that position is wanted. Raises BadData, Unsupported.
+        """
+        ...
+
+
+FILES = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...", help="Backup files: paths, or bucket:NAME/FILE, s3://BUCKET/FILE. All stripes together."
+    ),
+]
+
+backups = typer.Typer(no_args_is_help=True, help="Look into backup files of SQL Server.")
+
+
+@backups.command("inspect")
+def inspect_backup(
+    context: typer.Context,
+    files: FILES,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show what backup files hold: backup sets, their places in the log, the database's files."""
+    tools = tools_of(context)
+    with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
+        found = tools.backups().inspect(blobs)
+    if as_json:
+        print_json(found)
+        return
+    for media in [each["media"] for each in found["files"]] if "files" in found else [found["media"]]:
+        print_facts(_media_facts(media), as_json=False)
+        print_line("")
+    for each in found["sets"]:
+        print_facts(_set_facts(each), as_json=False)
+        print_rows([_file_row(file) for file in each["files"]], _FILE_COLUMNS, as_json=False)
+        print_line("")
+
+
+@backups.command("verify")
+def verify_backup(
+    context: typer.Context,
+    files: FILES,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Read backup files whole and check all their checksums, and that they fit together."""
+    tools = tools_of(context)
+    faults: list[Json_] = []
+    tell = faults.append if as_json else _print_fault
+    with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
+        result = tools.backups().verify(blobs, tell)
+    if as_json:
+        print_json({**result, "faults": faults})
+    else:
+        for note in result["not_checked"]:
+            print_line(f"Not checked: {note}")
+        counted = "{pages} pages, {records} records, {blocks} blocks checked".format(**result)
+        print_line(f"{counted}, {result['faults'] or 'no'} fault{'s' if result['faults'] > 1 else ''}")
+    return ExitCode.FAILED if result["faults"] else ExitCode.DONE
+
+
+@backups.command("tables")
+def tables_of_backup(
+    context: typer.Context,
+    files: FILES,
+    set_number: Annotated[
+        int | None,
+        typer.Option(
+            "--set", min=1, metavar="N", help="Of files with several sets: the state of set N, not the newest."
+        ),
+    ] = None,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List the tables in backup files and count their rows by reading them. Several files: stripes, or a chain."""
+    tools = tools_of(context)
+    with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
+        found = tools.backups().tables(blobs, set_number)
+    if as_json:
+        print_json(found)
+        return
+    tables = [{**each, "columns": len(each["columns"])} for each in found["tables"]]
+    columns = ["schema", "table", "rows", "columns"]
+    if any("database" in each for each in tables):
+        columns.insert(0, "database")
+    if any("trouble" in each for each in tables):
+        columns.append("trouble")
+    print_rows(tables, columns, as_json=False)
+
+
+@contextlib.contextmanager
+def opened_files(
+    tools: Tools, settings: Settings, files: Sequence[str], project: str | None
+) -> Iterator[Sequence[Blob]]:
+    """The files, open. Raises Invalid, NotFound, AccessDenied, Unreachable."""
+    with contextlib.ExitStack() as stack:
+        blobs: list[Blob] = []
+        for text in files:
+            blobs.append(asyncio.run(open_file(tools, settings, text, project)))
+            stack.callback(blobs[-1].close)
+        yield blobs
+
+
+_FILE_COLUMNS = ("file_id", "type", "logical", "size", "pages_in_backup", "physical")
+
+
+def _media_facts(media: Json_) -> Json_:
+    facts = {
+        "file": media["file"],
+        "media set": media["media_set"],
+        "family": f"{media['family_sequence']} of {media['family_count']}",
+        "name": media["name"],
+        "compressed": media["compressed"],
+        "media password": media["password"],
+    }
+    return {name: value for name, value in facts.items() if value not in ("", False)}
+
+
+def _set_facts(found: Json_) -> Json_:
+    facts = {
+        "set": found["position"],
+        "database": found["database"],
+        "type": found["type"],
+        "name": found["backup_name"],
+        "description": found["description"],
+        "server": found["server"],
+        "version": found["version"],
+        "started": found["start"],
+        "finished": found["finish"],
+        "size": bytes_of(found["backup_size"]),
+        "first LSN": found["first_lsn"],
+        "last LSN": found["last_lsn"],
+        "checkpoint LSN": found["checkpoint_lsn"],
+        "database backup LSN": found["database_backup_lsn"],
+        "differential base": found.get("differential_base_lsn", ""),
+        "complete": found["complete"],
+        "encrypted pages": found["tde"] or "",
+        "needs": found["needs"] or "",
+    }
+    return {name: value for name, value in facts.items() if value != ""}
+
+
+def _file_row(file: Json_) -> Json_:
+    return {**file, "size": bytes_of(file["size"])}
+
+
+def _print_fault(fault: Json_) -> None:
+    page = f", page {fault['page']}" if fault["page"] else ""
+    print_line(f"{fault['file']}, byte {fault['offset']}{page}: {fault['message']}")

@@ -1,0 +1,63 @@
+"""Backup files of SQL Server for those who ask about them: the commands and the checks before a job."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain
+from typing import Any
+
+from sterna.core.files import Blob
+from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows
+from sterna.engines.sqlserver.wire.faults import Damaged, Fault
+from sterna.engines.sqlserver.wire.inspecting import inspect_media
+from sterna.engines.sqlserver.wire.media import MediaFile, open_media
+from sterna.engines.sqlserver.wire.verify import Counts, verify
+
+_MOST_FAULTS = 1000
+
+
+class SqlServerBackups:
+    """What the command ``sterna backup`` needs."""
+
+    def inspect(self, blobs: Sequence[Blob]) -> Mapping[str, Any]:
+        """What files hold: ``sets``, and ``media`` of one file, ``files`` (file, media, sets) of several.
+
+        Sets that are striped over several of the files are one. Raises BadData, Unsupported.
+        """
+        return inspect_media([open_media(each) for each in blobs])
+
+    def tables(self, blobs: Sequence[Blob], set_number: int | None = None) -> Mapping[str, Any]:
+        """The tables of all databases of which the files hold backups, with their rows, all read.
+
+        Several files are stripes or a chain, in any order. ``tables``: schema, table, rows, rcrows, columns;
+        trouble where the rows cannot be read; database where there are several. Raises BadData, Unsupported.
+        """
+        found = list(count_tables([open_media(each) for each in blobs], set_number))
+        several = len({one.database for one in found}) > 1
+        return {"tables": [{**({"database": one.database} if several else {}), **one.as_json()} for one in found]}
+
+    def verify(self, blobs: Sequence[Blob], tell: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
+        """Reads everything; tells of each fault (file, offset, page, message) when it is found.
+
+        Gives how many ``pages``, ``records`` and ``blocks`` were checked, how many ``faults`` there are, and what
+        was ``not_checked``. Raises Unsupported for files that cannot be read at all.
+        """
+        counts = Counts()
+        found = 0
+        medias: list[MediaFile] = []
+        for blob in blobs:
+            try:
+                medias.append(open_media(blob))
+            except Damaged as error:
+                tell(_json(error.fault))
+                found += 1
+        for fault in chain(verify(medias, counts), verify_rows(medias, counts.not_checked)):
+            tell(_json(fault))
+            found += 1
+            if found >= _MOST_FAULTS:
+                counts.not_checked.append(f"the rest: {found} faults are enough")
+                break
+        return asdict(counts) | {"faults": found}
+
+
+def _json(fault: Fault) -> Mapping[str, Any]:
+    return asdict(fault)

@@ -1,0 +1,293 @@
+"""Checks whole backup files: every header, record, checksum and page, and that extents are where the maps say."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sterna.core.errors import BadData, Unsupported
+from sterna.engines.sqlserver.wire import page as pages_
+from sterna.engines.sqlserver.wire import sums
+from sterna.engines.sqlserver.wire.container import RecordBlob
+from sterna.engines.sqlserver.wire.faults import Damaged, Fault
+from sterna.engines.sqlserver.wire.inspecting import has_encrypted_pages, join
+from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile
+from sterna.engines.sqlserver.wire.mtf import LEAD, WITH_CHECKSUM, Block, Source, Stream, walk
+from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
+from sterna.engines.sqlserver.wire.weave import ABSENT, PLACE_BITS, Woven, weave
+
+_CHUNK = 16 * EXTENT_SIZE
+_PFS_PAGES = 8088
+_ALLOCATED = 0x40
+
+
+@dataclass
+class Counts:
+    """What was checked, and what could not be."""
+
+    pages: int = 0
+    records: int = 0
+    """Of the compressed container."""
+    blocks: int = 0
+    """Of the tape format."""
+    not_checked: list[str] = field(default_factory=list)
+
+
+def verify(medias: Sequence[MediaFile], counts: Counts | None = None) -> Iterator[Fault]:
+    """Reads the files whole and gives each fault as it is found. All stripes of a set belong together.
+
+    Bounded in memory. What no checksum guards, or what cannot be read, is told in ``counts``.
+    """
+    counts = counts if counts is not None else Counts()
+    faults: list[Fault] = []
+    owners = {id(media): _Owners() for media in medias}
+    for shares in join(medias):
+        _fit_together(shares, medias, owners, faults, counts)
+    yield from faults
+    for media in medias:
+        yield from _File(media, owners[id(media)], counts).check()
+
+
+def _fit_together(
+    shares: Sequence[BackupSet],
+    medias: Sequence[MediaFile],
+    owners: dict[int, "_Owners"],
+    faults: list[Fault],
+    counts: Counts,
+) -> None:
+    """Whether the extents of a set are those that its allocation maps name; and which extent lies where."""
+    first = shares[0]
+    name = f"set {first.position} of {first.file}"
+    if not all(each.complete for each in shares):
+        return  # told of when the file is gone through
+    if not any(each.regions for each in shares):
+        return
+    if len({each.media.family_sequence for each in shares}) < first.media.family_count:
+        counts.not_checked.append(f"the order of the pages of {name}: not all of its stripes are here")
+        return
+    if has_encrypted_pages(first):
+        counts.not_checked.append(f"the order of the pages of {name}: they are encrypted (TDE)")
+        return
+    try:
+        woven = weave(shares)
+    except Unsupported as error:
+        counts.not_checked.append(f"the order of the pages of {name}: {error.message}")
+    except Damaged as error:
+        faults.append(error.fault)
+    except BadData as error:
+        faults.append(Fault(first.file, first.at, error.message))
+    else:
+        by_source = {id(media.source): owners[id(media)] for media in medias}
+        for number, share in enumerate(woven.stripes):
+            by_source[id(share.source)].learn(woven, number)
+
+
+class _Owners:
+    """Which extent of which database file lies at a place of a backup file; 16 bytes for each."""
+
+    def __init__(self) -> None:
+        self._offsets = array("q")
+        self._extents = array("q")
+        self._sets: list[tuple[int, Woven]] = []
+
+    def learn(self, woven: Woven, stripe: int) -> None:
+        """Take in what lies in this stripe; sets come in the order in which they lie in the file."""
+        mask = (1 << PLACE_BITS) - 1
+        self._sets.append((woven.stripes[stripe].at, woven))
+        found = sorted(
+            (place & mask, file_id << PLACE_BITS | number)
+            for file_id, places in woven.files.items()
+            for number, place in enumerate(places)
+            if place != ABSENT and place >> PLACE_BITS == stripe
+        )
+        self._offsets.extend(offset for offset, _ in found)
+        self._extents.extend(extent for _, extent in found)
+
+    def at(self, offset: int) -> tuple[int, int] | None:
+        """File and extent; None: not known, or read again later."""
+        number = bisect_right(self._offsets, offset) - 1
+        if number < 0 or self._offsets[number] != offset:
+            return None
+        extent = self._extents[number]
+        return extent >> PLACE_BITS, extent & ((1 << PLACE_BITS) - 1)
+
+    def expects(self, offset: int, file_id: int, number: int) -> bool:
+        """Whether the set around this place holds the extent."""
+        place = bisect_right(self._sets, offset, key=lambda each: each[0]) - 1
+        places = self._sets[place][1].files.get(file_id) if place >= 0 else None
+        return places is not None and number < len(places) and places[number] != ABSENT
+
+
+class _File:
+    """One file on its way."""
+
+    def __init__(self, media: MediaFile, owners: _Owners, counts: Counts) -> None:
+        self._source = media.source
+        self._owners = owners
+        self._counts = counts
+        self._faults: list[Fault] = []
+        self._swept = 0
+        self._unguarded = 0
+        self._unsummed = 0
+        self._encrypted = {
+            region.pieces[0].start
+            for share in media.sets
+            if has_encrypted_pages(share)
+            for region in share.regions
+            if region.pieces
+        }
+        self._is_encrypted = False
+
+    def check(self) -> Iterator[Fault]:
+        """All faults of the file."""
+        told: set[Fault] = set()
+        for fault in self._all():
+            if fault not in told:  # a record that headers lie in is met twice
+                told.add(fault)
+                yield fault
+
+    def _all(self) -> Iterator[Fault]:
+        blocks: list[Block] = []
+        try:
+            for block in walk(self._source, self._faults.append):
+                self._counts.blocks += 1
+                yield from self._block(block)
+                blocks = [*blocks[-1:], block]
+            yield from self._end(blocks)
+        except Damaged as error:
+            yield error.fault
+        yield from self._sweep(self._source.size)
+        if isinstance(self._source, RecordBlob):
+            self._counts.records += self._source.records
+        self._tell()
+
+    def _block(self, block: Block) -> Iterator[Fault]:
+        yield from self._reported()
+        for number, stream in enumerate(block.streams):
+            if stream.kind in ("MQDA", "MQTL") and stream.length > LEAD:
+                following = block.streams[number + 1] if number + 1 < len(block.streams) else None
+                yield from self._sweep(stream.start)
+                yield from self._data(stream, following)
+                self._swept = stream.end
+        if block.whole:
+            yield from self._sweep(block.end)
+
+    def _reported(self) -> Iterator[Fault]:
+        """Faults that were found in headers meanwhile."""
+        faults, self._faults[:] = list(self._faults), []
+        yield from faults
+
+    def _end(self, last: Sequence[Block]) -> Iterator[Fault]:
+        """A sound file ends with the end of a set and a file mark."""
+        yield from self._reported()
+        if [each.kind for each in last] != ["ESET", "SFMB"] or not last[-1].whole:
+            yield Fault(self._source.name, self._source.size, "the file ends before its last backup set does")
+        elif last[-1].end < self._source.size:
+            left = self._source.size - last[-1].end
+            self._counts.not_checked.append(f"{left} bytes of zeros at the end of {self._source.name}")
+
+    def _sweep(self, end: int) -> Iterator[Fault]:
+        """Unpack what lies between the data of a compressed file, for its checksums."""
+        if isinstance(self._source, RecordBlob):
+            for _, _, fault in _chunks(self._source, self._swept, min(end, self._source.size)):
+                if fault:
+                    yield fault
+        self._swept = max(self._swept, end)
+
+    def _data(self, stream: Stream, following: Stream | None) -> Iterator[Fault]:
+        """The data of a stream: its pages, and the sum over all of it if there is one."""
+        start, end = stream.start + LEAD, min(stream.end, self._source.size)
+        is_pages = stream.kind == "MQDA"
+        self._is_encrypted = start in self._encrypted
+        total, is_whole = 0, stream.end <= self._source.size
+        for offset, data, fault in _chunks(self._source, start, end):
+            if fault:
+                yield fault
+                is_whole = False
+                continue
+            if stream.attributes & WITH_CHECKSUM and is_whole:
+                total = sums.of_sectors(data, total)
+            if is_pages:
+                yield from self._pages(offset, data)
+        if not stream.attributes & WITH_CHECKSUM:
+            self._unsummed += 0 if is_pages else end - start
+        elif is_whole:
+            yield from self._sum(stream, following, total)
+
+    def _sum(self, stream: Stream, following: Stream | None, total: int) -> Iterator[Fault]:
+        if following is None or following.kind != "CSUM" or following.length != 4:
+            yield Fault(self._source.name, stream.end, f"the checksum of stream {stream.kind} is missing")
+        elif int.from_bytes(self._source.read_at(following.start, 4), "little") != total:
+            yield Fault(self._source.name, stream.at, f"the checksum of stream {stream.kind} is wrong")
+
+    def _pages(self, offset: int, data: bytes) -> Iterator[Fault]:
+        """Every page of some extents."""
+        for base in range(0, len(data), EXTENT_SIZE):
+            owner = self._owners.at(offset + base)
+            extent = data[base : base + EXTENT_SIZE]
+            if owner:
+                yield from self._place(offset + base, extent, owner)
+            for within in range(len(extent) // SIZE):
+                page = extent[within * SIZE : (within + 1) * SIZE]
+                yield from self._page(offset + base + within * SIZE, page, owner, within)
+
+    def _place(self, offset: int, extent: bytes, owner: tuple[int, int]) -> Iterator[Fault]:
+        """Whether an extent that holds pages of a later one holds some of its own too."""
+        file_id, number = owner
+        named = {
+            page_id // EXTENT
+            for within in range(len(extent) // SIZE)
+            for found, page_id in [pages_.own_id(extent, within * SIZE)]
+            if found == file_id and page_id % EXTENT == within
+        }
+        later = (each for each in named if each > number)
+        if number not in named and any(self._owners.expects(offset, file_id, each) for each in later):
+            name = f"{file_id}:{number * EXTENT}"
+            yield Fault(self._source.name, offset, "other pages lie here than the allocation maps say", name)
+
+    def _page(self, offset: int, page: bytes, owner: tuple[int, int] | None, within: int) -> Iterator[Fault]:
+        """A page that was formatted: its checksum or torn bits."""
+        own = pages_.own_id(page)
+        if own == (0, 0):
+            return
+        self._counts.pages += 1
+        if self._is_encrypted:
+            return
+        if not page[5] & (pages_.CHECKSUM | pages_.TORN_BITS) >> 8:
+            self._unguarded += 1
+        elif not pages_.checksum_ok(page):
+            file_id, page_id = (owner[0], owner[1] * EXTENT + within) if owner else own
+            what = "checksum" if page[5] & pages_.CHECKSUM >> 8 else "torn-page pattern"
+            yield Fault(self._source.name, offset, f"the {what} of the page is wrong", f"{file_id}:{page_id}")
+
+    def _tell(self) -> None:
+        name, notes = self._source.name, self._counts.not_checked
+        if self._encrypted:
+            notes.append(f"the pages in {name}: they are encrypted (TDE)")
+        if self._unguarded:
+            notes.append(f"{self._unguarded} pages in {name} that carry neither checksum nor torn bits")
+        if self._unsummed:
+            notes.append(f"{self._unsummed} bytes of log in {name}: the backup was made without checksums")
+
+
+def _chunks(source: Source, start: int, end: int) -> Iterator[tuple[int, bytes, Fault | None]]:
+    """The bytes between, in pieces; where some cannot be read, the fault in their place."""
+    piece = _CHUNK
+    until = start
+    while start < end:
+        if start >= until:
+            piece = _CHUNK
+        length = min(piece, end - start)
+        try:
+            data = source.read_at(start, length)
+        except Damaged as error:
+            if length > EXTENT_SIZE:
+                piece, until = EXTENT_SIZE, start + length  # what is sound around the fault is checked as well
+                continue
+            yield start, b"", error.fault
+            start += length
+            continue
+        if not data:
+            return
+        yield start, data, None
+        start += len(data)
