@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sterna.core.digest import Digest, digest_of
+from sterna.core.digest import Digest, digest_of, lines_in_python
 from sterna.core.errors import ApplyFailed, BadData, Invalid, Unreachable
 from sterna.core.finding import Severity
 from sterna.core.job import JobId, Phase
@@ -174,3 +176,11 @@ def test_what_a_server_restored_counts_as_progress() -> None:
     assert Progress("COPY", restored=40).percent == 40
     assert Progress("COPY", restored=100).percent == 99
     assert Progress("CLOSE", restored=100).percent == 100
+
+
+@given(st.lists(st.binary(max_size=400)), st.binary(max_size=300))
+def test_the_compiled_digest_is_the_same(lines: list[bytes], long: bytes) -> None:
+    native = pytest.importorskip("sterna.core._digest")
+    data = b"\n".join([*lines, long * 3])
+    assert native.lines(data) == lines_in_python(data)
+    assert native.lines(memoryview(data)) == lines_in_python(data)
