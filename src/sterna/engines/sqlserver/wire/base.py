@@ -12,8 +12,7 @@ from typing import Protocol
 from sterna.core.errors import BadData
 
 PAGE = 8192
-DATA_PAGE, INDEX_PAGE = 1, 2
-MOST_LEVELS = 32
+DATA_PAGE = 1
 MOST_PAGES = 1 << 22
 """More pages than any real catalogue has (32 GB): beyond it, a chain is taken for a forgery."""
 
@@ -90,6 +89,8 @@ def fields(description: str) -> tuple[Field, ...]:
 
 
 ROWSET_COLUMNS, ROWSET_COLUMNS_2005, ROWSETS, UNITS, COLUMNS_2005 = 3, 4, 5, 7, 13
+ROWSET_VALUES = 9
+"""From 2012 on."""
 FILE_GROUPS, OBJECTS, COLUMNS, PROPERTIES, TYPES, INDEXES = 23, 34, 41, 49, 50, 54
 INDEX_COLUMNS, VALUES, CLASSES, REFERENCES = 55, 60, 64, 74
 
@@ -103,6 +104,7 @@ DESCRIPTIONS = {
     "pcdata i8, pcreserved i8",
     COLUMNS_2005: "hobtid i8, hobtcolumnid i4, status i4, ordkey i2, xtype u1, length i2, prec u1, scale u1,"
     "collationid i4, offsetleaf i2, offsetint i2, bitposleaf u1, bitposint u1, nullbitleaf i2, nullbitint i2",
+    ROWSET_VALUES: "valclass u1, id i8, subid i8, valnum i4, value sv, imageval lob",
     FILE_GROUPS: "dbfragid i4, phfgid i4, fgid i4, type c2, fgguid b16, lgfgid i4, status i4, name nv",
     OBJECTS: "id i4, name nv, nsid i4, nsclass u1, status i4, type c2, pid i4, pclass u1, intprop i4,"
     "created dt, modified dt, status2 i4",
@@ -185,29 +187,6 @@ def _variable(page: bytes, start: int, end: int) -> tuple[tuple[int, ...], int]:
         return (), at - start
     count: int = struct.unpack_from("<H", page, at)[0]
     return struct.unpack_from(f"<{count}H", page, at + 2), at + 2 + 2 * count - start
-
-
-def leaf(pages: Pages, root: Pointer) -> Iterator[bytes]:
-    """The leaf pages of a B-tree in key order, from its root. Raises BadData, also for a chain in a ring."""
-    place = root
-    for _ in range(MOST_LEVELS):
-        if place == (0, 0):
-            return
-        page = pages.page(*place)
-        if page[1] == DATA_PAGE:
-            yield from chain(pages, place)
-            return
-        place = _child(page, place)
-    raise BadData(f"The tree at page {root[0]}:{root[1]} has no end.")
-
-
-def _child(page: bytes, place: Pointer) -> Pointer:
-    """Where the first record of an index page points to."""
-    width: int = struct.unpack_from("<H", page, 14)[0]
-    first = next(slots(page), 0)
-    if page[1] != INDEX_PAGE or width < 7 or not first or first + width > PAGE:
-        raise BadData(f"Page {place[0]}:{place[1]} should belong to the index of a base table, and does not.")
-    return pointer(page, first + width - 6)
 
 
 def chain(pages: Pages, first: Pointer) -> Iterator[bytes]:

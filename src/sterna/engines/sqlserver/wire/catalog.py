@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sterna.core.errors import BadData, Unsupported
-from sterna.engines.sqlserver.wire import base
+from sterna.engines.sqlserver.wire import base, units
 from sterna.engines.sqlserver.wire.base import Pages, Pointer, Row
 
 BOOT_PAGE, BOOT_TYPE = (1, 9), 13
@@ -24,6 +24,9 @@ IN_ROW, LOB, OVERFLOW = 1, 2, 3
 TEXT_OF_OBJECT, TEXT_OF_COMPUTED, TEXT_OF_FILTER = 1, 2, 66
 DECIMALS, TIMES = (106, 108), (41, 42, 43)
 FOREIGN_KEY, FOREIGN_COLUMN, REFERENCED_COLUMN = 27, 28, 29
+DROPPED = 0x2
+"""A status of a column in a rowset."""
+DEFAULT_OF_OLDER_ROWS = 1
 _TEXTS = (TEXT_OF_OBJECT, TEXT_OF_COMPUTED, TEXT_OF_FILTER)
 
 
@@ -45,7 +48,6 @@ class Unit:
 
     id: int
     kind: int
-    root: Pointer
     first_iam: Pointer
 
 
@@ -82,7 +84,8 @@ class Place:
     bitpos: int
     key: int
     """Its place in the key, from 1 on; 0: not in it."""
-    status: int = 0
+    stored_id: int = 0
+    """The column's number in the rowset: the default of older rows is found by it."""
     dropped: bool = False
     internal: bool = False
 
@@ -104,6 +107,8 @@ class Catalog:
     references: dict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
     texts: dict[tuple[int, int, int], Row] = field(default_factory=dict)
     properties: dict[tuple[int, int], list[Row]] = field(default_factory=lambda: defaultdict(list))
+    defaults: dict[tuple[int, int], Row] = field(default_factory=dict)
+    """Of rows that are older than a column: by rowset and number of the column in it."""
 
 
 def read_boot(pages: Pages) -> Boot:
@@ -143,7 +148,14 @@ class _Reader:
         self._read_units()
         self._read_rowsets()
         self._collect(base.COLUMNS, found.columns, lambda row: row["id"], lambda row: row["number"] == 0)
-        for table in (base.OBJECTS, base.INDEXES, base.INDEX_COLUMNS, base.VALUES, base.REFERENCES):
+        for table in (
+            base.OBJECTS,
+            base.INDEXES,
+            base.INDEX_COLUMNS,
+            base.VALUES,
+            base.REFERENCES,
+            base.ROWSET_VALUES,
+        ):
             self._must_know(table)
         self._read_objects()
         self._read_places()
@@ -155,6 +167,10 @@ class _Reader:
         self._collect(base.INDEX_COLUMNS, found.index_columns, lambda row: (row["idmajor"], row["idminor"]))
         self._collect(base.REFERENCES, found.references, lambda row: row["depid"], _of_foreign_keys)
         self._collect(base.PROPERTIES, found.properties, lambda row: (row["id"], row["subid"]), _of_objects)
+        if found.rowsets.get(base.ROWSET_VALUES):
+            for row in self._table(base.ROWSET_VALUES):
+                if row["valclass"] == DEFAULT_OF_OLDER_ROWS and not row["valnum"]:
+                    found.defaults[row["id"], row["subid"]] = row
         for row in self._table(base.VALUES):
             if row["valclass"] in _TEXTS:
                 found.texts.setdefault((row["valclass"], row["objid"], row["subobjid"]), row)
@@ -175,7 +191,7 @@ class _Reader:
         for row in self._count(
             base.rows_of(base.chain(self._pages, self._found.boot.units), base.FIELDS[base.UNITS])
         ):
-            unit = Unit(row["auid"], row["type"], row.pointer("pgroot"), row.pointer("pgfirstiam"))
+            unit = Unit(row["auid"], row["type"], row.pointer("pgfirstiam"))
             self._units[row["ownerid"]].setdefault(unit.kind, unit)
 
     def _read_rowsets(self) -> None:
@@ -211,23 +227,33 @@ class _Reader:
             self._read_places_of_2005(users)
 
     def _read_places_of_2005(self, users: set[int]) -> None:
-        numbers: dict[tuple[int, int], tuple[int, int]] = {
-            (row["rowsetid"], row["hobtcolid"]): (row["rowsetcolid"], row["status"])
+        numbers = {
+            (row["rowsetid"], row["hobtcolid"]): row["rowsetcolid"]
             for row in self._table(base.ROWSET_COLUMNS_2005)
             if row["rowsetid"] in users
         }
         for row in self._table(base.COLUMNS_2005):
             if row["hobtid"] in users:
-                column, status = numbers.get((row["hobtid"], row["hobtcolumnid"]), (0, 0))
-                self._found.places[row["hobtid"]].append(_place_of_2005(row, column, status))
+                column = numbers.get((row["hobtid"], row["hobtcolumnid"]), 0)
+                self._found.places[row["hobtid"]].append(_place_of_2005(row, column))
 
     def _known_rowset(self, table: int) -> bool:
         return IN_ROW in self._units.get(table << 16, {})
 
     def _table(self, table: int) -> Iterator[Row]:
         """The rows of a base table. Raises BadData if there is no such table."""
-        unit = self._unit(table)
-        return self._count(base.rows_of(base.leaf(self._pages, unit.root), base.FIELDS[table]))
+        return self._count(base.rows_of(self._pages_of(self._unit(table)), base.FIELDS[table]))
+
+    def _pages_of(self, unit: Unit) -> Iterator[bytes]:
+        """The pages of rows of a base table."""
+        held = units.allocation(self._pages, unit.first_iam)
+        for span in held.spans(units.PAGES_OF_MAP):
+            for number in held.within(span):
+                page = self._pages.page(span.file, number)
+                if page[1] == base.DATA_PAGE:
+                    if units.owner(page) >> 16 & 0xFFFFFFFF != unit.id >> 16 & 0xFFFFFFFF:
+                        raise BadData(f"Page {span.file}:{number} should belong to a base table, and does not.")
+                    yield page
 
     def _unit(self, table: int) -> Unit:
         if table in base.KNOWN_ROWSETS:
@@ -289,13 +315,13 @@ def _place(row: Row) -> Place:
         row["nullbit"] & 0xFFFF,
         row["bitpos"] & 0xFF,
         row["ordkey"],
-        row["status"],
-        dropped=bool(flags & 0x04),
+        row["hbcolid"],
+        dropped=bool(flags & 0x04 or row["status"] & DROPPED),
         internal=bool(flags & ~0x04),
     )
 
 
-def _place_of_2005(row: Row, column: int, status: int) -> Place:
+def _place_of_2005(row: Row, column: int) -> Place:
     flags = column >> 24 & 0xFF
     return Place(
         column & 0xFFFFFF,
@@ -308,7 +334,7 @@ def _place_of_2005(row: Row, column: int, status: int) -> Place:
         row["nullbitleaf"],
         row["bitposleaf"],
         row["ordkey"],
-        status,
+        row["hobtcolumnid"],
         dropped=bool(flags & 0x04),
         internal=not column or bool(flags & ~0x04),
     )

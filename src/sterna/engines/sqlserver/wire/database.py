@@ -4,6 +4,7 @@ The engine works with this. Opening it reads headers alone; pages are read when 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from threading import RLock
 
@@ -12,10 +13,13 @@ from sterna.core.files import Blob
 from sterna.core.plan import Path
 from sterna.core.schema import Schema, Table
 from sterna.engines.sqlserver.wire import collations, lob
+from sterna.engines.sqlserver.wire.affected import Affected, affected
 from sterna.engines.sqlserver.wire.catalog import Catalog, read_catalog
 from sterna.engines.sqlserver.wire.chain import Chain, chains
+from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
 from sterna.engines.sqlserver.wire.definitions import Definitions, Found, Texts
 from sterna.engines.sqlserver.wire.headers import SetRecord
+from sterna.engines.sqlserver.wire.log import Replay, replay, stretches
 from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
 from sterna.engines.sqlserver.wire.rows import Row
@@ -31,6 +35,7 @@ class DatabaseBackup:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self._lock = RLock()
+        self._losses = Losses()
 
     @property
     def name(self) -> str:
@@ -55,9 +60,29 @@ class DatabaseBackup:
         return self.chain.notes
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What an operator should know of the pages."""
+        return self._affected.notes
+
+    @property
     def needs(self) -> Mapping[Path, str]:
         """The tables whose rows cannot be given, each with why."""
         return {one.table.path: one.table.trouble for one in self._found.values() if one.table.trouble}
+
+    @property
+    def replay(self) -> Replay:
+        """What the log did to the pages: nothing at all, for a backup of a quiet database."""
+        return self._replay
+
+    @property
+    def consistent(self) -> bool:
+        """Whether every table can be given exactly, as far as the log is concerned."""
+        return not (self._affected.tables or self._affected.all)
+
+    @property
+    def losses(self) -> Losses:
+        """What copies so far could not keep exactly, all tables together."""
+        return self._losses
 
     @property
     def tables(self) -> Sequence[Table]:
@@ -79,27 +104,59 @@ class DatabaseBackup:
         for one in [part] if part else reader.parts():
             yield from reader.rows(one)
 
-    def copy_text(self, table: Path, part: PageRange, after: int = 0) -> Iterator[Piece]:
+    def copy_text(
+        self, table: Path, part: PageRange, after: int = 0, *, unstorable: Unstorable = "refuse"
+    ) -> Iterator[Piece]:
         """A part's rows as PostgreSQL's COPY text, from page ``after`` on, in pieces of about 1 MB."""
-        return self._reader(table).copy_text(part, after)
+        reader = self._reader(table)
+        yield from reader.copy_text(part, after, unstorable)
+        with self._lock:
+            self._losses.digits += reader.losses.digits
+            self._losses.characters += reader.losses.characters
 
     def count(self, table: Path) -> int:
         """How many rows there are, by reading them all."""
-        return sum(1 for _ in self.rows(table))
+        reader = self._reader(table)
+        return sum(reader.count(part) for part in reader.parts())
+
+    def miscounted(self, table: Path) -> str:
+        """What is odd about the number of rows, by reading them all; empty: it is the server's own count.
+
+        The server's count is of no account if the log changed pages: it is not kept by the log.
+        """
+        expected, found = self._found[table].table.rows, self.count(table)
+        if expected == found or not self._replay.clean:
+            return ""
+        return f"{'.'.join(table[1:])} has {found} rows, and by the server's own count {expected}."
 
     @cached_property
+    def _replay(self) -> Replay:
+        """The pages with the log played onto them."""
+        with self._lock:
+            if self.problems:
+                raise BadData(self.problems[0])
+            full, differential = self.chain.full, self.chain.differential
+            assert full is not None
+            pages = PageMap.of(full.stripes)
+            if differential:
+                pages = pages.overlay(PageMap.of(differential.stripes))
+            own = stretches((differential or full).stripes)
+            return replay(pages, own, [piece for log in self.chain.logs for piece in stretches(log.stripes)])
+
+    @property
     def _pages(self) -> BulkPages:
-        if self.problems:
-            raise BadData(self.problems[0])
-        full, differential = self.chain.full, self.chain.differential
-        assert full is not None
-        pages = PageMap.of(full.stripes)
-        return pages.overlay(PageMap.of(differential.stripes)) if differential else pages
+        return self._replay.pages
 
     @cached_property
     def _catalog(self) -> Catalog:
         with self._lock:
-            return read_catalog(self._pages)
+            try:
+                return read_catalog(self._pages)
+            except BadData as wrong:
+                if self._replay.lost:
+                    why = self._replay.lost[0].why
+                    raise Unsupported(f"SQL Server is needed to read {self.name}: {why}") from wrong
+                raise
 
     @cached_property
     def _definitions(self) -> Definitions:
@@ -110,7 +167,21 @@ class DatabaseBackup:
     @cached_property
     def _found(self) -> dict[Path, Found]:
         with self._lock:
-            return {one.table.path: one for one in self._definitions.tables()}
+            return {one.table.path: self._judged(one) for one in self._read_tables}
+
+    @cached_property
+    def _read_tables(self) -> tuple[Found, ...]:
+        return self._definitions.tables()
+
+    @cached_property
+    def _affected(self) -> Affected:
+        with self._lock:
+            return affected(self._replay.lost, self._catalog, self._read_tables, self._pages)
+
+    def _judged(self, one: Found) -> Found:
+        """The table with what the log has to say about it."""
+        trouble = one.table.trouble or self._affected.all or self._affected.tables.get(one.id, "")
+        return replace(one, table=replace(one.table, trouble=trouble))
 
     def _fetch_text(self, pointer: bytes) -> bytes:
         try:

@@ -4,6 +4,7 @@ What has no such meaning (views, procedures, indexes of special kinds) is named 
 """
 
 import re
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ from sterna.engines.sqlserver.wire.catalog import (
 )
 from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.records import Layout, Physical
+from sterna.engines.sqlserver.wire.types import unreadable
+from sterna.engines.sqlserver.wire.variant import read_variant
 
 USER_TABLE = b"U "
 SYSTEM_SCHEMA = 4
@@ -49,6 +52,7 @@ ACTIONS = ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")
 ROW_STORES = (0, 1, 2)
 """No compression, row and page compression."""
 
+_FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
 _HEAP, _CLUSTERED, _NONCLUSTERED = 0, 1, 2
 _KINDS_OF_INDEX = {
     3: "XML index",
@@ -158,7 +162,9 @@ class Definitions:
         columns = tuple(self._column(number, column, column["colid"] in stored) for column in logical)
         path = self._path(row)
         layouts = tuple(
-            _layout(rowset, [column for column in logical if column["colid"] in stored], here, ".".join(path[1:]))
+            self._layout(
+                rowset, [column for column in logical if column["colid"] in stored], here, ".".join(path[1:])
+            )
             for rowset, here in zip(rowsets, places, strict=True)
         )
         table = Table(
@@ -171,13 +177,29 @@ class Definitions:
             foreign=tuple(self._foreign_keys(number)),
             comment=self._comment(number, 0),
             rows=sum(rowset.rows for rowset in rowsets) if rowsets else -1,
-            trouble=self._trouble(number, logical, rowsets, places),
+            trouble=self._trouble(number, logical, rowsets, places) or self._unreadable(layouts),
         )
         return Found(number, table, rowsets, layouts)
 
     def _places(self, rowset: Rowset) -> dict[int, Place]:
         places = self._catalog.places.get(rowset.id, ())
         return {place.column: place for place in places if not place.dropped and not place.internal}
+
+    def _layout(self, rowset: Rowset, columns: Sequence[Row], places: dict[int, Place], table: str) -> Layout:
+        found = [(row, places[row["colid"]]) for row in columns if row["colid"] in places]
+        physical = tuple(_physical(row, place, self._default(rowset, place)) for row, place in found)
+        return Layout(physical, rowset.compression, table)
+
+    def _default(self, rowset: Rowset, place: Place) -> object:
+        """The value of rows that are older than the column; None: none is kept, or it is of another type."""
+        row = self._catalog.defaults.get((rowset.id, place.stored_id))
+        if row is None or not row.raw("value"):
+            return None
+        try:
+            found = read_variant(row.raw("value"))
+        except _FAULTS:
+            return None
+        return found.value if found.column.xtype == place.xtype else None
 
     def _trouble(
         self, table: int, columns: Sequence[Row], rowsets: Sequence[Rowset], places: Sequence[dict[int, Place]]
@@ -195,6 +217,11 @@ class Definitions:
             if missing and not column["status"] & (COMPUTED | COLUMN_SET):
                 return f"The catalogue does not say where column {column.text('name')} is kept."
         return ""
+
+    def _unreadable(self, layouts: Sequence[Layout]) -> str:
+        """Why a column's type cannot be read; empty: all can."""
+        reasons = (unreadable(column) for layout in layouts for column in layout.columns)
+        return next((f"{reason[0].upper()}{reason[1:]}." for reason in reasons if reason), "")
 
     def _column(self, table: int, row: Row, stored: bool) -> Column:
         default = row["dflt"]
@@ -316,15 +343,7 @@ def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
     return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
 
 
-def _layout(rowset: Rowset, columns: Sequence[Row], places: dict[int, Place], table: str) -> Layout:
-    return Layout(
-        tuple(_physical(row, places[row["colid"]]) for row in columns if row["colid"] in places),
-        rowset.compression,
-        table,
-    )
-
-
-def _physical(row: Row, place: Place) -> Physical:
+def _physical(row: Row, place: Place, default: object) -> Physical:
     return Physical(
         row.text("name"),
         place.xtype,
@@ -339,6 +358,7 @@ def _physical(row: Row, place: Place) -> Physical:
         row["utype"],
         not row["status"] & NOT_NULL,
         row["colid"],
+        default,
     )
 
 

@@ -1,4 +1,4 @@
-"""Floating-point numbers as PostgreSQL (from 12 on) prints them: the fewest digits that read back the same.
+"""Floating-point numbers as PostgreSQL, from 12 on, prints them: the fewest digits that read back the same.
 
 Where a shorter number falls exactly between two doubles, Python takes it and PostgreSQL does not; this can only
 happen from 2 to the power of 53 on (24 for ``real``).
@@ -40,7 +40,7 @@ def shortest_real(value: float) -> float:
     raw = _REAL.pack(value)
     for digits in range(1 if abs(value) < 1.2e-38 else 6, 9):
         near = float(f"{value:.{digits - 1}e}")
-        if near < 3.4028235e38 and near > -3.4028235e38 and _REAL.pack(near) == raw:
+        if -3.4028235e38 <= near <= 3.4028235e38 and _REAL.pack(near) == raw:
             return near
     return float(f"{value:.8e}")
 

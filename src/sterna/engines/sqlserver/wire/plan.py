@@ -11,10 +11,10 @@ _COLUMN = struct.Struct("<BBBBHhHHHHH")
 """Operation, scale, position of a bit, 0, table of the code page, offset, NULL bit, bytes, characters to pad to,
 bytes of the fixed form, id for the sparse vector."""
 _NO_TABLE = 0xFFFF
-_FALLBACK, _NARROW, _WIDE, _BINARY, _ROWVERSION = 0, 17, 18, 19, 21
+_FALLBACK, _DECIMAL, _NARROW, _WIDE, _BINARY, _ROWVERSION = 0, 6, 17, 18, 19, 21
 _OPERATIONS = {
-    types.TINYINT: 1, types.SMALLINT: 2, types.INT: 3, types.BIGINT: 4, types.BIT: 5, types.DECIMAL: 6,
-    types.NUMERIC: 6, types.MONEY: 7, types.SMALLMONEY: 8, types.FLOAT: 9, types.REAL: 10, types.DATE: 11,
+    types.TINYINT: 1, types.SMALLINT: 2, types.INT: 3, types.BIGINT: 4, types.BIT: 5, types.DECIMAL: _DECIMAL,
+    types.NUMERIC: _DECIMAL, types.MONEY: 7, types.SMALLMONEY: 8, types.FLOAT: 9, types.REAL: 10, types.DATE: 11,
     types.TIME: 12, types.DATETIME2: 13, types.DATETIMEOFFSET: 14, types.DATETIME: 15, types.SMALLDATETIME: 16,
     types.CHAR: _NARROW, types.VARCHAR: _NARROW, types.NCHAR: _WIDE, types.NVARCHAR: _WIDE, types.BINARY: _BINARY,
     types.VARBINARY: _BINARY, types.UUID_TYPE: 20, types.ROWVERSION: _ROWVERSION,
@@ -26,25 +26,24 @@ def compiled(layout: Layout) -> bytes | None:
     """None: the layout has numbers that do not fit, so that all is left to the Python code."""
     tables: dict[int, int] = {}
     try:
-        columns = b"".join(_column(column, tables) for column in layout.columns)
+        columns = b"".join(_column(column, tables, layout.compression) for column in layout.columns)
     except struct.error:
         return None
-    return (
-        _HEAD.pack(len(layout.columns), layout.compression) + columns + b"".join(_table(page) for page in tables)
-    )
+    head = _HEAD.pack(len(layout.columns), layout.compression)
+    return head + columns + b"".join(_table(page) for page in tables)
 
 
-def _column(column: Physical, tables: dict[int, int]) -> bytes:
+def _column(column: Physical, tables: dict[int, int], compression: int) -> bytes:
     operation = _OPERATIONS.get(column.xtype, _FALLBACK)
-    if operation == 6 and column.offset < 0:
-        operation = _FALLBACK  # the vardecimal of 2005, in records that are not compressed otherwise
+    if operation == _DECIMAL and column.offset < 0 and not compression:
+        operation = _FALLBACK  # the vardecimal of 2005
     table, pad, fixed = _NO_TABLE, 0, 0
     if operation == _NARROW:
         page = collations.code_page(column.collation)
         table = tables.setdefault(page, len(tables))
     if column.xtype in (types.CHAR, types.NCHAR):
         pad = column.length // (2 if column.xtype == types.NCHAR else 1)
-    if operation and (column.offset > 0 or column.xtype not in _VARYING):
+    if operation and (column.xtype not in _VARYING or (column.offset > 0 and not compression)):
         fixed = width(column)
     place = (column.bitpos, 0, table, column.offset, column.nullbit)
     return _COLUMN.pack(operation, column.scale, *place, max(column.length, 0), pad, fixed, column.column_id)

@@ -289,7 +289,7 @@ _WIDTHS = {48: 1, 52: 2, 56: 4, 127: 8, 59: 4, 62: 8, 60: 8, 122: 4, 61: 8, 58: 
 
 
 def width(column: Physical) -> int:
-    """The bytes of a column of fixed length. Raises ValueError for one that has none."""
+    """The bytes of a column of fixed length. Raises BadData for one that has none."""
     if column.xtype in (106, 108):
         return (
             5 if column.precision <= 9 else 9 if column.precision <= 19 else 13 if column.precision <= 28 else 17
@@ -299,5 +299,5 @@ def width(column: Physical) -> int:
         return time + {41: 0, 42: 3, 43: 5}[column.xtype]
     size = _WIDTHS.get(column.xtype, column.length)
     if size < 0 or size > PAGE:
-        raise ValueError(f"column {column.name} of fixed length has {size} bytes")
+        raise BadData(f"Column {column.name} of fixed length has {size} bytes.")
     return size

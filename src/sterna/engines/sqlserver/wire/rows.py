@@ -48,7 +48,9 @@ class Rows:
         self.older: Counter[str] = Counter()
         self.losses = Losses()
         self._open = compressed.opener(layout) if layout.compression else opener(layout)
-        self._readers = [_reader(column, fetch, self.older) for column in layout.columns]
+        self._readers = [
+            _reader(column, _decoder(column, layout.compression), fetch, self.older) for column in layout.columns
+        ]
         self._values = [_plain(read) if column.xtype == types.VARIANT else read for column, read in self._pairs()]
         self._writers = [_writer(column, read, self.losses, unstorable) for column, read in self._pairs()]
         self._plan = plan.compiled(layout) if native else None
@@ -143,17 +145,16 @@ def _writer(column: Physical, read: Read, losses: Losses, unstorable: Unstorable
     return write
 
 
-def _decoder(column: Physical) -> types.Decode:
+def _decoder(column: Physical, compression: int) -> types.Decode:
     if column.xtype == types.VARIANT:
         return read_variant
     decode = types.decoder(column)
-    if column.xtype in (types.DECIMAL, types.NUMERIC) and column.offset < 0:
+    if column.xtype in (types.DECIMAL, types.NUMERIC) and column.offset < 0 and not compression:
         return lambda raw: decode(compressed.unpacked(raw, column.precision, column.scale))
     return decode
 
 
-def _reader(column: Physical, fetch: Fetch, older: Counter[str]) -> Read:
-    decode = _decoder(column)
+def _reader(column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> Read:
     if column.xtype in types.OLD_LOBS:
         return _by_length(column, decode, fetch, older)
 

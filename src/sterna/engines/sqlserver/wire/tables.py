@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from sterna.core.errors import BadData
+from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import base, units
 from sterna.engines.sqlserver.wire.catalog import IN_ROW, Rowset
+from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
 from sterna.engines.sqlserver.wire.definitions import Found
 from sterna.engines.sqlserver.wire.records import Layout
 from sterna.engines.sqlserver.wire.rows import Row, Rows
@@ -15,7 +16,7 @@ from sterna.engines.sqlserver.wire.units import Allocation, Span
 PART_PAGES = 8192
 """Pages of a part, about: 64 MB."""
 PIECE_BYTES = 1 << 20
-"""A piece ends with the page that brings it to this many bytes."""
+"""A piece has at most so many, unless a single page gives more."""
 
 
 class BulkPages(base.Pages, Protocol):
@@ -61,12 +62,14 @@ class Piece:
 
 
 class TableReader:
-    """Reads one table. Its parts may be read from several threads, each with a reader of its own."""
+    """Reads one table. For one thread at a time: each takes a reader of its own."""
 
     def __init__(self, pages: BulkPages, found: Found) -> None:
         self._pages = pages
         self._found = found
         self._allocations: dict[int, Allocation] = {}
+        self.losses = Losses()
+        """What copies of whole parts could not keep exactly."""
 
     def parts(self, size: int = PART_PAGES) -> tuple[PageRange, ...]:
         """All of it, in stretches of about ``size`` pages. Raises BadData."""
@@ -96,13 +99,42 @@ class TableReader:
         reader = Rows(self._layout(part), self._fetch)
         for _, page in self.data_pages(part):
             yield from reader.values(page)
+            self._check(reader)
 
-    def copy_text(self, part: PageRange, after: int = 0) -> Iterator[Piece]:
-        """The rows of a part as COPY text, from page ``after`` on, in pieces of about 1 MB.
+    def copy_text(self, part: PageRange, after: int = 0, unstorable: Unstorable = "refuse") -> Iterator[Piece]:
+        """The rows of a part as COPY text, from page ``after`` on, in pieces of at most 1 MB: a page is never cut.
 
-        Raises BadData, Unsupported.
+        What could not be kept exactly is added to ``losses``. Raises BadData, Unsupported.
         """
-        raise NotImplementedError
+        reader = Rows(self._layout(part), self._fetch, unstorable=unstorable)
+        texts: list[bytes] = []
+        size = rows = 0
+        for number, page in self.data_pages(part, after):
+            text, count = reader.copy_text(page)
+            self._check(reader)
+            if texts and size + len(text) > PIECE_BYTES:
+                yield Piece(b"".join(texts), rows, number, len(texts))
+                texts, size, rows = [], 0, 0
+            texts.append(text)
+            size += len(text)
+            rows += count
+        self.losses.digits += reader.losses.digits
+        self.losses.characters += reader.losses.characters
+        if texts:
+            yield Piece(b"".join(texts), rows, part.stop, len(texts))
+
+    def count(self, part: PageRange) -> int:
+        """How many rows a part has, by reading them. Raises BadData, Unsupported."""
+        return sum(piece.rows for piece in self.copy_text(part, unstorable="replace"))
+
+    def _check(self, reader: Rows) -> None:
+        """Raises Unsupported if there are rows older than a column whose default is not known."""
+        if reader.older:
+            column = next(iter(reader.older))
+            raise Unsupported(
+                f"{self._name}: column {column} was added with a default that old rows do not hold, "
+                "and the catalogue does not give it."
+            )
 
     @property
     def _name(self) -> str:
