@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,7 @@ async def serve(settings: Settings) -> None:
     """The service, until SIGTERM or SIGINT: first no new requests, then the jobs leave, then the store closes."""
     import structlog
 
+    from sterna.jobs.buckets import default_bucket
     from sterna.jobs.desk import Desk
     from sterna.runtime.local import LocalRuntime
 
@@ -90,7 +92,8 @@ async def serve(settings: Settings) -> None:
             os.environ.update(settings.environment())  # what the processes of the jobs begin with
             runtime = LocalRuntime(store, worker_command, settings.data)
             opens = opens_of(store)
-            desk = Desk(store, engines(opens), opens=opens)
+            own_bucket = partial(default_bucket, store, settings.data)
+            desk = Desk(store, engines(opens), opens=opens, backup_bucket=own_bucket)
             await runtime.start()
             desk.resume()
             try:

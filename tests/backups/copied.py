@@ -32,6 +32,10 @@ def text_of(kind: Kind, col: Col, value: Value) -> str | None:
         return value.text
     if isinstance(value, Variant):
         inner = kind_of(value.kind)
+        if isinstance(value.value, bytes):
+            return "0x" + value.value.hex().upper()
+        if isinstance(value.value, bool):
+            return str(int(value.value))
         return text_of(inner, Col("", value.kind, collation=value.collation), value.value)
     if kind.xtype == 104:
         return "t" if value else "f"

@@ -11,7 +11,7 @@ from tests.backups import scenes
 from tests.backups.copied import lines
 from tests.backups.database import Built, build
 from tests.backups.describe import POLISH, Col, Db, File, Group, Index, Tbl
-from tests.backups.headers import START
+from tests.backups.headers import START, number
 from tests.backups.log import Log
 from tests.backups.pages import DATA, Page
 from tests.backups.records import plain
@@ -40,7 +40,7 @@ class Fixture:
     databases: dict[str, dict[str, Found]] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
     refused: bool = False
-    sets: int = 1
+    headers: tuple[dict[str, object], ...] = ()
 
 
 Maker = Callable[[Path], Fixture]
@@ -56,6 +56,33 @@ def fixture(make: Maker) -> Maker:
 def all_fixtures(folder: Path) -> dict[str, Fixture]:
     """Write every fixture into the folder."""
     return {name: make(folder) for name, make in MAKERS.items()}
+
+
+def told(*sets: Set) -> tuple[dict[str, object], ...]:
+    """What the headers must say, in the names of ``inspect``."""
+    out = []
+    for one in sets:
+        major, minor, build_, version = one.built.numbers
+        base = one.base.built.checkpoint if one.base else (0, 0, 0)
+        minor = 50 if minor == 0x32 else minor
+        out.append(
+            {
+                "backup_name": one.name,
+                "database": one.built.db.name,
+                "type": one.kind,
+                "version": f"{major}.{minor}.{build_}",
+                "database_version": version,
+                "first_lsn": number(one.first),
+                "last_lsn": number(one.last),
+                "checkpoint_lsn": number(one.built.checkpoint),
+                "database_backup_lsn": number(base),
+                "backup_set_guid": str(one.guid),
+                "family_guid": str(one.built.family),
+                "backup_checksums": one.csum,
+                "start": one.start.isoformat(),
+            }
+        )
+    return tuple(out)
 
 
 def found(table: Tbl, shown: Sequence[str] | None = None) -> Found:
@@ -82,7 +109,7 @@ def simple(
     """One database, one full set, one file."""
     one = Set(build(db, version), name=f"{db.name} full", **more)  # type: ignore[arg-type]
     paths = write_backup(folder / f"{name}.bak", [one], media)
-    return Fixture(name, tuple(paths), {db.name: expect(db)})
+    return Fixture(name, tuple(paths), {db.name: expect(db)}, headers=told(one))
 
 
 SHOP = Db("Shop", scenes.shop(), scenes.MODULES)
@@ -226,7 +253,7 @@ def stale(folder: Path) -> Fixture:
     spots = {(1, e * 8 + n): old for e in extents for n in range(8) if (1, e * 8 + n) not in used}
     one = Set(built, stale=spots)
     write_backup(folder / "stale.bak", [one])
-    return Fixture("stale", (folder / "stale.bak",), {"Shop": expect(SHOP)})
+    return Fixture("stale", (folder / "stale.bak",), {"Shop": expect(SHOP)}, headers=told(one))
 
 
 def _striped(count: int, media: Media) -> None:
@@ -235,8 +262,9 @@ def _striped(count: int, media: Media) -> None:
     def make(folder: Path) -> Fixture:
         db = Db("Striped", [scenes.tall(2500), *scenes.shop()])
         paths = [folder / f"{name}_{n}.bak" for n in range(1, count + 1)]
-        write_backup(paths, [Set(build(db))], replace(media, seed=count))
-        return Fixture(name, tuple(paths), {db.name: expect(db)})
+        one = Set(build(db))
+        write_backup(paths, [one], replace(media, seed=count))
+        return Fixture(name, tuple(paths), {db.name: expect(db)}, headers=told(one))
 
     MAKERS[name] = make
 
@@ -270,7 +298,10 @@ def several_sets(folder: Path) -> Fixture:
     sets = [Set(build(SHOP), name="one"), Set(build(other), name="two", start=later(5))]
     write_backup(folder / "several_sets.bak", sets)
     return Fixture(
-        "several_sets", (folder / "several_sets.bak",), {"Shop": expect(SHOP), "Other": expect(other)}, sets=2
+        "several_sets",
+        (folder / "several_sets.bak",),
+        {"Shop": expect(SHOP), "Other": expect(other)},
+        headers=told(*sets),
     )
 
 
@@ -298,7 +329,7 @@ def differential(folder: Path) -> Fixture:
     paths = [folder / "differential_full.bak", folder / "differential_diff.bak"]
     write_backup(paths[0], [full])
     write_backup(paths[1], [diff])
-    return Fixture("differential", tuple(paths), {"Chained": expect(after)}, sets=2)
+    return Fixture("differential", tuple(paths), {"Chained": expect(after)}, headers=told(full, diff))
 
 
 @fixture
@@ -310,7 +341,7 @@ def differential_in_one(folder: Path) -> Fixture:
     diff = Set(second, "differential", base=full, changed=differing(full.built, second), start=later(10))
     path = folder / "differential_in_one.bak"
     write_backup(path, [full, diff], Media(compressed=True))
-    return Fixture("differential_in_one", (path,), {"Chained": expect(after)}, sets=2)
+    return Fixture("differential_in_one", (path,), {"Chained": expect(after)}, headers=told(full, diff))
 
 
 def differing(before: Built, after: Built) -> set[tuple[int, int]]:
@@ -385,8 +416,9 @@ def redo_in_full(folder: Path) -> Fixture:
     log = started(built)
     work(log, built, 500, applied=False)
     path = folder / "redo_in_full.bak"
-    write_backup(path, [Set(built, log=log.bytes(), log_to=log.next)])
-    return Fixture("redo_in_full", (path,), shown(changed_rows(500, ROWS)))
+    one = Set(built, log=log.bytes(), log_to=log.next)
+    write_backup(path, [one])
+    return Fixture("redo_in_full", (path,), shown(changed_rows(500, ROWS)), headers=told(one))
 
 
 @fixture
@@ -396,8 +428,9 @@ def undo_in_full(folder: Path) -> Fixture:
     log = started(built)
     work(log, built, 600, applied=True, open_=True)
     path = folder / "undo_in_full.bak"
-    write_backup(path, [Set(built, log=log.bytes(), log_to=log.next)])
-    return Fixture("undo_in_full", (path,), shown(ROWS))
+    one = Set(built, log=log.bytes(), log_to=log.next)
+    write_backup(path, [one])
+    return Fixture("undo_in_full", (path,), shown(ROWS), headers=told(one))
 
 
 @fixture
@@ -423,7 +456,7 @@ def log_chain(folder: Path) -> Fixture:
     two = Set(built, "log", base=full, log=second.bytes(), log_from=middle, log_to=last, start=later(2))
     write_backup(paths[2], [two])
     rows = changed_rows(700, ROWS)[2:]
-    return Fixture("log_chain", tuple(paths), shown(rows), sets=3)
+    return Fixture("log_chain", tuple(paths), shown(rows), headers=told(full, one, two))
 
 
 @fixture
@@ -444,7 +477,7 @@ def log_rolled_back(folder: Path) -> Fixture:
     log.cut()
     one = Set(built, "log", base=full, log=log.bytes(), log_from=built.last, log_to=log.next, start=later(1))
     write_backup(paths[1], [one])
-    return Fixture("log_rolled_back", tuple(paths), shown([*ROWS, (77, "committed")]), sets=2)
+    return Fixture("log_rolled_back", tuple(paths), shown([*ROWS, (77, "committed")]), headers=told(full, one))
 
 
 @fixture
@@ -496,7 +529,7 @@ def incomplete(folder: Path) -> Fixture:
     other = Db("Other", [scenes.uniquified()], database_id=6)
     sets = [Set(build(SHOP), name="whole"), Set(build(other), name="cut", incomplete=True, start=later(5))]
     write_backup(folder / "incomplete.bak", sets)
-    return Fixture("incomplete", (folder / "incomplete.bak",), {"Shop": expect(SHOP)}, sets=2)
+    return Fixture("incomplete", (folder / "incomplete.bak",), {"Shop": expect(SHOP)}, headers=told(*sets))
 
 
 @fixture

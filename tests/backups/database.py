@@ -141,6 +141,10 @@ class TableWriter:
 
     def write(self, rows: Sequence[Row]) -> None:
         """All rows, in their order."""
+        if self.table.maker is not None:
+            self.rowset.rows = self.table.maker.rows
+            self.image.reserve(self.filler.unit, self.table.maker)
+            return
         puts = [row if isinstance(row, Put) else Put(row) for row in rows]
         self.rowset.rows = sum(not row.ghost for row in puts)
         if self.rowset.level in (1, 2):

@@ -70,7 +70,7 @@ def shop() -> list[Tbl]:
         [
             Index("PK_Orders", ["OrderId"], primary=True, clustered=True, unique=True),
             Index("IX_Orders_Customer", ["Customer"], include=["Total"], predicate="([Customer] IS NOT NULL)"),
-            Index("IX_Orders_Total", ["Total", "Paid"], descending=["Total"]),
+            Index("IX_Orders_Total", ["Paid", "Total"], descending=["Total"]),
         ],
         [
             ForeignKey(

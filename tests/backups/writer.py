@@ -129,9 +129,17 @@ def write_backup(paths: Path | Sequence[Path], sets: Sequence[Set], media: Media
     return files
 
 
-def write_family(sink: Sink, sets: Sequence[Set], media: Media, sequence: int, count: int) -> None:
-    """One stripe of a media set."""
-    box = Container(sink, media.form, media.pack) if media.compressed else None
+def write_family(
+    sink: Sink,
+    sets: Sequence[Set],
+    media: Media,
+    sequence: int,
+    count: int,
+    container: Callable[[Sink], Container] | None = None,
+) -> None:
+    """One stripe of a media set; ``container`` makes the compressed container, if not an ordinary one."""
+    boxed = container or (lambda sink: Container(sink, media.form, media.pack))
+    box = boxed(sink) if media.compressed else None
     tape = Tape(box.write if box else sink, media.device, cut=box.cut if box else None)
     head(tape, media, sequence, count)
     for position, one in enumerate(sets, 1):
@@ -264,11 +272,10 @@ def page_bytes(one: Set, file: int, number: int) -> bytes:
     """A page as the backup holds it: protected; stale or empty where nothing is allocated."""
     if (file, number) in one.stale:
         return one.stale[file, number]
-    page = one.built.image.pages.get((file, number))
-    if page is None:
+    raw = one.built.image.page((file, number))
+    if raw is None:
         return EMPTY
-    raw = page.bytes()
-    if one.encrypted_pages and number > 1 and page.type not in (8, 9, 11, 15, 16, 17):
+    if one.encrypted_pages and raw[1] not in (8, 9, 11, 15, 16, 17):
         made = bytearray(raw)
         made[4] |= 8
         made[96:] = random.Random(number).randbytes(SIZE - 96)

@@ -93,15 +93,26 @@ DCS = {
     "DCS.4016": Message(400, "Invalid subnet_id in the request.", "请求中的subnet_id无效。"),
     "DCS.4017": Message(400, "This DCS instance job task is still running.", "该任务仍在运行。"),
     "DCS.4027": Message(400, "This operation is not supported on this node.", "该节点不支持此操作。"),
+    "DCS.4031.backup": Message(400, "This backup record does not exist.", "备份记录不存在。"),
     "DCS.4061": Message(400, "Invalid instance ID format.", "实例ID格式无效。"),
     "DCS.4062": Message(400, "Invalid {0} parameter in the request.", "请求中的参数{0}无效。"),
     "DCS.4063": Message(400, "Invalid {0} parameter in the request.", "请求中的参数{0}无效。"),
     "DCS.4070": Message(400, "Invalid task ID format.", "任务ID格式无效。"),
+    "DCS.4087": Message(
+        400, "the backup record status is err when restore this instance", "恢复实例时备份记录的状态错误。"
+    ),
     "DCS.4095": Message(
         400,
         "The system does not support the backup and restoration function.",
         "系统不支持备份恢复功能。",
     ),
+    "DCS.4096": Message(400, "the instance is backuping.", "实例正在备份。"),
+    "DCS.4098": Message(
+        400,
+        "The value of the remark parameter must be 0 to 128 characters in length.",
+        "remark参数的长度必须为0到128个字符。",
+    ),
+    "DCS.4101": Message(500, "Delete instance backup file failed.", "删除实例备份文件失败。"),
     "DCS.4100": Message(
         400,
         "The number of instance IDs in an instances array cannot exceed 50.",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -50,6 +50,8 @@ class Desk:
     background: Background = field(default_factory=Background, repr=False)
     opens: Opens | None = None
     """Finds registered buckets; None: what is in them is not known here."""
+    backup_bucket: Callable[[str], Awaitable[Bucket]] | None = None
+    """The bucket that a project's backups go to, made at their first use; None: no backups can be taken."""
 
     async def create(
         self,
@@ -178,6 +180,24 @@ class Desk:
     async def bucket(self, project_id: str, name: str) -> Bucket:
         """The project's registered bucket of that name. Raises NotFound, also for another project's."""
         return await resolve(self.store, project_id, name)
+
+    async def own_bucket(self, project_id: str) -> Bucket:
+        """Where the project's backups go. Raises Unsupported where there is no such place."""
+        if self.backup_bucket is None:
+            raise Unsupported("There is no place for backups")
+        return await self.backup_bucket(project_id)
+
+    async def remove_stored(self, files: Sequence[StoredFile]) -> None:
+        """Delete files from their buckets; those that are gone already are passed over.
+
+        Raises NotFound where a bucket is gone, Unsupported, and what the bucket raises.
+        """
+        if self.opens is None:
+            raise Unsupported("Files in buckets cannot be reached")
+        for file in files:
+            storage = await self.opens(file.bucket)
+            with contextlib.suppress(NotFound):
+                await asyncio.to_thread(storage.delete, file.name)
 
     async def progress(self, job: Job) -> Progress:
         return await self.store.progress(job.id)

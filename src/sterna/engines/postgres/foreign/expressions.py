@@ -390,7 +390,8 @@ def _written_moment(node: Literal, family: Family, style: int) -> str:
         return f"{literal(shown.partition(' ')[2] or '00:00:00')}::time"
     if family is Family.DATE:
         return f"{literal(shown.partition(' ')[0])}::date"
-    return f"{literal(shown)}::timestamp" + (" AT TIME ZONE 'UTC'" if family is Family.INSTANT else "")
+    sql = f"{literal(shown)}::timestamp"
+    return f"({sql} AT TIME ZONE 'UTC')" if family is Family.INSTANT else sql
 
 
 def _is_number(text: str) -> bool:
@@ -419,7 +420,7 @@ def _converted(value: Said, family: Family) -> str:
         case Family.DATE, Family.TIMESTAMP:
             return f"({sql})::timestamp"
         case Family.TIMESTAMP | Family.DATE, Family.INSTANT:
-            return f"({sql})::timestamp AT TIME ZONE 'UTC'"
+            return f"(({sql})::timestamp AT TIME ZONE 'UTC')"
         case Family.INTEGER, Family.TEXT | Family.PADDED:
             return f"({sql})::text"
         case Family.UUID, Family.TEXT | Family.PADDED:

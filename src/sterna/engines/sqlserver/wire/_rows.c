@@ -215,6 +215,7 @@ static int put_real(Out *out, const uint8_t *data) {
     if (!(size < 16777216.0f) || (size != 0 && size < 1.3e-38f) || !reserve(out, 64)) return GIVE_UP;
     char text[32];
     for (int digits = 6; digits <= 9; digits++) {
+        if (digits > 6 && size != 0 && !(bits & 0x7FFFFF)) return GIVE_UP; /* a power of two: its neighbours differ */
         snprintf(text, sizeof text, "%.*e", digits - 1, (double)size);
         if ((float)strtod(text, NULL) == size) break;
     }

@@ -1,4 +1,4 @@
-/* Unpacks one record of a compressed backup: LZ77 with Huffman codes, as [MS-XCA] 2.2 describes it; and its checksum.
+/* Unpacks one record of a compressed backup: LZ77 with Huffman codes, as [MS-XCA] 2.2 describes it; and the checksums of backups.
  *
  * Every read is compared with the end of the input and every write with the end of the output first.
  */
@@ -144,9 +144,32 @@ static PyObject *py_checksum(PyObject *self, PyObject *args) {
     return PyLong_FromUnsignedLong(sum);
 }
 
+static PyObject *py_sectors(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer in;
+    unsigned long start;
+    if (!PyArg_ParseTuple(args, "y*k", &in, &start)) return NULL;
+    const unsigned char *data = in.buf;
+    uint32_t sum = (uint32_t)start;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t at = 0; at < in.len; at += 512) {
+        uint32_t folded = 0, word = 0;
+        const Py_ssize_t end = in.len - at < 512 ? in.len : at + 512;
+        Py_ssize_t k = at;
+        for (; end - k >= 4; k += 4)
+            folded ^= (uint32_t)data[k] | (uint32_t)data[k + 1] << 8 | (uint32_t)data[k + 2] << 16 | (uint32_t)data[k + 3] << 24;
+        for (int shift = 0; k < end; k++, shift += 8) word |= (uint32_t)data[k] << shift;
+        sum = (sum << 1 | sum >> 31) ^ folded ^ word;
+    }
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&in);
+    return PyLong_FromUnsignedLong(sum);
+}
+
 static PyMethodDef methods[] = {
     {"unpack", py_unpack, METH_VARARGS, "unpack(data, size) -> bytes; ValueError says what is wrong"},
     {"checksum", py_checksum, METH_VARARGS, "checksum(data) -> int"},
+    {"sectors", py_sectors, METH_VARARGS, "sectors(data, sum) -> int: the sum, gone on with these sectors of 512 bytes"},
     {NULL, NULL, 0, NULL},
 };
 

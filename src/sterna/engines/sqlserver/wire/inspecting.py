@@ -1,4 +1,4 @@
-"""What backup files hold, as JSON: sets as RESTORE HEADERONLY tells them, what is needed to read their pages."""
+"""What backup files hold, as JSON: the sets as RESTORE HEADERONLY tells them, and what it takes to read them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

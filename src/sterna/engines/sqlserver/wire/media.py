@@ -326,6 +326,8 @@ class _Draft:
         """The configuration at the set's start, later replaced by the final one."""
         stream = block.stream("MQCI")
         if stream is None:
+            if not block.whole:
+                return
             raise damaged(self._source.name, block.at, "the set has no configuration")
         if stream.length > _LARGEST_CONFIGURATION:
             raise damaged(

@@ -95,7 +95,8 @@ class PageMap:
                 wanted = {}
             wanted.setdefault(number, []).append(page_id)
             last = number
-        yield from self._together(file_id, wanted)
+        if wanted:
+            yield from self._together(file_id, wanted)
 
     def overlay(self, differential: "PageMap") -> "PageMap":
         """This map with the pages of a differential backup laid over it. Both stay as they are."""

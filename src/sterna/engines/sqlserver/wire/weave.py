@@ -256,7 +256,7 @@ def _one_file(woven: Woven, stripes: list[_Frames], holder: _Frames, file_id: in
     interval = 0
     while True:
         numbers = _expected(holder, holder.next, file_id, interval)
-        expected = set(numbers)
+        expected = set(numbers[1:])
         holder.take(woven, file_id, numbers[0])
         for number in numbers[1:]:
             expected.discard(number)
