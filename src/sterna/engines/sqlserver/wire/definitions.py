@@ -156,7 +156,7 @@ class Definitions:
     def _table(self, row: Row) -> Found:
         number = row["id"]
         rowsets = tuple(one for one in self._catalog.rowsets.get(number, ()) if one.index <= _CLUSTERED)
-        logical = sorted(self._catalog.columns.get(number, ()), key=lambda column: column["colid"])
+        logical = [column for column in self._columns(number) if not column["status"] & COLUMN_SET]
         places = [self._places(rowset) for rowset in rowsets]
         stored = {column["colid"] for column in logical if _is_stored(column, places)}
         columns = tuple(self._column(number, column, column["colid"] in stored) for column in logical)
@@ -214,7 +214,7 @@ class Definitions:
             if column["status"] & FILESTREAM:
                 return f"Column {column.text('name')} is kept outside the database (FILESTREAM)."
             missing = any(column["colid"] not in here for here in places)
-            if missing and not column["status"] & (COMPUTED | COLUMN_SET):
+            if missing and not column["status"] & COMPUTED:
                 return f"The catalogue does not say where column {column.text('name')} is kept."
         return ""
 
@@ -245,6 +245,10 @@ class Definitions:
         for row in self._catalog.properties.get((table, column), ()):
             return _variant_text(row.raw("value"))
         return ""
+
+    def _columns(self, table: int) -> list[Row]:
+        """In their logical order."""
+        return sorted(self._catalog.columns.get(table, ()), key=lambda column: column["colid"])
 
     def _column_names(self, table: int) -> dict[int, str]:
         return {row["colid"]: row.text("name") for row in self._catalog.columns.get(table, ())}
@@ -319,6 +323,7 @@ class Definitions:
                 yield Leftover(kind, self._path(row), text, why)
             elif self._ours(row, USER_TABLE):
                 yield from self._special_indexes(row)
+                yield from self._column_sets(row)
         for row in sorted(self._catalog.types.values(), key=lambda row: row.text("name")):
             if row["id"] >= FIRST_USER_TYPE and row["xtype"] not in (240, 243):
                 native = describe(row["xtype"], row["xtype"], row["length"], row["prec"], row["scale"]).native
@@ -330,6 +335,12 @@ class Definitions:
                     "Its columns take the type it stands for.",
                 )
 
+    def _column_sets(self, table: Row) -> Iterator[Leftover]:
+        for column in self._columns(table["id"]):
+            if column["status"] & COLUMN_SET:
+                why = "It shows sparse columns together, which are moved one by one."
+                yield Leftover("column set", (*self._path(table), column.text("name")), why=why)
+
     def _special_indexes(self, table: Row) -> Iterator[Leftover]:
         for row in self._real_indexes(table["id"]):
             if row["type"] in _KINDS_OF_INDEX:
@@ -337,9 +348,7 @@ class Definitions:
 
 
 def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
-    """Whether rows hold the column: a computed one only if it is persisted, a column set never."""
-    if column["status"] & COLUMN_SET:
-        return False
+    """Whether rows hold the column: a computed one only if it is persisted."""
     return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
 
 
