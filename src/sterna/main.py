@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,9 @@ def engines(opens: Opens | None = None) -> Mapping[str, Engine]:
     """Every kind of database that can be moved, by its name. ``opens``: for those that read files in buckets."""
     from sterna.engines.postgres.engine import PostgresEngine
     from sterna.engines.redis.engine import RedisEngine
+    from sterna.engines.sqlserver.engine import SqlServerEngine
 
-    return {"redis": RedisEngine(), "postgresql": PostgresEngine()}
+    return {"redis": RedisEngine(opens), "postgresql": PostgresEngine(), "sqlserver": SqlServerEngine(opens)}
 
 
 async def open_store(url_or_path: str, key_file: Path) -> Store:
@@ -77,6 +79,7 @@ async def serve(settings: Settings) -> None:
     """The service, until SIGTERM or SIGINT: first no new requests, then the jobs leave, then the store closes."""
     import structlog
 
+    from sterna.jobs.buckets import default_bucket
     from sterna.jobs.desk import Desk
     from sterna.runtime.local import LocalRuntime
 
@@ -88,7 +91,9 @@ async def serve(settings: Settings) -> None:
         try:
             os.environ.update(settings.environment())  # what the processes of the jobs begin with
             runtime = LocalRuntime(store, worker_command, settings.data)
-            desk = Desk(store, engines(opens_of(store)))
+            opens = opens_of(store)
+            own_bucket = partial(default_bucket, store, settings.data)
+            desk = Desk(store, engines(opens), opens=opens, backup_bucket=own_bucket)
             await runtime.start()
             desk.resume()
             try:

@@ -81,7 +81,9 @@ def test_every_operation_is_answered_in_form(client: httpx.Client, operation: Op
     """Never as an unknown path, never as a fault of the service."""
     answer = ask(client, operation, path_of(operation))
     assert answer.status_code < 500, answer.text
-    assert answer.status_code not in (404, 405, 415), answer.text
+    if answer.status_code == 404:  # v1.0 says so of a task that does not exist
+        assert (operation.version, answer.json()["err code"]) == (Version.V1, "DRS.0016")
+    assert answer.status_code not in (405, 415), answer.text
     assert answer.headers["X-Request-Id"]
     if answer.is_error:
         assert in_form(operation, answer), answer.text
@@ -159,4 +161,4 @@ def test_an_sdk_without_a_project_id_is_told_so(client: httpx.Client) -> None:
 @pytest.mark.parametrize("path", ["/v1.0/{}/replication_tasks/offline/", "/v2.0/{}/replication_tasks"])
 def test_the_paths_of_other_years_are_answered_too(client: httpx.Client, path: str) -> None:
     answer = client.get(path.format(PROJECT))
-    assert (answer.status_code, answer.json()["err code"]) == (422, "DRS.0999")
+    assert (answer.status_code, answer.json()["tasks"]) == (200, [])

@@ -146,6 +146,15 @@ async def test_a_job_may_be_given_its_id_once(office: Office) -> None:
         await office.desk.create("p", "test", "job", id="0123jb101")
 
 
+async def test_a_job_can_be_asked_to_run_with_its_creation(office: Office) -> None:
+    """In one step: there is no moment in which it is there and nobody would ever run it."""
+    job = await office.desk.create("p", "test", "at once", plan=office.plan, start=True)
+    assert (job.wish, job.wished) == (Wish.RUN, True)
+    assert job.id in await office.store.due()
+    codes = [event.code for event in (await office.store.events(job.id))[1]]
+    assert sorted(codes) == ["job.created", "job.run"]
+
+
 async def test_a_job_that_is_to_run_later_is_not_due_before(office: Office) -> None:
     job = await office.job()
     await office.desk.run(job, at_ms=now_ms() + HOUR)

@@ -21,7 +21,7 @@ from sterna.api.dcs.routes import routes as dcs_routes
 from sterna.api.door import REQUEST_ID, Door
 from sterna.api.drs import codes as drs_codes
 from sterna.api.drs.surface import drs_routes
-from sterna.api.errors import Told, answer, broken, is_drs, is_iam, unknown_path, wrong_method
+from sterna.api.errors import Told, answer, broken, is_drs, is_iam, is_old_drs, unknown_path, wrong_method
 from sterna.api.front import Front, FrontDep
 from sterna.api.iam.routes import open_routes
 from sterna.api.iam.routes import routes as iam_routes
@@ -99,8 +99,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
-        drs = is_drs(request.scope["path"])
-        return _answer(request, drs_codes.of_refusal(error) if drs else codes.of_refusal(error))
+        return _answer(request, _of_refusal(request, error))
 
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -114,12 +113,21 @@ def _handle_errors(app: FastAPI) -> None:
 
 def _of_fields(request: Request, error: RequestValidationError) -> Told:
     problems = error.errors()
+    if is_old_drs(request.scope["path"]):
+        return drs_codes.of_old_fields(problems)
     if is_drs(request.scope["path"]):
         return drs_codes.of_fields(problems)
     if not is_iam(request.scope["path"]):
         return codes.of_fields(problems)
     steps = [str(step) for step in problems[0]["loc"][1:] if not isinstance(step, int)]
     return Told("IAM.400", ".".join(steps) or "the body")
+
+
+def _of_refusal(request: Request, refused: Refused) -> Told:
+    path = request.scope["path"]
+    if is_old_drs(path):
+        return drs_codes.of_old_refusal(refused)
+    return drs_codes.of_refusal(refused) if is_drs(path) else codes.of_refusal(refused)
 
 
 def _of_status(request: Request, error: HTTPException, allowed: Sequence[str]) -> Told:

@@ -114,6 +114,8 @@ def unknown_path(path: str) -> Told:
 def wrong_method(path: str, allow: str) -> Told:
     """A path that has routes, but not for this method."""
     headers = {"Allow": allow} if allow else {}
+    if is_old_drs(path):
+        return Told("DRS.0100.method", headers=headers)
     if is_drs(path):
         return Told("DRS.M00300.method", headers=headers)
     if is_dcs(path):
@@ -123,6 +125,8 @@ def wrong_method(path: str, allow: str) -> Told:
 
 def broken(path: str) -> Told:
     """Something that should not have happened."""
+    if is_old_drs(path):
+        return Told("DRS.0005")
     if is_drs(path):
         return Told("DRS.M00004")
     return Told("DCS.5000") if is_dcs(path) else Told("IAM.500") if is_iam(path) else Told("APIGW.0500")

@@ -93,15 +93,26 @@ DCS = {
     "DCS.4016": Message(400, "Invalid subnet_id in the request.", "请求中的subnet_id无效。"),
     "DCS.4017": Message(400, "This DCS instance job task is still running.", "该任务仍在运行。"),
     "DCS.4027": Message(400, "This operation is not supported on this node.", "该节点不支持此操作。"),
+    "DCS.4031.backup": Message(400, "This backup record does not exist.", "备份记录不存在。"),
     "DCS.4061": Message(400, "Invalid instance ID format.", "实例ID格式无效。"),
     "DCS.4062": Message(400, "Invalid {0} parameter in the request.", "请求中的参数{0}无效。"),
     "DCS.4063": Message(400, "Invalid {0} parameter in the request.", "请求中的参数{0}无效。"),
     "DCS.4070": Message(400, "Invalid task ID format.", "任务ID格式无效。"),
+    "DCS.4087": Message(
+        400, "the backup record status is err when restore this instance", "恢复实例时备份记录的状态错误。"
+    ),
     "DCS.4095": Message(
         400,
         "The system does not support the backup and restoration function.",
         "系统不支持备份恢复功能。",
     ),
+    "DCS.4096": Message(400, "the instance is backuping.", "实例正在备份。"),
+    "DCS.4098": Message(
+        400,
+        "The value of the remark parameter must be 0 to 128 characters in length.",
+        "remark参数的长度必须为0到128个字符。",
+    ),
+    "DCS.4101": Message(500, "Delete instance backup file failed.", "删除实例备份文件失败。"),
     "DCS.4100": Message(
         400,
         "The number of instance IDs in an instances array cannot exceed 50.",
@@ -245,8 +256,65 @@ DRS = {
     "DRS.10020102": Message(400, "Job does not exist, please check job ID", "任务不存在，请检查任务ID"),
     "DRS.10030014": Message(400, "Firstly, please the query object info.", "请先查询对象信息。"),
     "DRS.10030015": Message(400, "Failed to update database object", "更新数据库对象失败"),
+    "DRS.M00300.nochain": Message(
+        400,
+        "Invalid request, no backup in the instance {0} waits for an incremental one: "
+        "restore a full backup with is_last_backup false first.",
+        "请求无效，实例{0}中没有等待增量备份的恢复：请先以is_last_backup为false恢复全量备份。",
+    ),
+    "DRS.M00300.waits": Message(
+        400,
+        "Invalid request, the backup before is still being restored to the instance {0}: wait until it has ended.",
+        "请求无效，前一个备份仍在恢复到实例{0}，请等待其结束。",
+    ),
+    "DRS.M00300.chains": Message(
+        400,
+        "Invalid request, several restores in the instance {0} wait for an incremental backup: "
+        "name the database in db_names.",
+        "请求无效，实例{0}中有多个恢复在等待增量备份，请在db_names中指定数据库。",
+    ),
+    "DRS.0005": Message(500, "Service is abnormal. Check logs.", "服务异常，请检查日志。"),
+    "DRS.0099": Message(400, "The parameter {0} is empty.", "参数{0}为空。"),
+    "DRS.0099.body": Message(400, "The request body is empty.", "请求消息体为空。"),
+    "DRS.0100": Message(400, "The value of parameter {0} is not allowed.", "参数{0}的值不被允许。"),
+    "DRS.0100.body": Message(400, "The request body is not valid JSON.", "请求体不是合法的JSON。"),
+    "DRS.0100.type": Message(415, "The Content-Type must be {0}.", "Content-Type必须为{0}。"),
+    "DRS.0100.method": Message(405, "This request method is not allowed.", "不支持该请求方法。"),
+    "DRS.0100.taken": Message(
+        400,
+        "The value of parameter name is not allowed: the task name already exists.",
+        "参数name的值不被允许：任务名称已存在。",
+    ),
+    "DRS.0100.unsupported": Message(
+        400,
+        "The value of parameter {0} is not allowed: {1} is not supported here.",
+        "参数{0}的值不被允许：此处不支持{1}。",
+    ),
+    "DRS.0100.unfinished": Message(
+        400,
+        "The value of parameter task_id is not allowed: the task has not ended.",
+        "参数task_id的值不被允许：任务尚未结束。",
+    ),
+    "DRS.0100.nochain": Message(
+        400,
+        "The value of parameter options.recovery_mode is not allowed: no backup in the instance {0} waits for an "
+        "incremental one. Restore a full backup with is_last_backup false first.",
+        "参数options.recovery_mode的值不被允许：实例{0}中没有等待增量备份的恢复，请先以is_last_backup为false恢复全量备份。",
+    ),
+    "DRS.0100.waits": Message(
+        400,
+        "The value of parameter options.recovery_mode is not allowed: the backup before is still being "
+        "restored to the instance {0}. Wait until it has ended.",
+        "参数options.recovery_mode的值不被允许：前一个备份仍在恢复到实例{0}，请等待其结束。",
+    ),
+    "DRS.0100.chains": Message(
+        400,
+        "The value of parameter db_names is not allowed: several restores in the instance {0} wait for an "
+        "incremental backup. Name the database.",
+        "参数db_names的值不被允许：实例{0}中有多个恢复在等待增量备份，请指定数据库。",
+    ),
+    "DRS.0016": Message(404, "The resource is not found.", "资源不存在。"),
     "DRS.0015": Message(403, "The resource does not exist or you cannot access it.", "资源不存在或无权访问。"),
-    "DRS.0999": Message(422, "The operation {0} is not offered yet.", "暂不提供操作{0}。"),
 }
 
 MESSAGES = GATEWAY | IAM | DCS | DRS

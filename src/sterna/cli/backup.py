@@ -38,6 +38,15 @@ class Backups(Protocol):
         """
         ...
 
+    def tables(self, blobs: Sequence[Blob], set_number: int | None = None) -> Json_:
+        """The tables of the databases that the files give, their rows read and counted.
+
+        Gives ``tables``: ``schema``, ``table``, ``rows``, ``rcrows`` (the server's own count), ``columns``;
+        ``trouble`` where rows cannot be read; ``database`` where there are several. ``set_number``: of files with
+        several sets, the state of the one at that position is wanted. Raises BadData, Unsupported.
+        """
+        ...
+
 
 FILES = Annotated[
     list[str],
@@ -97,6 +106,37 @@ def verify_backup(
         counted = "{pages} pages, {records} records, {blocks} blocks checked".format(**result)
         print_line(f"{counted}, {result['faults'] or 'no'} fault{'s' if result['faults'] > 1 else ''}")
     return ExitCode.FAILED if result["faults"] else ExitCode.DONE
+
+
+@backups.command("tables")
+def tables_of_backup(
+    context: typer.Context,
+    files: FILES,
+    set_number: Annotated[
+        int | None,
+        typer.Option(
+            "--set", min=1, metavar="N", help="Of files with several sets: the state of set N, not the newest."
+        ),
+    ] = None,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List the tables in backup files and count their rows by reading them. Several files: stripes, or a chain."""
+    tools = tools_of(context)
+    with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
+        found = tools.backups().tables(blobs, set_number)
+    if as_json:
+        print_json(found)
+        return
+    tables = [{**each, "columns": len(each["columns"])} for each in found["tables"]]
+    columns = ["schema", "table", "rows", "columns"]
+    if any("database" in each for each in tables):
+        columns.insert(0, "database")
+    if any("trouble" in each for each in tables):
+        columns.append("trouble")
+    print_rows(tables, columns, as_json=False)
 
 
 @contextlib.contextmanager

@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sterna.core.change import Name
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
+from sterna.core.files import Entry, Opens
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import Bucket, new_id
-from sterna.core.plan import Endpoint, Plan
+from sterna.core.plan import Endpoint, Plan, StoredFile
 from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
 from sterna.core.progress import Progress
 from sterna.jobs.background import Background
@@ -25,6 +26,7 @@ from sterna.jobs.policies import ComparePolicy, body_of
 from sterna.jobs.route import Route
 from sterna.jobs.sanity import check_plan
 from sterna.jobs.scheduling import Scheduling
+from sterna.jobs.stored import look
 from sterna.jobs.tuning import Tuning
 
 PROBE_LIMIT = 20.0
@@ -46,6 +48,10 @@ class Desk:
     engines: Mapping[str, Engine]
     clock: Callable[[], int] = now_ms
     background: Background = field(default_factory=Background, repr=False)
+    opens: Opens | None = None
+    """Finds registered buckets; None: what is in them is not known here."""
+    backup_bucket: Callable[[str], Awaitable[Bucket]] | None = None
+    """The bucket that a project's backups go to, made at their first use; None: no backups can be taken."""
 
     async def create(
         self,
@@ -57,8 +63,11 @@ class Desk:
         plan: Plan | None = None,
         extra: Mapping[str, object] | None = None,
         id: str = "",
+        start: bool = False,
     ) -> Job:
-        """Describe a job. Nothing runs until ``run``. ``id``: for an API whose ids have a form of their own.
+        """Describe a job. Nothing runs until ``run``, or ``start``: then it is asked to run from the beginning on.
+
+        ``id``: for an API whose ids have a form of their own.
 
         Raises Invalid for a plan that makes no sense, or an id that is taken.
         """
@@ -74,8 +83,8 @@ class Desk:
             extra=dict(extra or {}),
             phase=Phase.DRAFT,
             condition=Condition.IDLE,
-            wish=Wish.NONE,
-            asked=0,
+            wish=Wish.RUN if start else Wish.NONE,
+            asked=1 if start else 0,
             answered=0,
             epoch=0,
             failure=None,
@@ -84,6 +93,8 @@ class Desk:
         )
         await self.store.add_job(job)
         await self.tell(job.id, Level.INFO, "job.created", f"Job {name} created")
+        if start:
+            await self.tell(job.id, Level.INFO, "job.run", _asked_to_run(0))
         return job
 
     async def get(self, project_id: str, id: str) -> Job:
@@ -170,6 +181,24 @@ class Desk:
         """The project's registered bucket of that name. Raises NotFound, also for another project's."""
         return await resolve(self.store, project_id, name)
 
+    async def own_bucket(self, project_id: str) -> Bucket:
+        """Where the project's backups go. Raises Unsupported where there is no such place."""
+        if self.backup_bucket is None:
+            raise Unsupported("There is no place for backups")
+        return await self.backup_bucket(project_id)
+
+    async def remove_stored(self, files: Sequence[StoredFile]) -> None:
+        """Delete files from their buckets; those that are gone already are passed over.
+
+        Raises NotFound where a bucket is gone, Unsupported, and what the bucket raises.
+        """
+        if self.opens is None:
+            raise Unsupported("Files in buckets cannot be reached")
+        for file in files:
+            storage = await self.opens(file.bucket)
+            with contextlib.suppress(NotFound):
+                await asyncio.to_thread(storage.delete, file.name)
+
     async def progress(self, job: Job) -> Progress:
         return await self.store.progress(job.id)
 
@@ -215,6 +244,12 @@ class Desk:
         named = ", ".join(f"{name} = {value}" for name, value in values.items())
         await self.tell(job.id, Level.INFO, "job.parameters", f"Settings of the target changed: {named}")
         return restart
+
+    # Files in buckets.
+
+    async def stored(self, files: Sequence[StoredFile]) -> Sequence[Entry | None]:
+        """What is known of each file; None where it is not there, or its bucket does not say so soon."""
+        return await look(self.opens, files) if self.opens else [None] * len(files)
 
     # Checks and comparisons in the background.
 
@@ -328,8 +363,10 @@ class Desk:
         for side, endpoint in (("source", plan.source), ("target", plan.target)):
             if endpoint.engine not in self.engines:
                 raise Invalid(side, f"There is no engine {endpoint.engine}")
-        if plan.source.engine != plan.target.engine:
-            raise Invalid("target", f"{plan.source.engine} cannot be moved to {plan.target.engine}")
+        try:
+            Route.of(plan, self.engines)
+        except Unsupported as no_way:
+            raise Invalid("target", no_way.message) from no_way
         check_plan(plan)
 
 

@@ -71,8 +71,9 @@ class Route:
             if name not in engines:
                 raise Unsupported(f"There is no engine {name}")
         route = cls(plan, engines[plan.source.engine], engines[plan.target.engine])
-        if route.crosses and not route.restores and not isinstance(route.target, Takes):
-            raise Unsupported(f"Nothing can be moved from {plan.source.engine} to {plan.target.engine}")
+        takes = bool(plan.source.files) and isinstance(route.target, Takes)
+        if route.crosses and not route.restores and not takes:
+            raise Unsupported(f"{plan.source.engine} cannot be moved to {plan.target.engine}")
         return route
 
     @property

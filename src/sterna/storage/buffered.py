@@ -10,7 +10,10 @@ BLOCK = 4 << 20
 
 
 class Buffered:
-    """A ``Blob`` in front of another. At most ``keep`` blocks are held, and as much again while they are read."""
+    """A ``Blob`` in front of another, which may be closed while it is read.
+
+    At most ``keep`` blocks are held, and those that are being read.
+    """
 
     def __init__(self, blob: Blob, block: int = BLOCK, keep: int = 4) -> None:
         assert block > 0
@@ -49,13 +52,14 @@ class Buffered:
         return bytes(joined[start : start + end - offset])
 
     def close(self) -> None:
+        """As ``Blob`` promises, at once: a read ahead that is under way ends by itself."""
         with self._lock:
             self._closed = True
             threads, self._threads = self._threads, None
             self._blocks.clear()
-        if threads:
-            threads.shutdown(wait=True, cancel_futures=True)
         self._blob.close()
+        if threads:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _get(self, number: int) -> bytes:
         with self._lock:

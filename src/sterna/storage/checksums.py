@@ -34,6 +34,8 @@ class Front:
 
     AHEAD = 4
     """How many reads may be ahead."""
+    MOST = 64 << 20
+    """How many bytes of them are held."""
 
     def __init__(self, name: str, size: int, expected: str) -> None:
         self._name = name
@@ -49,7 +51,7 @@ class Front:
         if not self._expected:
             return
         with self._lock:
-            if offset < self._next or len(self._ahead) == self.AHEAD:
+            if offset < self._next or self._too_far(offset, data):
                 self._expected = ""
                 self._ahead.clear()
                 return
@@ -62,3 +64,7 @@ class Front:
                     f"{self._name} did not arrive as it was stored: its MD5 is not that of the object store",
                     hint="Read it again; if that fails too, the stored file is damaged.",
                 )
+
+    def _too_far(self, offset: int, data: bytes) -> bool:
+        held = sum(len(each) for each in self._ahead.values())
+        return offset != self._next and (len(self._ahead) == self.AHEAD or held + len(data) > self.MOST)

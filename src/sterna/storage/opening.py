@@ -9,12 +9,15 @@ from sterna.core.people import Bucket
 from sterna.core.ports import PeopleStore
 
 KINDS = ("s3", "folder")
+_ODD = ("", ".", "..")
 
 
 def open_storage(bucket: Bucket) -> Storage:
     """The storage of a bucket. Nothing is asked of it yet. Raises Invalid for facts that make no sense."""
-    if bucket.prefix and (not bucket.prefix.endswith("/") or bucket.prefix.startswith("/")):
-        raise Invalid("prefix", "A prefix ends with / and does not begin with one")
+    if bucket.prefix and (
+        not bucket.prefix.endswith("/") or not set(bucket.prefix[:-1].split("/")).isdisjoint(_ODD)
+    ):
+        raise Invalid("prefix", "A prefix is folders, each with a / after it, none of them . or ..")
     if bucket.kind == "folder":
         from sterna.storage.folder import FolderStorage
 

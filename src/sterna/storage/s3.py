@@ -20,13 +20,16 @@ from sterna.storage.s3client import client_of, name_of
 from sterna.storage.s3errors import told
 from sterna.storage.s3writing import PART, Upload
 
-_PAGE = 1000
+PAGE = 1000
+"""How many files a page of a listing has; object stores give no more."""
 
 
 class S3Storage:
     """``Storage`` in a bucket of an object store."""
 
-    def __init__(self, bucket: Bucket, patience: Patience | None = None, part: int = PART) -> None:
+    def __init__(
+        self, bucket: Bucket, patience: Patience | None = None, part: int = PART, page: int = PAGE
+    ) -> None:
         """Connects to nothing yet. Raises Invalid for an endpoint or a name that cannot be."""
         self._client: Any = client_of(bucket)
         self._bucket = bucket.remote_name or bucket.name
@@ -34,6 +37,7 @@ class S3Storage:
         self._where = name_of(bucket)
         self._patience = patience or Patience()
         self._part = part
+        self._page_size = page
 
     def __repr__(self) -> str:
         return f"S3Storage({self._where!r})"
@@ -101,7 +105,7 @@ class S3Storage:
 
     def _page(self, prefix: str, marker: str) -> Any:
         """One page of the listing, by the older of its two forms, which all stores have."""
-        words = {"Bucket": self._bucket, "Prefix": prefix, "Marker": marker, "MaxKeys": _PAGE}
+        words = {"Bucket": self._bucket, "Prefix": prefix, "Marker": marker, "MaxKeys": self._page_size}
         with told(self._where):
             try:
                 return self._client.list_objects(**words)
@@ -116,11 +120,12 @@ class S3Storage:
         return Entry(name, int(told["Size"]), _ms(told.get("LastModified")), str(told.get("ETag", "")))
 
     def _key(self, name: str) -> str:
+        key = check_name(self._prefix + check_name(name))
         try:
-            (self._prefix + check_name(name)).encode()
+            key.encode()
         except UnicodeEncodeError:
             raise Invalid("name", f"The name {name!r} is not text") from None
-        return self._prefix + name
+        return key
 
 
 def _entry_of(name: str, facts: Any) -> Entry:

@@ -12,7 +12,8 @@ from sterna.storage.checksums import Front
 from sterna.storage.patience import Patience
 from sterna.storage.s3errors import replaced, told
 
-_PIECE = 1 << 20
+_PIECE = 64 << 10
+"""What has arrived of a piece that breaks off is lost and asked for again: so they are small."""
 
 
 class S3Blob:
@@ -28,6 +29,7 @@ class S3Blob:
         self._size = entry.size
         self._etag = entry.etag
         self._patience = patience
+        self._closed = False
         self._front = Front(entry.name, entry.size, md5)
 
     @property
@@ -51,7 +53,7 @@ class S3Blob:
                 self._fetch(offset, length, got)
             except Retryable:
                 failures = 1 if len(got) > before else failures + 1
-                if self._patience.over(failures):
+                if self._closed or self._patience.over(failures):
                     raise
                 self._patience.pause(failures)
         data = bytes(got)
@@ -59,7 +61,8 @@ class S3Blob:
         return data
 
     def close(self) -> None:
-        """Nothing is held open between two reads."""
+        """Nothing is held open between two reads; one that is under way is not tried again."""
+        self._closed = True
 
     def _fetch(self, offset: int, length: int, got: bytearray) -> None:
         """Ask for what is missing, and add what arrives, all of it or up to a break."""

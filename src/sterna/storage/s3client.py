@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import re
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ def client_of(bucket: Bucket) -> Any:
     """A client for a bucket, safe to use from several threads. Raises Invalid for facts that make no sense."""
     check_endpoint(bucket.endpoint)
     tls = Tls(**json.loads(bucket.tls)) if bucket.tls else Tls()
+    check_files(tls)
     if not tls.verify:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # told by whoever registered it
     with told(name_of(bucket)):
@@ -55,7 +57,16 @@ def client_of(bucket: Bucket) -> Any:
     # OBS repeats the same page for ever if names are asked for in this form; S3Storage asks where it has to.
     for operation in ("ListObjects", "ListObjectsV2"):
         client.meta.events.unregister(f"before-parameter-build.s3.{operation}", set_list_objects_encoding_type_url)
+    client.meta.events.register("before-call.s3", _stay)
     return client
+
+
+def _stay(params: Any, **_: object) -> None:
+    """Keep the library from following a store to another region, again and again if that is what it says.
+
+    A bucket is at the endpoint that was registered, or its region is wrong, which is for a person to hear.
+    """
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _config(bucket: Bucket, tls: Tls) -> Config:
@@ -90,6 +101,19 @@ def check_endpoint(endpoint: str) -> None:
     bare = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or not bare:
         raise Invalid("endpoint", "An endpoint is https://HOST or https://HOST:PORT, without a path or a user")
+
+
+def check_files(tls: Tls) -> None:
+    """Raises Invalid unless the files with certificates are there and hold what they should."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca_file:
+            context.load_verify_locations(tls.ca_file)
+        if tls.cert_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file or None, password="")
+    except OSError as error:  # ssl.SSLError is one too
+        files = ", ".join(filter(None, (tls.ca_file, tls.cert_file, tls.key_file)))
+        raise Invalid("tls", f"The certificates in {files} cannot be used: {error.strerror or error}") from None
 
 
 def region_of(endpoint: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from sterna.core.errors import (
     AccessDenied,
@@ -72,6 +73,8 @@ def told(where: str, name: str = "") -> Iterator[None]:
         raise NeedsOperator(f"{where} answered with something that is not S3", hint=hint) from None
     except aws.BotoCoreError as error:
         raise _of_way(error, where) from None
+    except (HTTPError, OSError) as error:  # the body of an answer broke off: the library lets that through
+        raise Unreachable(f"{where}: the connection broke ({type(error).__name__})") from None
 
 
 def of_answer(answer: Any, where: str, name: str) -> Trouble:
@@ -93,7 +96,8 @@ def of_answer(answer: Any, where: str, name: str) -> Trouble:
         )
         return Invalid("style", f"{where} cannot be addressed like this: {code}", hint=hint)
     if code in _BUSY or status == 429 or status >= 500:
-        return ServerBusy(f"{where} is not ready: {code or status}")
+        hint = "" if code.isalpha() else "Check the endpoint: what answers there may be no object store."
+        return ServerBusy(f"{where} is not ready: {code or status}", hint=hint)
     if code in _FULL:
         return TargetFull(f"{where} has no room: {code}")
     if code == "PreconditionFailed" or status in (412, 416):

@@ -96,6 +96,48 @@ class ListedTask(BaseModel):
     supported_features: list[str] = Field(default_factory=list)
 
 
+class BackupRow(BaseModel):
+    """The record of a backup."""
+
+    backup_id: str
+    period: str = ""
+    backup_name: str = Field(examples=["backup_20261121061255"])
+    instance_id: str
+    size: int = Field(description="Bytes.")
+    backup_type: str = "manual"
+    created_at: str
+    updated_at: str | None = Field(None, description="When it was done.")
+    progress: str = Field(examples=["100.00"])
+    error_code: str | None = None
+    remark: str = ""
+    status: str = Field(examples=["succeed"])
+    is_support_restore: str = Field(examples=["TRUE"])
+    backup_format: str = Field(examples=["rdb"])
+    execution_at: str
+
+
+class BackupPage(BaseModel):
+    total_num: int
+    backup_record_response: list[BackupRow]
+
+
+class Taken(BaseModel):
+    """The new record's id."""
+
+    backup_id: str
+
+
+class BackupLink(BaseModel):
+    file_name: str
+    link: str
+
+
+class BackupLinks(BaseModel):
+    file_path: str
+    bucket_name: str
+    links: list[BackupLink]
+
+
 class TaskPage(BaseModel):
     count: int
     migration_tasks: list[ListedTask]

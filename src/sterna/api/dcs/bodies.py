@@ -17,6 +17,7 @@ _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\]")
 
 MOST_ADDRESSES = 256
 MOST_IDS = 50
+MOST_FILES = 1000
 LARGEST_DATABASE = 255
 
 
@@ -71,6 +72,12 @@ def _without_nul(text: str) -> str:
     return text
 
 
+def _on_one_line(text: str) -> str:
+    if any(ord(letter) < 32 for letter in text):
+        raise ValueError("control characters")
+    return text
+
+
 def _addresses(text: str) -> str:
     parse_addresses(text)
     return text
@@ -94,6 +101,10 @@ Addresses = Annotated[Text, Field(max_length=16384), AfterValidator(_addresses)]
 Password = Annotated[Text, Field(max_length=512), AfterValidator(_without_nul)]
 Bandwidth = Annotated[Text, Field(max_length=5), _within(1, 10240)]
 Database = Annotated[Text, Field(max_length=3), _within(0, LARGEST_DATABASE)]
+
+FileName = Annotated[Text, Field(min_length=1, max_length=1024), AfterValidator(_on_one_line)]
+BucketName = Annotated[Text, Field(min_length=1, max_length=255), AfterValidator(_on_one_line)]
+Opaque = Annotated[Text, Field(max_length=128), AfterValidator(printable)]
 
 Method = Literal["full_amount_migration", "incremental_migration"]
 ResumeMode = Literal["auto", "manual"]
@@ -153,20 +164,46 @@ class UpdateTask(Body):
 
 
 class BackupFile(Body):
-    file_name: Text
-    size: Text | None = None
-    update_at: Text | None = None
+    """A file in a bucket. What is said of it is handed back as it is: the bucket knows better."""
+
+    file_name: FileName = Field(examples=["appendonly.aof"])
+    size: Opaque | None = Field(None, examples=["754.0MB"])
+    update_at: Opaque | None = Field(None, examples=["2025-07-22T11:57:24.401Z"])
 
 
 class BackupFiles(Body):
-    file_source: Text | None = None
-    bucket_name: Text | None = None
-    files: list[BackupFile] | None = None
-    backup_id: Text | None = None
+    """Files in a bucket, or the record of a backup."""
+
+    file_source: Literal["self_build_obs", "backup_record"] | None = Field(
+        None, description="A bucket, or a backup of an instance; left out: whichever is named."
+    )
+    bucket_name: BucketName | None = Field(None, description="A bucket that is registered for the project.")
+    files: list[BackupFile] | None = Field(None, max_length=MOST_FILES)
+    backup_id: ItemId | None = None
+
+    @property
+    def from_record(self) -> bool:
+        """Whether a backup record is meant; some documents have the two sources the wrong way round."""
+        if self.bucket_name and self.backup_id:
+            return self.file_source == "backup_record"
+        return bool(self.backup_id) or (self.file_source == "backup_record" and not self.bucket_name)
+
+
+class TakeBackup(Body):
+    """Takes a backup of an instance."""
+
+    remark: Annotated[Text, Field(max_length=128), AfterValidator(printable)] = ""
+    backup_format: Literal["rdb", "aof"] = "rdb"
+
+
+class Links(Body):
+    """For how many seconds the links are to be valid."""
+
+    expiration: int = Field(ge=300, le=86400)
 
 
 class CreateTask(Body):
-    """The older call: creates, configures and starts in one."""
+    """Creates, configures and starts in one: an import of files, or in the older form an online migration."""
 
     task_name: TaskName = Field(examples=["migration1"])
     description: Description = ""

@@ -17,6 +17,7 @@ _FIELDS = {
     "target_instance.id": "DCS.4061",
     "source_instance.password": "DCS.4845",
     "target_instance.password": "DCS.4845",
+    "remark": "DCS.4098",
     "migration_tasks": "DCS.4855",
     "task_id_list": "DCS.4070",
 }

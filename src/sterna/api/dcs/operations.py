@@ -59,11 +59,6 @@ OPERATIONS = (
     Operation("CreateMigrationTaskV1", "POST", "/v1.0/{project_id}/migration-task"),
 )
 
-PARTLY = {
-    "CreateMigrationTask": "online migration; import from backups is refused with DCS.4095",
-    "CreateMigrationTaskV1": "online migration; import from backups is refused with DCS.4095",
-}
-
 
 def coverage(openapi: Mapping[str, Any]) -> str:
     """A page that says of each operation whether it is offered, as the description of the routes has it."""
@@ -77,7 +72,7 @@ def _state(openapi: Mapping[str, Any], operation: Operation) -> str:
         return "not offered: DCS.4001"
     if route.get("x-sterna-refused"):
         return "refused: DCS.4027"
-    return PARTLY.get(operation.name, "supported")
+    return "supported"
 
 
 _HEAD = (

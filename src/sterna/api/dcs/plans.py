@@ -11,6 +11,9 @@ from sterna.core.plan import Endpoint, Mode, Pace, Plan, Rename, Resume, Selecti
 from sterna.core.ports import PeopleStore
 
 KIND = "dcs-online"
+IMPORT = "dcs-import"
+TASKS = (KIND, IMPORT)
+"""What the lists of migration tasks hold."""
 ENGINE = "redis"
 MEGABYTE = 1024 * 1024
 
@@ -24,10 +27,10 @@ async def plan_of(people: PeopleStore, project_id: str, wanted: ConfigureOnline 
     if wanted.source_instance is None:
         raise Told("DCS.4063", "source_instance")
     return Plan(
-        source=await _endpoint(people, project_id, wanted.source_instance),
-        target=await _endpoint(people, project_id, wanted.target_instance),
+        source=await endpoint_of(people, project_id, wanted.source_instance),
+        target=await endpoint_of(people, project_id, wanted.target_instance),
         mode=METHODS[wanted.migration_method],
-        selection=_selection(wanted.source_instance.db, wanted.target_instance.db),
+        selection=database_selection(wanted.source_instance.db, wanted.target_instance.db),
         pace=Pace(follow_bytes_per_s=int(wanted.bandwidth_limit_mb or 0) * MEGABYTE),
         resume=Resume(wanted.resume_mode),
     )
@@ -49,20 +52,25 @@ def _place(endpoint: Endpoint) -> Endpoint:
     return Endpoint(endpoint.engine, endpoint.addresses)
 
 
-async def _endpoint(people: PeopleStore, project_id: str, side: Side) -> Endpoint:
+async def endpoint_of(people: PeopleStore, project_id: str, side: Side) -> Endpoint:
     """A registered instance's facts win over an address, a password in the request over the registered one."""
     if not side.id:
         return Endpoint(
             ENGINE, parse_addresses(side.addrs or ""), password=side.password or "", name=side.name or ""
         )
-    instance = await instance_of(people, project_id, side.id)
+    found = endpoint_of_instance(await instance_of(people, project_id, side.id))
+    return found if side.password is None else replace(found, password=side.password)
+
+
+def endpoint_of_instance(instance: Instance) -> Endpoint:
+    """A registered Redis. Raises Told for anything else."""
     if instance.engine not in _ENGINES:
         raise Told("DCS.4006")
     return Endpoint(
         ENGINE,
         instance.addresses,
         user=instance.user,
-        password=instance.password if side.password is None else side.password,
+        password=instance.password,
         tls=Tls(**json.loads(instance.tls)) if instance.tls else None,
         instance_id=instance.id,
         name=instance.name,
@@ -80,7 +88,7 @@ async def instance_of(people: PeopleStore, project_id: str, id: str) -> Instance
     return instance
 
 
-def _selection(source: str | None, target: str | None) -> Selection:
+def database_selection(source: str | None, target: str | None) -> Selection:
     """One database where one is named: of the source nothing else is taken, on the target all goes there."""
     only = () if source is None else (source,)
     renames = () if target is None else (Rename(source or "*", target),)

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AfterValidator
 
-from sterna.api.dcs import answers, bodies, views
+from sterna.api.dcs import answers, backups, bodies, views
 from sterna.api.dcs.codes import of_refusal
-from sterna.api.dcs.plans import KIND, instance_of, moves_the_same, plan_of
-from sterna.api.dcs.states import MIGRATING, RESTARTABLE, STOPPABLE, Status, status
+from sterna.api.dcs.imports import import_plan
+from sterna.api.dcs.plans import IMPORT, KIND, TASKS, instance_of, moves_the_same, plan_of
+from sterna.api.dcs.states import MIGRATING, RESTARTABLE, STOPPABLE, Status, imports, status
 from sterna.api.errors import GatewayError, ServiceError, Told
 from sterna.api.front import DcsRoute, Front, FrontDep, front_of
 from sterna.api.language import chosen
@@ -46,6 +47,7 @@ old_routes = APIRouter(
 )
 
 Offset = Annotated[int, Query(ge=0, le=LARGEST_OFFSET)]
+TimeFilter = Annotated[str, Query(pattern=r"^(\d{14})?$", description="UTC, yyyyMMddHHmmss.")]
 NameFilter = Annotated[
     str, Query(max_length=256, description="Contained in the name."), AfterValidator(bodies.printable)
 ]
@@ -59,9 +61,21 @@ async def _task(front: FrontDep, project_id: str, task_id: str) -> Job:
         job = await front.desk.get(project_id, task_id)
     except NotFound as missing:
         raise Told("DCS.4133") from missing
-    if job.kind != KIND:
+    if job.kind not in TASKS:
         raise Told("DCS.4133")
     return job
+
+
+def _refuse_import(job: Job) -> None:
+    """Files are not configured anew, nor is there a connection to take up again."""
+    if imports(job):
+        raise Told("DCS.4957")
+
+
+def _instance_id(instance_id: str) -> str:
+    if not bodies.is_id(instance_id):
+        raise Told("DCS.4061")
+    return instance_id
 
 
 def _worker(request: Request) -> str:
@@ -71,25 +85,23 @@ def _worker(request: Request) -> str:
 
 
 TaskDep = Annotated[Job, Depends(_task)]
+InstanceId = Annotated[str, Depends(_instance_id)]
 WorkerDep = Annotated[str, Depends(_worker)]
 
 
 @routes.post("/migration-task", name="CreateMigrationTask")
 @old_routes.post("/migration-task", name="CreateMigrationTaskV1")
 async def create_task(front: FrontDep, project_id: str, body: bodies.CreateTask) -> answers.Started:
-    """Create, configure and start an online migration in one call. Import from backups is refused (DCS.4095)."""
+    """Create, configure and start in one call: an import of RDB or AOF files, or an online migration."""
     if body.migration_type == "backupfile_import":
-        raise Told("DCS.4095")
-    plan = await plan_of(front.store, project_id, body)
+        plan, extra = await import_plan(front.desk, project_id, body)
+        kind = IMPORT
+    else:
+        plan, extra = await plan_of(front.store, project_id, body), {"network_type": body.network_type}
+        kind = KIND
     job = await front.desk.create(
-        project_id,
-        KIND,
-        body.task_name,
-        description=body.description,
-        plan=plan,
-        extra={"network_type": body.network_type},
+        project_id, kind, body.task_name, description=body.description, plan=plan, extra=extra, start=True
     )
-    await front.desk.run(job)
     return await _started(front, job)
 
 
@@ -109,6 +121,7 @@ async def configure(
 
     A failed task whose servers, databases and method stay the same goes on where it was; any other begins anew.
     """
+    _refuse_import(job)
     plan = await plan_of(front.store, project_id, body)
     job = await front.desk.configure(await _cleared(front, job, plan), plan)
     await front.desk.run(job)
@@ -118,6 +131,7 @@ async def configure(
 @routes.put("/migration-task/{task_id}", name="UpdateMigrationTask")
 async def update(front: FrontDep, job: TaskDep, body: bodies.UpdateTask) -> dict[str, str]:
     """Change what happens after a lost connection. A running task heeds it from its next start."""
+    _refuse_import(job)
     resume = Resume(body.resume_mode)
     if job.plan:
         await front.store.describe(job.id, plan=replace(job.plan, resume=resume))
@@ -136,7 +150,7 @@ async def list_tasks(
     name: NameFilter = "",
 ) -> answers.TaskPage:
     """The project's tasks, newest first."""
-    count, jobs = await front.store.jobs(project_id, kinds=(KIND,), name=name, offset=offset, limit=limit)
+    count, jobs = await front.store.jobs(project_id, kinds=TASKS, name=name, offset=offset, limit=limit)
     return answers.TaskPage(count=count, migration_tasks=[views.listed(job, worker) for job in jobs])
 
 
@@ -269,6 +283,45 @@ async def show_instance(front: FrontDep, project_id: str, instance_id: str) -> a
     if not bodies.is_id(instance_id):
         raise Told("DCS.4061")
     return views.instance(await instance_of(front.store, project_id, instance_id))
+
+
+@routes.get("/instances/{instance_id}/backups", name="ListBackupRecords")
+async def list_backups(
+    front: FrontDep,
+    project_id: str,
+    instance_id: InstanceId,
+    begin_time: TimeFilter = "",
+    end_time: TimeFilter = "",
+    offset: Offset = 0,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 10,
+) -> answers.BackupPage:
+    """The backups of an instance, newest first."""
+    return await backups.page(front.desk, project_id, instance_id, begin_time, end_time, offset, limit)
+
+
+@routes.post("/instances/{instance_id}/backups", name="CopyInstance")
+async def take_backup(
+    front: FrontDep, project_id: str, instance_id: InstanceId, body: bodies.TakeBackup
+) -> answers.Taken:
+    """Take a backup: the instance's data set as it sends it to a replica, put into the project's own bucket."""
+    return answers.Taken(backup_id=await backups.take(front.desk, project_id, instance_id, body))
+
+
+@routes.delete("/instances/{instance_id}/backups/{backup_id}", name="DeleteBackupFile", status_code=204)
+async def delete_backup(front: FrontDep, project_id: str, instance_id: InstanceId, backup_id: str) -> None:
+    """Delete a backup and its files."""
+    await backups.remove(front.desk, await backups.record_of(front.desk, project_id, backup_id, instance_id))
+
+
+@routes.post(
+    "/instances/{instance_id}/backups/{backup_id}/links", name="ListBackupFileLinks", openapi_extra=REFUSED
+)
+async def link_backup(
+    front: FrontDep, project_id: str, instance_id: InstanceId, backup_id: str, body: bodies.Links
+) -> answers.BackupLinks:
+    """Refused (DCS.4027): buckets make no links; the file is in the project's bucket, by the record's id."""
+    await backups.record_of(front.desk, project_id, backup_id, instance_id)
+    raise Told("DCS.4027")
 
 
 async def _started(front: Front, job: Job) -> answers.Started:

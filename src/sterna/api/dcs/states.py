@@ -12,6 +12,7 @@ from sterna.core.plan import Mode
 
 class Status(StrEnum):
     RUNNING = "RUNNING"  #: waits to be configured
+    MIGRATING = "MIGRATING"  #: files are being imported, or about to be
     FULLMIGRATING = "FULLMIGRATING"  #: the full copy is being made, or about to be
     INCRMIGEATING = "INCRMIGEATING"  #: changes are being carried over
     TERMINATING = "TERMINATING"  #: being stopped
@@ -21,10 +22,10 @@ class Status(StrEnum):
     DELETED = "DELETED"
 
 
-MIGRATING = (Status.FULLMIGRATING, Status.INCRMIGEATING, Status.TERMINATING)
+MIGRATING = (Status.MIGRATING, Status.FULLMIGRATING, Status.INCRMIGEATING, Status.TERMINATING)
 """A runner is at work, or will be."""
 
-STOPPABLE = (Status.FULLMIGRATING, Status.INCRMIGEATING, Status.FAILED)
+STOPPABLE = (Status.MIGRATING, Status.FULLMIGRATING, Status.INCRMIGEATING, Status.FAILED)
 RESTARTABLE = (Status.TERMINATED, Status.FAILED)
 
 _ENDING = (Wish.STOP, Wish.FINISH, Wish.PAUSE)
@@ -32,6 +33,16 @@ _ENDING = (Wish.STOP, Wish.FINISH, Wish.PAUSE)
 
 def status(job: Job) -> Status:
     """The one word for a job."""
+    found = _status(job)
+    return Status.MIGRATING if found is Status.FULLMIGRATING and imports(job) else found
+
+
+def imports(job: Job) -> bool:
+    """Whether it brings files, not what a server holds."""
+    return job.plan is not None and bool(job.plan.source.files)
+
+
+def _status(job: Job) -> Status:
     if job.deleted:
         return Status.DELETED
     if job.wished:

@@ -3,11 +3,12 @@
 import ipaddress
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from sterna import __version__
 from sterna.api.dcs import answers
 from sterna.api.dcs.plans import MEGABYTE, METHODS
-from sterna.api.dcs.states import MIGRATING, Status, status
+from sterna.api.dcs.states import MIGRATING, Status, imports, status
 from sterna.core.event import Event
 from sterna.core.job import Condition, Job, Phase, Wish
 from sterna.core.people import Instance
@@ -27,10 +28,12 @@ def task(job: Job, worker: str) -> answers.Task:
         task_name=job.name,
         description=job.description or None,
         status=status(job),
+        migration_type=_type(job),
         migration_method=_method(job),
         ecs_tenant_private_ip=worker,
+        backup_files=_backup_files(job),
         network_type=_extra(job, "network_type") or "vpc",
-        source_instance=_side(job.plan.source, _source_database(job.plan)) if job.plan else None,
+        source_instance=_side(job.plan.source, _source_database(job.plan)) if _from_server(job.plan) else None,
         target_instance=_side(job.plan.target, _target_database(job.plan)) if job.plan else None,
         created_at=iso(job.created_ms),
         updated_at=iso(job.ended_ms or job.updated_ms),
@@ -51,9 +54,10 @@ def listed(job: Job, worker: str) -> answers.ListedTask:
         task_id=job.id,
         task_name=job.name,
         status=status(job),
+        migration_type=_type(job),
         migration_method=_method(job),
         ecs_tenant_private_ip=worker,
-        data_source=addresses(source.addresses) if source else None,
+        data_source=_data_source(job),
         source_instance_name=source.name if source else "",
         source_instance_id=source.instance_id if source else "",
         target_instance_addrs=addresses(target.addresses) if target else None,
@@ -76,7 +80,8 @@ def stats(job: Job, progress: Progress, now_ms: int) -> answers.Stats:
         progress = Progress()  # what an earlier run left counts no more
     now, following = status(job), job.phase is Phase.FOLLOW
     at_work = now in MIGRATING
-    source = next((it for it in (progress.source_rows, progress.rows_total) if it >= 0), 0)
+    known = (progress.source_rows, progress.rows_total, progress.rows + progress.skipped)
+    source = next((it for it in known if it >= 0), 0)
     target = next((it for it in (progress.target_rows, progress.rows) if it >= 0), 0)
     return answers.Stats(
         full_migration_progress=str(100 if following or now is Status.SUCCESS else progress.percent),
@@ -178,7 +183,33 @@ def _target_database(plan: Plan) -> str | None:
 
 
 def _method(job: Job) -> str | None:
-    return _METHOD_OF[job.plan.mode] if job.plan else None
+    return _extra(job, "migration_method") or (_METHOD_OF[job.plan.mode] if job.plan else None)
+
+
+def _type(job: Job) -> str:
+    return "backupfile_import" if imports(job) else "online_migration"
+
+
+def _from_server(plan: Plan | None) -> TypeGuard[Plan]:
+    return plan is not None and not plan.source.files
+
+
+def _data_source(job: Job) -> str | None:
+    """A server's address, or a bucket's name."""
+    if job.plan is None:
+        return None
+    return _extra(job, "bucket_name") if imports(job) else addresses(job.plan.source.addresses)
+
+
+def _backup_files(job: Job) -> answers.BackupFilesPart | None:
+    """As it was asked for; a record's id in both places where clients look for it."""
+    asked = job.extra.get("backup_files")
+    if not isinstance(asked, dict):
+        return None
+    part = answers.BackupFilesPart.model_validate(asked)
+    if part.backup_id:
+        part.backup_record = answers.BackupRecord(backup_id=part.backup_id)
+    return part
 
 
 def _resume_mode(job: Job) -> str | None:

@@ -12,15 +12,22 @@ def of_fields(problems: Sequence[Mapping[str, Any]]) -> Told:
 
     A problem may name its own code: a validator raises ``PydanticCustomError`` with one that begins with ``DRS.``.
     """
-    problem = problems[0]
+    return _of_problem(problems[0], "DRS.M00201", "DRS.M00202", "DRS.M00007")
+
+
+def of_old_fields(problems: Sequence[Mapping[str, Any]]) -> Told:
+    """The same in the codes of v1.0."""
+    return _of_problem(problems[0], "DRS.0099", "DRS.0100", "DRS.0100.body")
+
+
+def _of_problem(problem: Mapping[str, Any], missing: str, wrong: str, body: str) -> Told:
     field = ".".join(str(step) for step in problem["loc"][1:] if not isinstance(step, int))
     if str(problem["type"]).startswith("DRS."):
         return Told(problem["type"], *(str(it) for it in problem.get("ctx", {}).values()))
     if not field:
-        return Told("DRS.M00007")
+        return Told(body)
     empty = problem["type"] == "too_short" and not problem.get("input")
-    missing = empty or problem["type"] in ("missing", "none_required")
-    return Told("DRS.M00201" if missing else "DRS.M00202", field)
+    return Told(missing if empty or problem["type"] in ("missing", "none_required") else wrong, field)
 
 
 def of_refusal(refused: Refused) -> Told:
@@ -32,3 +39,14 @@ def of_refusal(refused: Refused) -> Told:
             return Told("DRS.M00202", refused.field)
         case IllegalMove() | _:
             return Told("DRS.M00304")
+
+
+def of_old_refusal(refused: Refused) -> Told:
+    """The same in the codes of v1.0."""
+    match refused:
+        case NotFound():
+            return Told("DRS.0016")
+        case Invalid():
+            return Told("DRS.0100", refused.field)
+        case IllegalMove() | _:
+            return Told("DRS.0100.unfinished")

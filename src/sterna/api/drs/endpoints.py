@@ -83,6 +83,12 @@ _SAME = {"redis": ("redis", "valkey"), "postgresql": ("postgresql", "postgres")}
 """Engines of registered instances that are as good as one another."""
 
 
+async def endpoint_of_instance(people: PeopleStore, project_id: str, id: str) -> Endpoint | None:
+    """A registered instance of the project, whatever its engine; None for any other id."""
+    instance = await _instance(people, project_id, id)
+    return _registered(Endpoint(instance.engine, ()), instance) if instance else None
+
+
 def complete(plan: Plan | None) -> bool:
     """Whether both sides are known."""
     return plan is not None and bool(plan.source.addresses) and bool(plan.target.addresses)

@@ -19,6 +19,7 @@ class DrsRoute(PlainRoute):
     bad_body = "DRS.M00007"
     foreign: ClassVar[str] = "DRS.M00261"
     literal: ClassVar[str] = "DRS.M00261.literal"
+    bad_type: ClassVar[str] = "DRS.M00300.type"
     takes: ClassVar[str] = JSON
 
     async def admit(self, request: Request) -> None:
@@ -37,7 +38,7 @@ class DrsRoute(PlainRoute):
         raw: RawRequest = request.scope[RAW]
         said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if raw.body and said and said != self.takes:
-            raise Told("DRS.M00300.type", self.takes)
+            raise Told(self.bad_type, self.takes)
 
 
 class UploadRoute(DrsRoute):
@@ -49,4 +50,7 @@ class UploadRoute(DrsRoute):
 class OldDrsRoute(DrsRoute):
     """A route of DRS v1.0."""
 
+    no_body = "DRS.0099.body"
+    bad_body = "DRS.0100.body"
+    bad_type = "DRS.0100.type"
     foreign = literal = "DRS.0015"

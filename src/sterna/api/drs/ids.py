@@ -16,6 +16,12 @@ def new_task_id(db_use_type: str, engine: str) -> str:
     return f"{digits}jb{SCENES.get(db_use_type, '1')}{_ENGINES.get(engine, '00')}"
 
 
+def new_backup_id() -> str:
+    """The same for a task that restores SQL Server backups, as the documents show it: ``…jb703``."""
+    digits = "-".join(secrets.token_hex(4)[:length] for length in _GROUPS)
+    return f"{digits}jb703"
+
+
 def is_task_id(text: str) -> bool:
     """Whether it has the form of a task's id. Its letters need not be hexadecimal."""
     return bool(_FORM.fullmatch(text))

@@ -260,17 +260,6 @@ def _documented() -> Iterator[Operation]:
 
 OPERATIONS = tuple(_documented())
 
-OLDER_PATHS = {
-    "CreateReplicationTaskV1": ("/v1.0/{project_id}/replication_task",),
-    "ShowReplicationTaskV1": ("/v2.0/{project_id}/replication_task/{task_id}",),
-    "ListReplicationTasksV1": (
-        "/v2.0/{project_id}/replication_tasks",
-        "/v1.0/{project_id}/replication_tasks/offline",
-    ),
-    "DeleteReplicationTaskV1": ("/v2.0/{project_id}/replication_task/{task_id}",),
-}
-"""What the samples of other years show for the same operations."""
-
 
 def coverage(openapi: Mapping[str, Any]) -> str:
     """A page that says of each operation whether it is offered, as the description of the routes has it."""

@@ -1,22 +1,23 @@
 """The whole surface of DRS: what is offered, and an answer in the documented form to all that is not."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from sterna.api.drs.entry import DrsRoute, OldDrsRoute, UploadRoute
-from sterna.api.drs.operations import MULTIPART, OLDER_PATHS, OPERATIONS, REFUSED, Operation, Version
+from sterna.api.drs.backup import old_routes as old_backups
+from sterna.api.drs.backup import routes as backups
+from sterna.api.drs.entry import DrsRoute, UploadRoute
+from sterna.api.drs.operations import MULTIPART, OPERATIONS, REFUSED, Operation, Version
 from sterna.api.drs.v3.routes import ROUTERS as V3
 from sterna.api.drs.v5.routers import ROUTERS as V5
-from sterna.api.errors import DrsError, GatewayError, OldDrsError, Told
+from sterna.api.errors import DrsError, GatewayError, Told
 
-OFFERED: tuple[APIRouter, ...] = (*V3, *V5)
+OFFERED: tuple[APIRouter, ...] = (*V3, *V5, backups.routes, old_backups.routes)
 """Routers whose paths are complete."""
 
 _CODES = {
-    Version.V1: "DRS.0999",
     Version.V3: "DRS.M00300.unsupported",
     Version.V5: "DRS.10000001.unsupported",
     Version.V51: "DRS.10000001.unsupported",
@@ -30,32 +31,24 @@ def drs_routes() -> APIRouter:
     router = APIRouter(tags=["DRS"])
     offered = [route for it in OFFERED for route in it.routes if isinstance(route, APIRoute)]
     answered = {(method, route.path) for route in offered for method in route.methods or ()}
-    refusals = [route for it in OPERATIONS if (it.method, it.served) not in answered for route in _refusals(it)]
+    refusals = [_refusal(it) for it in OPERATIONS if (it.method, it.served) not in answered]
     everything: list[APIRoute] = sorted([*offered, *refusals], key=_order)
     router.routes.extend(everything)
     return router
 
 
-def _refusals(operation: Operation) -> Iterator[APIRoute]:
-    yield _refusal(operation, operation.served, described=True)
-    for path in OLDER_PATHS.get(operation.name, ()):
-        yield _refusal(operation, path, described=False)
-
-
-def _refusal(operation: Operation, path: str, *, described: bool) -> APIRoute:
+def _refusal(operation: Operation) -> APIRoute:
     told = Told(_CODES[operation.version], operation.name)
-    old = operation.version is Version.V1
-    kind = OldDrsRoute if old else UploadRoute if operation.takes == MULTIPART else DrsRoute
+    kind = UploadRoute if operation.takes == MULTIPART else DrsRoute
     return kind(
-        path,
+        operation.served,
         _refuse(told),
         methods=[operation.method],
         name=operation.name,
         tags=["DRS"],
         description=f"Refused ({told.shown_code}): not supported here.",
         response_model=None,
-        responses=_RESPONSES | {told.status: {"model": OldDrsError if old else DrsError}},
-        include_in_schema=described,
+        responses=_RESPONSES | {told.status: {"model": DrsError}},
         openapi_extra={REFUSED: told.shown_code},
         generate_unique_id_function=_name,
     )

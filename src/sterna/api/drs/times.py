@@ -21,6 +21,13 @@ def iso(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def zoned_text(ms: int) -> str:
+    """The service's local time with its zone: ``2018/02/23 16:22:06 GMT+08:00``."""
+    moment = datetime.fromtimestamp(ms / 1000).astimezone()
+    zone = f"{moment:%z}"
+    return f"{moment:%Y/%m/%d %H:%M:%S} GMT{zone[:3]}:{zone[3:5]}"
+
+
 def ms_of(text: str) -> int:
     """Epoch milliseconds that a client wrote as digits; 0 for none. Raises ValueError."""
     if not text:

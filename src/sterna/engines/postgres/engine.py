@@ -4,13 +4,30 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sterna.core.change import Name
+from sterna.core.digest import Digest
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Parameter, Room, Sink, Source, Teller
+from sterna.core.ports import (
+    Check,
+    Compared,
+    Comparison,
+    Depth,
+    Describes,
+    Found,
+    Parameter,
+    Room,
+    Sink,
+    Source,
+    Teller,
+)
+from sterna.core.schema import Table
 from sterna.engines.postgres.browsing import browse
 from sterna.engines.postgres.checks import checks
 from sterna.engines.postgres.compare.compare import compare
 from sterna.engines.postgres.connection import connected
+from sterna.engines.postgres.foreign.checks import foreign_checks
+from sterna.engines.postgres.foreign.reading import digest
+from sterna.engines.postgres.foreign.sink import open_foreign
 from sterna.engines.postgres.log import PostgresLog
 from sterna.engines.postgres.sink import open_sink
 from sterna.engines.postgres.source import PostgresSource
@@ -60,6 +77,17 @@ class PostgresEngine:
 
     async def set_parameters(self, plan: Plan, values: Mapping[str, str]) -> bool:
         return await set_parameters(plan, values)
+
+    def sink_for(
+        self, source: Describes, plan: Plan, room: Room, tell: Teller
+    ) -> AbstractAsyncContextManager[Sink]:
+        return open_foreign(source, plan, room, tell)
+
+    def checks_for(self, source: Describes, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+        return foreign_checks(source, plan, job_id)
+
+    async def digest(self, plan: Plan, table: Table) -> Digest:
+        return await digest(plan, table)
 
 
 _FACTS = """

@@ -36,7 +36,7 @@ class Loader:
 
     def __init__(self, plan: Plan, room: Room) -> None:
         self._target = plan.target
-        self._room = room
+        self.room = room
         self._idle: dict[str, list[asyncpg.Connection[Any]]] = {}
 
     async def load(self, part: Part, piece: Piece, chunk: Chunk, *, shared: bool) -> None:
@@ -46,10 +46,10 @@ class Loader:
         chunk is not the next one.
         """
         assert isinstance(chunk.data, bytes)
-        async with self._line(piece) as connection:
+        async with self.line(piece) as connection:
             await connection.execute("BEGIN")
             if chunk.rows:
-                await (_merge if shared else _copy)(connection, piece, chunk)
+                await (_merge if shared else copy)(connection, piece, chunk)
             done = await connection.execute(self._kept(part, piece, chunk))
             if done == "INSERT 0 1":
                 await connection.execute("COMMIT")
@@ -60,8 +60,8 @@ class Loader:
     def _kept(self, part: Part, piece: Piece, chunk: Chunk) -> str:
         after, lane = _before(chunk), f"copy:{part.id}"
         return kept(
-            self._room.job_id,
-            self._room.epoch,
+            self.room.job_id,
+            self.room.epoch,
             lane,
             chunk.position,
             after=after.position(),
@@ -72,9 +72,9 @@ class Loader:
         self, connection: "asyncpg.Connection[Any]", part: Part, piece: Piece, chunk: Chunk
     ) -> None:
         """Nothing was kept: why."""
-        job, lane = literal(self._room.job_id), literal(f"copy:{part.id}")
+        job, lane = literal(self.room.job_id), literal(f"copy:{part.id}")
         epoch = await connection.fetchval(f"SELECT epoch FROM {JOB} WHERE job = {job}")
-        if epoch != self._room.epoch:
+        if epoch != self.room.epoch:
             raise Fenced()
         table = UNLOGGED_LANE if piece.unlogged else LANE
         there = await connection.fetchval(f"SELECT position FROM {table} WHERE job = {job} AND lane = {lane}")
@@ -82,7 +82,7 @@ class Loader:
             raise StartAgain(f"The target holds {shown(piece.to)} up to {there}, which is not what comes before")
 
     @asynccontextmanager
-    async def _line(self, piece: Piece) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    async def line(self, piece: Piece) -> AsyncIterator["asyncpg.Connection[Any]"]:
         """A connection for one transaction; after an error it is not used again."""
         idle = self._idle.setdefault(piece.to[0], [])
         with translated(self._target):
@@ -96,7 +96,7 @@ class Loader:
         idle.append(connection)
 
     async def _open(self, database: str) -> "asyncpg.Connection[Any]":
-        connection = await bulk(self._target, database, purpose=f"{own(self._room.job_id)} load")
+        connection = await bulk(self._target, database, purpose=f"{own(self.room.job_id)} load")
         await connection.execute("SET synchronous_commit = off")
         await as_replica(connection)
         return connection
@@ -133,7 +133,7 @@ def _raise_refused(error: BaseException, piece: Piece, target: Any) -> None:
         raise ApplyFailed(f"Rows of {shown(piece.path)} were refused: {said}") from error
 
 
-async def _copy(connection: "asyncpg.Connection[Any]", piece: Piece, chunk: Chunk) -> None:
+async def copy(connection: "asyncpg.Connection[Any]", piece: Piece, chunk: Chunk) -> None:
     _, schema, table = piece.to
     await connection.copy_to_table(
         table,

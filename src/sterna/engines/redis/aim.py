@@ -52,7 +52,7 @@ async def aim(plan: Plan, mapping: Mapping, foreign: ForeignKeys) -> Aim:
         facts = info(await call(target, "INFO", "server"))
         version = facts.get("redis_version", "0")
         modern = int(version.partition(".")[0]) >= 5
-        rdb = _rdb_version(facts)
+        rdb = rdb_version(facts)
         count = await _databases(target)
     aimed = Aim(rdb, modern, count, mapping, HOLD_MS if plan.mode is Mode.INCREMENTAL else 0, None)
     return Aim(rdb, modern, count, mapping, aimed.hold_ms, _keeper(plan, aimed, foreign))
@@ -71,8 +71,11 @@ _RDB_VERSIONS = (("2.8", 6), ("3.2", 7), ("4.0", 8), ("5.0", 9), ("7.0", 10), ("
 """First Redis version, and the RDB version that it reads (rdb.h of each release)."""
 
 
-def _rdb_version(facts: dict[str, str]) -> int:
-    """By the server's version: asking with a value of each version would write to the target."""
+def rdb_version(facts: dict[str, str]) -> int:
+    """The newest RDB version that a server's RESTORE reads, by its INFO.
+
+    By the server's version: asking with a value of each version would write to the target.
+    """
     if "valkey_version" in facts:
         return 80 if _number(facts["valkey_version"]) >= (9, 0) else 11
     ours = _number(facts.get("redis_version", "2.8"))

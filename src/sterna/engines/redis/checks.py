@@ -4,14 +4,14 @@ All of them share one survey of both servers; each judgement is a function of wh
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sterna.core.finding import Finding, Severity
 from sterna.core.plan import Plan
 from sterna.core.ports import Check
 from sterna.engines.redis import checks_pair, checks_source, checks_target
 from sterna.engines.redis.mapping import Mapping
-from sterna.engines.redis.survey import Survey
+from sterna.engines.redis.survey import Facts, Survey
 from sterna.engines.redis.verdict import Scene, Verdict, alarm
 
 Judge = Callable[[Scene], Verdict]
@@ -57,6 +57,37 @@ def checks(plan: Plan) -> Sequence[Check]:
     ):
         for name, (judge, sides) in judges.items():
             found.append(RedisCheck(f"redis.{side}.{name}", survey, plan, mapping, judge, sides))
+    return found
+
+
+_FOR_A_BACKUP = ("reachable", "authenticated", "version", "loading", "role", "psync", "output_buffer")
+
+
+@dataclass(frozen=True)
+class BackupCheck:
+    """One check of a server of which a backup is to be taken."""
+
+    name: str
+    survey: Survey
+    plan: Plan
+    judge: Judge
+
+    async def run(self) -> Sequence[Finding]:
+        """Its one finding."""
+        source = await self.survey.look_at_source()
+        if source.trouble and self.name not in ("redis.source.reachable", "redis.source.authenticated"):
+            return []
+        return [_finding(self.name, self.judge(Scene(self.plan, Mapping(), source, Facts(str(self.plan.target)))))]
+
+
+def backup_checks(plan: Plan) -> Sequence[Check]:
+    """What to look at before a backup: of each server that is named."""
+    found: list[Check] = []
+    for address in plan.source.addresses:
+        one = replace(plan, source=replace(plan.source, addresses=(address,)))
+        survey = Survey(one, lambda _: 0)
+        judges = {name: checks_source.JUDGES[name][0] for name in _FOR_A_BACKUP}
+        found += [BackupCheck(f"redis.source.{name}", survey, one, judge) for name, judge in judges.items()]
     return found
 
 

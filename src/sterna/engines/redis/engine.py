@@ -6,16 +6,23 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from sterna.core.change import Name
-from sterna.core.errors import BadData
+from sterna.core.errors import BadData, Unsupported
 from sterna.core.event import Level
+from sterna.core.files import Opens
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Room, Sink, Source, Teller
-from sterna.engines.redis.checks import checks
+from sterna.engines.redis.checks import backup_checks, checks
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info
 from sterna.engines.redis.disk import on_disk
 from sterna.engines.redis.dump import Dump
+from sterna.engines.redis.files.aiming import is_cluster
+from sterna.engines.redis.files.backup import backup_sink, backup_source
+from sterna.engines.redis.files.checks import file_checks
+from sterna.engines.redis.files.cluster import cluster_sink
+from sterna.engines.redis.files.preparing import FilePreparing
+from sterna.engines.redis.files.source import FileSource
 from sterna.engines.redis.folder import alone_in
 from sterna.engines.redis.intake import Intake
 from sterna.engines.redis.mapping import Mapping as Databases
@@ -32,14 +39,24 @@ class RedisEngine:
 
     name = "redis"
 
+    def __init__(self, opens: Opens | None = None) -> None:
+        """``opens`` finds the buckets that hold RDB and AOF files; without it, there are none."""
+        self._opens = opens
+
     def source(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Source]:
-        return _source(plan, room, tell)
+        if plan.source.files:
+            return _file_source(plan, self._opens, room, tell)
+        return _backup_source(plan, room, tell) if plan.target.files else _source(plan, room, tell)
 
     def sink(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Sink]:
-        return _sink(plan, room, tell)
+        if plan.source.files:
+            return _file_sink(plan, room, tell)
+        return backup_sink(plan, self._opens, room, tell) if plan.target.files else _sink(plan, room, tell)
 
     def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
-        return checks(plan)
+        if plan.source.files:
+            return file_checks(plan, self._opens)
+        return backup_checks(plan) if plan.target.files else checks(plan)
 
     async def compare(
         self,
@@ -52,6 +69,8 @@ class RedisEngine:
         only: Sequence[Name] = (),
         heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
+        if plan.source.files or plan.target.files:
+            raise Unsupported("Files cannot be compared with a server: compare it with the server that wrote them")
         return await compare(plan, room=room, repair=repair, most=most, depth=depth, only=only, heard=heard)
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
@@ -97,6 +116,42 @@ async def _source_alone(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[S
         await source.close()
         spool.close()
         dump.close()
+
+
+@asynccontextmanager
+async def _file_source(plan: Plan, opens: Opens | None, room: Room, tell: Teller) -> AsyncIterator[Source]:
+    with on_disk("Nothing can be kept"):
+        room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (room.folder / "lock").touch(0o600)
+    async with alone_in(room.folder):
+        source = FileSource(plan, Databases.of(plan.selection), opens, room, tell)
+        try:
+            yield source
+        finally:
+            await source.close()
+
+
+@asynccontextmanager
+async def _backup_source(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Source]:
+    with on_disk("Nothing can be kept"):
+        room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (room.folder / "lock").touch(0o600)
+    async with alone_in(room.folder), backup_source(plan, room, tell) as source:
+        yield source
+
+
+@asynccontextmanager
+async def _file_sink(plan: Plan, room: Room, tell: Teller) -> AsyncIterator[Sink]:
+    with on_disk("Nothing can be kept"):
+        room.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mapping = Databases.of(plan.selection)
+    async with await Connection.open(plan.target) as connection:
+        if await is_cluster(connection):
+            async with cluster_sink(plan, mapping, room, tell) as sink:
+                yield sink
+            return
+        preparing = FilePreparing(plan, mapping, room.folder, checkpoint_key(room.job_id), tell)
+        yield RedisSink(connection, room, preparing, tell)
 
 
 def _spool(room: Room, tell: Teller) -> Spool:

@@ -148,6 +148,7 @@ class Intake:
             raise
         self._dump.complete()
         if not self._follow:
+            self._connection = None  # a stop that comes now must not wait for the same end once more
             await connection.close()
             return
         if rest:

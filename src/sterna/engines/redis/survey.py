@@ -160,6 +160,26 @@ class Survey:
                 self._seen_at = self._clock()
             return self._seen
 
+    async def look_at_source(self) -> Facts:
+        """The source alone, where the target is no server. Never raises Trouble."""
+        async with self._lock:
+            if self._seen is None or self._clock() - self._seen_at > FRESH_S:
+                source = await _guarded(self._plan.source, _source)
+                self._seen = (source, Facts(str(self._plan.target)))
+                self._seen_at = self._clock()
+            return self._seen[0]
+
+    async def look_at_target(self) -> Facts:
+        """The target alone, where the source is no server. Never raises Trouble."""
+        async with self._lock:
+            if self._seen is None or self._clock() - self._seen_at > FRESH_S:
+                nobody = Facts(str(self._plan.source))
+                highest = self._highest(nobody)
+                target = await _guarded(self._plan.target, lambda connection: _target(connection, highest))
+                self._seen = (nobody, target)
+                self._seen_at = self._clock()
+            return self._seen[1]
+
 
 async def _guarded(endpoint: Endpoint, ask: Callable[[Connection], Coroutine[None, None, Facts]]) -> Facts:
     try:

@@ -1,5 +1,6 @@
 """Tasks of v5: created, listed, shown, cloned and deleted."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from sterna.api.drs import tasks, verbs
 from sterna.api.drs.actions import Action, check
+from sterna.api.drs.backup import finding as backups
+from sterna.api.drs.backup import making
 from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.facts import facts_of
 from sterna.api.drs.ids import new_task_id
@@ -184,14 +187,21 @@ async def _delete(front: Front, job: Job) -> None:
     await verbs.delete(front, job, refusal="DRS.M00304")
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{3,49}")
+_OFFLINE_NAME = re.compile(r"[A-Za-z0-9_-]{4,80}")
+
+
 @routes.post("/jobs/name-validation", name="ValidateJobName")
 async def validate_name(front: FrontDep, project_id: str, body: bodies.CheckName) -> Json:
     """Whether a task may have this name."""
-    longest = 80 if body.type == "offline" else 50
-    fits = 4 <= len(body.name) <= longest and body.name.replace("-", "").replace("_", "").isalnum()
-    if not (fits and body.name.isascii() and body.name[0].isalpha()):
+    offline = body.type == "offline"
+    form = _OFFLINE_NAME if offline else _NAME
+    if not form.fullmatch(body.name):
         raise Told("DRS.M00202", "name")
-    await tasks.check_name(front, project_id, body.name, taken=TAKEN)
+    if offline:
+        making.check_name(await backups.all_of(front, project_id), body.name, TAKEN)
+    else:
+        await tasks.check_name(front, project_id, body.name, taken=TAKEN)
     return {"is_valid": True}
 
 

@@ -6,18 +6,22 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 
 from sterna.api.drs import tasks
+from sterna.api.drs.backup import finding as backups
+from sterna.api.drs.backup.states import noted_end
 from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.facts import facts_of
 from sterna.api.drs.fields import MOST_TAGS
 from sterna.api.drs.v5 import bodies, views
 from sterna.api.drs.v5.doing import RESPONSES
-from sterna.api.drs.v5.finding import Limit, Offset, task
+from sterna.api.drs.v5.finding import UNKNOWN, Limit, Offset, task
 from sterna.api.errors import Told
 from sterna.api.front import Front, FrontDep
 from sterna.core.job import Job
 
 Json = dict[str, Any]
 Kind = Literal["migration", "sync", "cloudDataGuard", "subscription", "backupMigration", "replay"]
+
+BACKUPS = "backupMigration"
 
 routes = APIRouter(route_class=DrsRoute, prefix="/v5/{project_id}", tags=["DRS v5"], responses=RESPONSES)
 
@@ -100,13 +104,17 @@ async def count(front: FrontDep, project_id: str, resource_type: Kind, body: bod
 
 
 async def _of_kind(front: Front, project_id: str, kind: str, id: str) -> Job:
+    if kind == BACKUPS:
+        return await backups.find(front, project_id, id, UNKNOWN)
     job = await task(front, project_id, id)
     if facts_of(job).db_use_type != kind:
-        raise Told("DRS.10000010")
+        raise Told(UNKNOWN)
     return job
 
 
 async def _kind(front: Front, project_id: str, kind: str) -> Sequence[Job]:
+    if kind == BACKUPS:
+        return await backups.all_of(front, project_id)
     return [job for job in await tasks.all_of(front, project_id) if facts_of(job).db_use_type == kind]
 
 
@@ -132,7 +140,8 @@ async def _remove(front: Front, job: Job, given: Sequence[bodies.ResourceTag]) -
 
 async def _keep(front: Front, job: Job, known: Mapping[str, str]) -> None:
     rows = [{"key": key, "value": value} for key, value in known.items()]
-    await front.store.describe(job.id, extra={"tags": rows})
+    ended = noted_end(job) if job.kind == backups.KIND else {}
+    await front.store.describe(job.id, extra={"tags": rows, **ended})
 
 
 async def _all(front: Front, project_id: str, kind: str) -> list[Json]:

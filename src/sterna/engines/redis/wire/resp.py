@@ -28,8 +28,8 @@ def bulk(word: bytes | int) -> bytes:
 
 
 def bad(what: str, offset: int) -> BadData:
-    """The error for bytes that are no command. ``offset`` counts from where the stream was entered."""
-    return BadData(f"The replication stream is not readable at byte {offset} from where it was entered: {what}")
+    """The error for bytes that are no command. ``offset``: in the file, or from where the stream was entered."""
+    return BadData(f"The stream of commands is not readable at byte {offset}: {what}")
 
 
 class Framer:

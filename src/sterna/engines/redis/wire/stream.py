@@ -64,14 +64,15 @@ class Transformer:
     """Takes the stream in at one end and gives pieces out at the other.
 
     ``database`` is the source database that was selected where the stream is entered; -1: none, as after a full
-    sync. Bytes go in and bytes come out; memory is about what was fed and not yet taken.
+    sync. ``offset`` is where that is, for messages. Bytes go in and bytes come out; memory is about what was fed
+    and not yet taken.
     """
 
-    def __init__(self, rules: Rules, *, database: int = -1) -> None:
+    def __init__(self, rules: Rules, *, database: int = -1, offset: int = 0) -> None:
         self._buffer = bytearray()
-        self._base = 0
+        self._base = offset
         """The stream offset of the buffer's first byte."""
-        self._at = 0
+        self._at = offset
         """The stream offset up to which commands are drafted."""
         self._framer = Framer()
         self._marks: deque[tuple[int, int]] = deque()

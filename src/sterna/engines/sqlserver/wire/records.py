@@ -72,15 +72,14 @@ Raw = bytes | int | OffRow | Older | None
 """What a record holds for a column. ``bit`` columns come as 0 or 1."""
 
 
-def slots(page: bytes) -> Iterator[tuple[int, int]]:
-    """The number of each record on a page and where it begins. Raises BadData for a place that cannot be."""
-    if len(page) != PAGE:
-        raise BadData(f"A page of {len(page)} bytes.")
-    (count,) = _U16(page, 22)
-    lowest = PAGE - 2 * count
-    if lowest < HEADER:
-        raise BadData(f"{where(page)}: {count} records cannot be on one page.")
-    for slot in range(count):
+def slots(page: bytes, first: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """The number of each record on a page, from ``first`` on and before ``end``, and where it begins.
+
+    Raises BadData for a place that cannot be.
+    """
+    lowest = space_end(page)
+    count = (PAGE - lowest) // 2
+    for slot in range(first, count if end is None else min(end, count)):
         (at,) = _U16(page, PAGE - 2 * slot - 2)
         if at < HEADER:
             continue
@@ -96,30 +95,43 @@ def where(page: bytes, slot: int | None = None) -> str:
 
 
 def space_end(page: bytes) -> int:
-    """Where records must end at the latest: the table of records begins there."""
-    return PAGE - 2 * int(_U16(page, 22)[0])
+    """Where records must end at the latest: the table of records begins there. Raises BadData if it cannot be."""
+    if len(page) != PAGE:
+        raise BadData(f"A page of {len(page)} bytes.")
+    count = int(_U16(page, 22)[0])
+    if PAGE - 2 * count < HEADER:
+        raise BadData(f"{where(page)}: {count} records cannot be on one page.")
+    return PAGE - 2 * count
 
 
-def splitter(layout: Layout) -> Callable[[bytes, int, int], list[Raw] | None]:
-    """A function of (page, record's start, where it must end) that gives what the record holds for each column.
+Open = Callable[[bytes], Callable[[int, int], list[Raw] | None]]
+"""Opens a page: gives a function of (where a record begins, where it must end) to what it holds for each column.
 
-    It gives None for a record that is no row: the stub of a forwarded one, a ghost. It raises ValueError for bytes
-    that are no record.
-    """
+That gives None for a record that is no row: the stub of a forwarded one, a ghost. It raises ValueError, IndexError
+or struct.error for bytes that are no record.
+"""
+
+
+def opener(layout: Layout) -> Open:
+    """For a table without compression."""
     getters = [_getter(column) for column in layout.columns]
 
-    def split(page: bytes, at: int, limit: int) -> list[Raw] | None:
-        kind = page[at] >> 1 & 7
-        if kind > FORWARDED:
-            _known(kind)
-            return None
-        record = _record(page, at, limit, kind)
-        return [get(record) for get in getters]
+    def open_page(page: bytes) -> Callable[[int, int], list[Raw] | None]:
+        def split(at: int, limit: int) -> list[Raw] | None:
+            kind = page[at] >> 1 & 7
+            if kind > FORWARDED or (kind == FORWARDED and page[at + 1] & 1):
+                _known(kind)
+                return None
+            record = _record(page, at, limit, kind)
+            return [get(record) for get in getters]
 
-    return split
+        return split
+
+    return open_page
 
 
 def _known(kind: int) -> None:
+    """Stubs and ghosts may be among rows; a forwarded record with the second byte's lowest bit is a ghost too."""
     if kind in (INDEX, FRAGMENT, GHOST_INDEX):
         raise ValueError(f"a record of kind {kind} among rows")
 
@@ -138,6 +150,8 @@ class Record(NamedTuple):
     """Of the columns of varying length, from the record's start, 0x8000 set for those that are elsewhere."""
     data: int
     """Where their data begin."""
+    end: int
+    """Where their data end."""
 
 
 def _record(page: bytes, at: int, limit: int, kind: int) -> Record:
@@ -155,7 +169,7 @@ def _record(page: bytes, at: int, limit: int, kind: int) -> Record:
     if not status & 0x20:
         if place > limit:
             raise ValueError("the record is cut off")
-        return Record(page, at, fixed, count, nulls, (), place)
+        return Record(page, at, fixed, count, nulls, (), place, place)
     if place + 2 > limit:
         raise ValueError("the record is cut off")
     (varying,) = _U16(page, place)
@@ -164,9 +178,10 @@ def _record(page: bytes, at: int, limit: int, kind: int) -> Record:
     if data > limit:
         raise ValueError(f"{varying} columns of varying length do not fit the page")
     ends = struct.unpack_from(f"<{varying}H", page, place)
-    if ends and at + (ends[-1] & 0x7FFF) > limit:
+    end = at + (ends[-1] & 0x7FFF) if ends else data
+    if end > limit:
         raise ValueError("the record ends beyond its page")
-    record = Record(page, at, fixed, count, nulls, ends, data)
+    record = Record(page, at, fixed, count, nulls, ends, data, end)
     return _without_stub(record) if kind == FORWARDED else record
 
 
@@ -231,7 +246,7 @@ def piece(record: Record, number: int) -> bytes | OffRow:
     end = record.ends[number - 1]
     start = record.at + (record.ends[number - 2] & 0x7FFF) if number > 1 else record.data
     stop = record.at + (end & 0x7FFF)
-    if not record.data <= start <= stop:
+    if not record.data <= start <= stop <= record.end:
         raise ValueError("columns of varying length overlap")
     data = record.page[start:stop]
     return OffRow(data) if end & 0x8000 else data
@@ -274,7 +289,7 @@ _WIDTHS = {48: 1, 52: 2, 56: 4, 127: 8, 59: 4, 62: 8, 60: 8, 122: 4, 61: 8, 58: 
 
 
 def width(column: Physical) -> int:
-    """The bytes of a column of fixed length. Raises ValueError for one that has none."""
+    """The bytes of a column of fixed length. Raises BadData for one that has none."""
     if column.xtype in (106, 108):
         return (
             5 if column.precision <= 9 else 9 if column.precision <= 19 else 13 if column.precision <= 28 else 17
@@ -284,5 +299,5 @@ def width(column: Physical) -> int:
         return time + {41: 0, 42: 3, 43: 5}[column.xtype]
     size = _WIDTHS.get(column.xtype, column.length)
     if size < 0 or size > PAGE:
-        raise ValueError(f"column {column.name} of fixed length has {size} bytes")
+        raise BadData(f"Column {column.name} of fixed length has {size} bytes.")
     return size

@@ -5,21 +5,28 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from sterna.core.errors import BadData, Trouble, Unsupported
-from sterna.engines.sqlserver.wire import lob, types
+from sterna.engines.sqlserver.wire import compressed, copytext, lob, plan, types
+from sterna.engines.sqlserver.wire.copytext import NULL, Losses, Unstorable
 from sterna.engines.sqlserver.wire.lob import Fetch
+from sterna.engines.sqlserver.wire.native import compiled
 from sterna.engines.sqlserver.wire.records import (
     OLDER,
     Layout,
     OffRow,
     Physical,
     Raw,
+    opener,
     slots,
     space_end,
-    splitter,
     where,
 )
+from sterna.engines.sqlserver.wire.variant import Variant, read_variant
 
 Row = tuple[object, ...]
+Read = Callable[[Raw], object]
+
+native = compiled("_rows")
+"""Writes rows as text, where they are common."""
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
 
 
@@ -29,18 +36,25 @@ def nowhere(page: int, file: int) -> bytes:
 
 
 class Rows:
-    """Reads the rows of one rowset, page by page.
+    """Reads the rows of one rowset, page by page. For one thread at a time.
 
-    ``older`` counts, by column, rows that were written before a column was added that must not be null and whose
-    default is not known: they come with None.
+    ``losses`` counts what COPY text had to leave out. ``older`` counts, by column, rows that were written before a
+    column was added that must not be null and whose default is not known: they come with None.
     """
 
-    def __init__(self, layout: Layout, fetch: Fetch = nowhere) -> None:
+    def __init__(self, layout: Layout, fetch: Fetch = nowhere, *, unstorable: Unstorable = "refuse") -> None:
         """Raises Unsupported, naming the column, for a type that cannot be read."""
         self.layout = layout
         self.older: Counter[str] = Counter()
-        self._split = splitter(layout)
-        self._readers = [_reader(column, fetch, self.older) for column in layout.columns]
+        self.losses = Losses()
+        self._open = compressed.opener(layout) if layout.compression else opener(layout)
+        self._readers = [_reader(column, layout.compression, fetch, self.older) for column in layout.columns]
+        self._values = [_plain(read) if column.xtype == types.VARIANT else read for column, read in self._pairs()]
+        self._writers = [_writer(column, read, self.losses, unstorable) for column, read in self._pairs()]
+        self._plan = plan.compiled(layout) if native else None
+
+    def _pairs(self) -> Iterator[tuple[Physical, Read]]:
+        return zip(self.layout.columns, self._readers, strict=True)
 
     def values(self, page: bytes) -> Iterator[Row]:
         """The rows of one page (8192 bytes, torn bits undone), each with the layout's columns in their order.
@@ -48,67 +62,124 @@ class Rows:
         Raises BadData, naming the place and the column, for bytes that are no row, and Unsupported for what cannot
         be read.
         """
-        limit = space_end(page)
-        for slot, at in slots(page):
-            raws = self._raws(page, slot, at, limit)
-            if raws is not None:
-                yield self._row(raws, page, slot)
+        for slot, raws in self._records(page):
+            row: list[object] = []
+            try:
+                for read, raw in zip(self._values, raws, strict=True):
+                    row.append(None if raw is None else read(raw))
+            except (*_FAULTS, Trouble) as fault:
+                raise self._spoilt(page, slot, fault, len(row)) from fault
+            yield tuple(row)
 
-    def _raws(self, page: bytes, slot: int, at: int, limit: int) -> list[Raw] | None:
-        try:
-            return self._split(page, at, limit)
-        except _FAULTS as fault:
-            raise self.spoilt(page, slot, fault) from fault
+    def copy_text(self, page: bytes) -> tuple[bytes, int]:
+        """The rows of one page as the text of COPY, and how many they are. Raises as ``values`` does, and BadData
+        for text that PostgreSQL cannot store, if such is refused.
+        """
+        if native is None or self._plan is None:
+            return self._python_text(page, 0, None)
+        space_end(page)
+        pieces, total, slot = [], 0, 0
+        while slot >= 0:
+            text, rows, stopped, digits = native.copy_text(page, self._plan, slot)
+            pieces.append(text)
+            total += rows
+            self.losses.digits += digits
+            slot = -1
+            if stopped >= 0:
+                text, rows = self._python_text(page, stopped, stopped + 1)
+                pieces.append(text)
+                total += rows
+                slot = stopped + 1
+        return b"".join(pieces), total
 
-    def _row(self, raws: list[Raw], page: bytes, slot: int) -> Row:
-        row: list[object] = []
-        add = row.append
+    def _python_text(self, page: bytes, first: int, end: int | None) -> tuple[bytes, int]:
+        lines = [self._line(page, slot, raws) for slot, raws in self._records(page, first, end)]
+        return "".join(lines).encode(), len(lines)
+
+    def _line(self, page: bytes, slot: int, raws: list[Raw]) -> str:
+        fields: list[str] = []
         try:
-            for read, raw in zip(self._readers, raws, strict=True):
-                add(None if raw is None else read(raw))
+            for write, raw in zip(self._writers, raws, strict=True):
+                fields.append(NULL if raw is None else write(raw))
         except (*_FAULTS, Trouble) as fault:
-            raise self.spoilt(page, slot, fault, self.layout.columns[len(row)]) from fault
-        return tuple(row)
+            raise self._spoilt(page, slot, fault, len(fields)) from fault
+        return "\t".join(fields) + "\n"
 
-    def spoilt(self, page: bytes, slot: int, fault: Exception, column: Physical | None = None) -> Trouble:
+    def _records(self, page: bytes, first: int = 0, end: int | None = None) -> Iterator[tuple[int, list[Raw]]]:
+        slot, limit = -1, space_end(page)
+        try:
+            split = self._open(page)
+            for slot, at in slots(page, first, end):
+                raws = split(at, limit)
+                if raws is not None:
+                    yield slot, raws
+        except (*_FAULTS, Unsupported) as fault:
+            raise self._spoilt(page, slot, fault) from fault
+
+    def _spoilt(self, page: bytes, slot: int, fault: Exception, column: int = -1) -> Trouble:
         """The error for one row: BadData, or Unsupported if that was the fault."""
         table = f"{self.layout.table}: " if self.layout.table else ""
-        place = f"{table}{where(page, slot)}" + (f", column {column.name}" if column else "")
+        place = table + where(page, slot) + (f", column {self.layout.columns[column].name}" if column >= 0 else "")
         if isinstance(fault, Unsupported):
             return Unsupported(f"{place}: {fault.message}")
         return BadData(f"{place}: {fault.message if isinstance(fault, Trouble) else fault}")
 
 
-def _reader(column: Physical, fetch: Fetch, older: Counter[str]) -> Callable[[Raw], object]:
-    decode = types.decoder(column)
-    if column.xtype in types.OLD_LOBS:
-        return _elsewhere_by_length(column, decode, fetch, older)
+def _plain(read: Read) -> Read:
+    def value(raw: Raw) -> object:
+        found = read(raw)
+        return found.value if isinstance(found, Variant) else found
+
+    return value
+
+
+def _writer(column: Physical, read: Read, losses: Losses, unstorable: Unstorable) -> Callable[[Raw], str]:
+    text = copytext.writer(column, losses, unstorable)
+
+    def write(raw: Raw) -> str:
+        value = read(raw)
+        return NULL if value is None else text(value)
+
+    return write
+
+
+def _decoder(column: Physical) -> types.Decode:
+    return read_variant if column.xtype == types.VARIANT else types.decoder(column)
+
+
+def _near(column: Physical, decode: types.Decode, compression: int) -> types.Decode:
+    """For values that lie in their row: these may have a short form."""
+    if compression:
+        expand = compressed.expander(column)
+        return lambda raw: decode(expand(raw))
+    if column.xtype in (types.DECIMAL, types.NUMERIC) and column.offset < 0:
+        return lambda raw: decode(compressed.unpacked(raw, column.precision, column.scale))
+    return decode
+
+
+def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str]) -> Read:
+    far = _decoder(column)
+    near = _near(column, far, compression)
+    by_length = column.xtype in types.OLD_LOBS
 
     def read(raw: Raw) -> object:
-        if type(raw) is bytes or type(raw) is int:
-            return decode(raw)  # type: ignore[arg-type] # only the decoder of bits meets an int
-        return _unusual(raw, column, decode, fetch, older)
+        if type(raw) is bytes and not (by_length and len(raw) == 16):
+            return near(raw)
+        return unusual(raw)
+
+    def unusual(raw: Raw) -> object:
+        if type(raw) is int:
+            return bool(raw)
+        if raw is OLDER:
+            return _default(column, older)
+        assert isinstance(raw, OffRow | bytes)  # the 16 bytes of text, ntext and image are a pointer without a mark
+        data = lob.whole(raw.pointer if isinstance(raw, OffRow) else raw, fetch)
+        return None if data is None else far(data)
 
     return read
 
 
-def _elsewhere_by_length(
-    column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]
-) -> Callable[[Raw], object]:
-    """text, ntext and image: the 16 bytes in the row are a pointer, though the record does not say so."""
-
-    def read(raw: Raw) -> object:
-        pointed = OffRow(raw) if type(raw) is bytes and len(raw) == 16 else raw
-        return decode(pointed) if type(pointed) is bytes else _unusual(pointed, column, decode, fetch, older)
-
-    return read
-
-
-def _unusual(raw: Raw, column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> object:
-    if isinstance(raw, OffRow):
-        data = lob.whole(raw.pointer, fetch)
-        return None if data is None else decode(data)
-    assert raw is OLDER
+def _default(column: Physical, older: Counter[str]) -> object:
     if column.default is None and not column.nullable:
         older[column.name] += 1
     return column.default

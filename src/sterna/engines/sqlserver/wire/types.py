@@ -1,20 +1,22 @@
 """The bytes of a value, as uncompressed records hold them, into a value of Python.
 
 Whole numbers and ``timestamp`` keep their form (int, bytes); decimal and money come as Decimal with all digits of
-the scale, times as the exact types of ``moments``, ``uniqueidentifier`` as UUID, characters as str (lone surrogates
-kept), spatial values, ``hierarchyid`` and ``xml`` as text.
+the scale, times as the exact types of ``moments``, ``uniqueidentifier`` as UUID, characters as str (with what lone
+surrogates there are), spatial values, ``hierarchyid`` and ``xml`` as text.
 """
 
 import struct
 from collections.abc import Callable
 from datetime import date
 from decimal import Context, Decimal
+from math import isfinite
 from uuid import UUID
 
-from sterna.core.errors import Unsupported
+from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import collations
 from sterna.engines.sqlserver.wire.binxml import xml_text
 from sterna.engines.sqlserver.wire.clr import hierarchy_path, well_known_text
+from sterna.engines.sqlserver.wire.floats import shortest_real
 from sterna.engines.sqlserver.wire.moments import DAY, DAY_1900, DAYS, Instant, Time, Timestamp
 from sterna.engines.sqlserver.wire.records import Physical
 
@@ -24,6 +26,7 @@ VARIANT, NTEXT, BIT, DECIMAL, NUMERIC, SMALLMONEY, BIGINT = 98, 99, 104, 106, 10
 VARBINARY, VARCHAR, BINARY, CHAR, ROWVERSION, NVARCHAR, NCHAR = 165, 167, 173, 175, 189, 231, 239
 CLR, XML, JSON, VECTOR = 240, 241, 244, 255
 HIERARCHYID, GEOMETRY, GEOGRAPHY = 128, 129, 130
+READABLE_CLR = (HIERARCHYID, GEOMETRY, GEOGRAPHY)
 
 NAMES = {
     34: "image", 35: "text", 36: "uniqueidentifier", 40: "date", 41: "time", 42: "datetime2", 43: "datetimeoffset",
@@ -45,8 +48,9 @@ _EXACT = Context(prec=80)
 
 def unreadable(column: Physical) -> str:
     """Why values of this type cannot be read; empty: they can."""
-    if column.xtype in (JSON, VECTOR):
-        return f"column {column.name} has the type {NAMES[column.xtype]}, whose stored form is not public"
+    if column.xtype in (JSON, VECTOR) or (column.xtype == VARBINARY and column.utype == VECTOR):
+        name = "json" if column.xtype == JSON else "vector"
+        return f"column {column.name} has the type {name}, whose stored form is not public"
     if column.xtype not in NAMES:
         return f"column {column.name} has a type of number {column.xtype}, which is not known"
     return ""
@@ -56,20 +60,25 @@ def decoder(column: Physical) -> Decode:
     """A function from the bytes of one value (not null, whole) to the value.
 
     It raises ValueError or struct.error for bytes that the type does not allow. Raises Unsupported for a type that
-    cannot be read.
+    cannot be read. Not for sql_variant: that is ``variant.read_variant``.
     """
     reason = unreadable(column)
     if reason:
         raise Unsupported(f"The {reason[0].lower()}{reason[1:]}.")
     if column.xtype in _SCALED:
+        _check_scale(column)
         return _SCALED[column.xtype](column.scale)
     if column.xtype in NARROW:
         return collations.decoder(collations.code_page(column.collation))
-    if column.xtype == VARIANT:
-        return _variant
     if column.xtype == CLR:
         return _CLRS.get(column.utype, bytes)
     return _PLAIN[column.xtype]
+
+
+def _check_scale(column: Physical) -> None:
+    most = 38 if column.xtype in (DECIMAL, NUMERIC) else 7
+    if not 0 <= column.scale <= most or (most == 38 and not column.scale <= column.precision <= 38):
+        raise BadData(f"Column {column.name} says it has {column.scale} digits after the point.")
 
 
 def _number(form: str) -> Decode:
@@ -77,22 +86,15 @@ def _number(form: str) -> Decode:
     return lambda raw: read(raw)[0]
 
 
-def _bit(raw: bytes | int) -> bool:
-    """From the bit of a record, or from the byte that variants and compressed records hold."""
-    return bool(raw if isinstance(raw, int) else raw[0])
+def _bit(raw: bytes) -> bool:
+    """From the byte that variants and compressed records hold."""
+    return bool(raw[0])
 
 
 def _real(raw: bytes) -> float:
     """The double that is written with the same digits: 0.1, not 0.10000000149."""
     (value,) = struct.unpack("<f", raw)
-    for digits in (6, 7, 8, 9):
-        near = float(f"{value:.{digits}g}")
-        if near in _BEYOND_REAL or near != near or struct.pack("<f", near) == raw:
-            return near
-    return float(value)
-
-
-_BEYOND_REAL = (float("inf"), float("-inf"))
+    return shortest_real(value) if isfinite(value) else float(value)
 
 
 def _money(form: str) -> Decode:
@@ -122,10 +124,10 @@ def _date(raw: bytes) -> date:
 
 
 def _clock(scale: int) -> Callable[[bytes], int]:
-    size, unit = 3 if scale <= 2 else 4 if scale <= 4 else 5, 10 ** (7 - scale)
+    size, unit = 3 if scale <= 2 else 4 if scale <= 4 else 5, int(10 ** (7 - scale))
 
     def ticks(raw: bytes) -> int:
-        value = int.from_bytes(raw, "little") * unit
+        value: int = int.from_bytes(raw, "little") * unit
         if len(raw) != size or value >= DAY:
             raise ValueError("the time lies beyond the day")
         return value
@@ -182,12 +184,6 @@ def _rowversion(raw: bytes) -> bytes:
     if len(raw) != 8:
         raise ValueError(f"a rowversion of {len(raw)} bytes")
     return raw
-
-
-def _variant(raw: bytes) -> Value:
-    from sterna.engines.sqlserver.wire.variant import read_variant
-
-    return read_variant(raw).value
 
 
 _SCALED: dict[int, Callable[[int], Decode]] = {

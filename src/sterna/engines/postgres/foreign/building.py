@@ -1,0 +1,280 @@
+"""Makes drafted tables on the target: empty before the rows, their keys and the rest after them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+
+import psycopg
+from psycopg import errors as pg
+
+from sterna.core.errors import KeyConflict, Unsupported
+from sterna.core.event import Level
+from sterna.core.plan import Conflict, Path
+from sterna.core.ports import Teller
+from sterna.engines.postgres.connection import Connection, sqlstate
+from sterna.engines.postgres.foreign.drafting import Drafted, Left, Order
+from sterna.engines.postgres.names import quoted, shown
+from sterna.engines.postgres.schema.making import give_memory
+
+BUILDERS = 4
+"""How many indexes and the like are made at the same time."""
+TRIES = 5
+_FATAL = ("", "08", "53", "57", "58")
+"""Classes of SQLSTATE that say nothing about the statement."""
+_VIOLATED = ("23514", "23503")
+_NAMED = 5
+_DROPS = {"r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
+_LOCK_SECONDS = 60
+
+Connect = Callable[[], AbstractAsyncContextManager[Connection]]
+
+
+async def create_database(target: Connection, name: str) -> bool:
+    """Make a database for any text; False: it is there already. ``target``: any database's, in autocommit mode.
+
+    Raises Unsupported where the server can have none in UTF-8.
+    """
+    found = await target.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
+    if await found.fetchone():
+        return False
+    start = f"CREATE DATABASE {quoted(name)} TEMPLATE template0 ENCODING 'UTF8'"
+    try:
+        await target.execute(start.encode())
+    except pg.DuplicateDatabase:
+        return False
+    except (pg.InvalidParameterValue, pg.WrongObjectType, pg.FeatureNotSupported):
+        # The server's own locale is one of another encoding.
+        try:
+            await target.execute(f"{start} LC_COLLATE 'C' LC_CTYPE 'C'".encode())
+        except (pg.InvalidParameterValue, pg.FeatureNotSupported) as error:
+            raise Unsupported(f"The target cannot have a database in UTF-8: {error}") from error
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class InTheWay:
+    """Something on the target that has the name of a table that is to be made."""
+
+    path: Path
+    kind: str
+    """A letter of ``pg_class.relkind``."""
+
+    @property
+    def drop(self) -> str:
+        """What takes it away; empty: nothing does."""
+        return f"DROP {_DROPS[self.kind]} {quoted(*self.path[1:])}" if self.kind in _DROPS else ""
+
+
+async def in_the_way(target: Connection, tables: Sequence[Drafted]) -> Sequence[InTheWay]:
+    """What of a target's database has the tables' names."""
+    schemas = sorted({each.to[1] for each in tables})
+    wanted = {each.to[1:]: each.to for each in tables}
+    query = """
+        SELECT n.nspname::text, c.relname::text, c.relkind::text
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY (%s)"""
+    rows = await (await target.execute(query, (schemas,))).fetchall()
+    found = [InTheWay(wanted[schema, name], kind) for schema, name, kind in rows if (schema, name) in wanted]
+    return sorted(found, key=lambda each: each.path)
+
+
+def settle(found: Iterable[InTheWay], ours: set[Path], conflict: Conflict) -> Sequence[InTheWay]:
+    """What has to go. Raises KeyConflict where the operator wants nothing to go, Unsupported where it cannot."""
+    found = list(found)
+    strange = [each for each in found if each.path not in ours]
+    if strange and conflict is not Conflict.OVERWRITE:
+        raise KeyConflict(
+            f"The target already has {named(strange)}",
+            hint="Drop them there, choose another name for the database, or let them be overwritten.",
+        )
+    lasting = [each for each in found if not each.drop]
+    if lasting:
+        raise Unsupported(f"Something else on the target has the name of a table: {named(lasting)}")
+    return found
+
+
+def named(things: Sequence[InTheWay]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(things) - _NAMED} more" if len(things) > _NAMED else ""
+    return ", ".join(shown(each.path) for each in things[:_NAMED]) + more
+
+
+async def drop(target: Connection, things: Sequence[InTheWay]) -> None:
+    """Take them away together, within the caller's transaction. Raises Unsupported where something needs them."""
+    if not things:
+        return
+    await target.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+    tables = [each for each in things if each.kind in "rp"]
+    try:
+        for each in things:
+            if each not in tables:
+                await target.execute(each.drop.encode())
+        if tables:
+            await target.execute(f"DROP TABLE {', '.join(quoted(*each.path[1:]) for each in tables)}".encode())
+    except pg.DependentObjectsStillExist as error:
+        detail = (error.diag.message_detail or "").partition("\n")[0]
+        raise Unsupported(
+            f"Tables on the target cannot be replaced, as other things there need them: {detail}",
+            hint="Drop what needs them, or choose another name for the database on the target.",
+        ) from error
+
+
+async def needing(target: Connection, things: Sequence[InTheWay]) -> Sequence[str]:
+    """What else on the target keeps them from being taken away, as people call it. Changes nothing."""
+    if not things:
+        return ()
+    tables = [each for each in things if each.drop]
+    try:
+        async with target.transaction(force_rollback=True):
+            await drop(target, tables)
+    except Unsupported as trouble:
+        return (trouble.message.rpartition(": ")[2],)
+    except psycopg.Error as error:
+        if sqlstate(error)[:2] in _FATAL:
+            raise
+        return (_said(error),)
+    return ()
+
+
+async def make_schemas(target: Connection, names: Iterable[str]) -> None:
+    """Those that are missing."""
+    rows = await (await target.execute("SELECT nspname::text FROM pg_namespace")).fetchall()
+    there = {name for (name,) in rows}
+    for name in sorted(set(names) - there):
+        await target.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)}".encode())
+
+
+async def make_table(target: Connection, table: Drafted, tell: Teller) -> None:
+    """Make it empty, with its defaults and comments, within the caller's transaction."""
+    try:
+        async with target.transaction():
+            await target.execute(table.create.encode())
+    except psycopg.Error as error:
+        if sqlstate(error)[:2] in _FATAL or table.create == table.create_plainly:
+            raise
+        await target.execute(table.create_plainly.encode())
+        why = f"ordinary columns with the values of now, or none: {_said(error)}"
+        tell_left([Left("computed columns", shown(table.source.path), "", why)], tell)
+    for name, sql, text in table.defaults:
+        await _or_tell(target, sql, Left("default", f"{shown(table.source.path)}.{name}", text, ""), tell)
+    for sql in table.comments:
+        await target.execute(sql.encode())
+
+
+async def _or_tell(target: Connection, sql: str, left: Left, tell: Teller) -> None:
+    try:
+        async with target.transaction():
+            await target.execute(sql.encode())
+    except psycopg.Error as error:
+        if sqlstate(error)[:2] in _FATAL:
+            raise
+        tell_left([Left(left.kind, left.name, left.text, _said(error))], tell)
+
+
+def tell_left(left: Iterable[Left], tell: Teller) -> None:
+    """An event for each thing that is not as on the source."""
+    for each in left:
+        message = f"Not moved: {each.kind} {each.name}: {each.why}"
+        text = each.text[:LONGEST_TOLD]
+        tell(Level.WARN, "schema.left", message, kind=each.kind, name=each.name, why=each.why, text=text)
+
+
+LONGEST_TOLD = 16 << 10
+"""Letters of a definition that an event holds."""
+
+
+# After the rows.
+
+
+@dataclass(frozen=True)
+class Finisher:
+    """Makes what is better made once a database's rows are there; goes on where it was cut."""
+
+    connect: Connect
+    """A connection in autocommit mode to the target's database."""
+    tables: Sequence[Drafted]
+    tell: Teller
+
+    async def run(self) -> None:
+        async with self.connect() as target:
+            there = await _present(target)
+        await self._each([partial(self._indexes, table, there) for table in self.tables])
+        await self._each(
+            [partial(self._order, each, there) for table in self.tables for each in table.constraints]
+        )
+
+    async def _each(self, works: Sequence[Callable[[Connection], Awaitable[None]]]) -> None:
+        """All of them, several at once, each on a connection of its own."""
+        waiting = deque(works)
+
+        async def work() -> None:
+            async with self.connect() as target:
+                await give_memory(target, BUILDERS)
+                while waiting:
+                    await waiting.popleft()(target)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(BUILDERS, len(waiting))):
+                    group.create_task(work())
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
+
+    async def _indexes(self, table: Drafted, there: set[Path], target: Connection) -> None:
+        for order in table.indexes:
+            await self._order(order, there, target)
+        name = quoted(*table.to[1:])
+        for column, following in table.identities:
+            sql = f"ALTER TABLE {name} ALTER COLUMN {quoted(column)} RESTART WITH {following}"
+            left = Left("next number", f"{shown(table.source.path)}.{column}", str(following), "")
+            await _or_tell(target, sql, left, self.tell)
+        await target.execute(f"ANALYZE {name}".encode())
+
+    async def _order(self, order: Order, there: set[Path], target: Connection) -> None:
+        if (*order.table[1:], order.name) in there:
+            return None
+        for _ in range(TRIES - 1):
+            try:
+                return await self._made(order, target)
+            except pg.DeadlockDetected:
+                continue
+        await self._made(order, target)
+        return None
+
+    async def _made(self, order: Order, target: Connection) -> None:
+        try:
+            await target.execute(order.sql.encode())
+        except pg.DeadlockDetected:
+            raise
+        except psycopg.Error as error:
+            state = sqlstate(error)
+            if state[:2] in _FATAL:
+                raise
+            name = f"{shown(order.table)}.{order.name}"
+            if order.lenient and state in _VIOLATED:
+                await target.execute(order.lenient.encode())
+                message = f"Rows that were moved do not hold to {order.kind} {name}: it counts for new ones alone"
+                self.tell(Level.WARN, "schema.unproven", message, kind=order.kind, name=name, text=order.source)
+                return
+            tell_left([Left(order.kind, name, order.source, _said(error))], self.tell)
+
+
+async def _present(target: Connection) -> set[Path]:
+    """Schema, table and name of each constraint and index that there is."""
+    rows = await (await target.execute(_PRESENT)).fetchall()
+    return {tuple(row) for row in rows}
+
+
+_PRESENT = """
+    SELECT n.nspname::text, c.relname::text, k.conname::text
+      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    UNION
+    SELECT n.nspname::text, c.relname::text, x.relname::text
+      FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indisvalid"""
+
+
+def _said(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error).partition("\n")[0]

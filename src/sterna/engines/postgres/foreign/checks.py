@@ -1,0 +1,354 @@
+"""What a target must be for the tables that another kind of source describes.
+
+All checks share one look at the target and one description of the source, made when the first of them runs.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as File
+
+from sterna.core.errors import Trouble
+from sterna.core.finding import Finding
+from sterna.core.job import JobId
+from sterna.core.plan import Conflict, Path, Plan
+from sterna.core.ports import Check, Describes, Room
+from sterna.core.schema import Table
+from sterna.engines.postgres.checkpoint import Checkpoint, enterable
+from sterna.engines.postgres.checks.on_source import NEWEST, OLDEST
+from sterna.engines.postgres.checks.verdict import Verdict, alarm, failed, listed, passed, statements
+from sterna.engines.postgres.connection import Connection, connected
+from sterna.engines.postgres.foreign.building import InTheWay, in_the_way, named, needing
+from sterna.engines.postgres.foreign.drafting import Draft, draft
+from sterna.engines.postgres.foreign.types import changed, loses_digits, type_of
+from sterna.engines.postgres.names import quoted, shown
+
+PURPOSE = "sterna checks"
+MOST_COLUMNS = 1600
+WIDEST = 8100
+"""Bytes of a row that must be on one page; what is long can be elsewhere."""
+_WIDTHS = {"smallint": 2, "integer": 4, "real": 4, "boolean": 1, "uuid": 16, "date": 4}
+_OTHER_WIDTH = 8
+_ELSEWHERE = ("numeric", "char", "varchar", "text", "bytea", "json")
+_LETTERS = 200
+"""Of a definition that a finding shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at the target and the source found."""
+
+    plan: Plan
+    draft: Draft
+    version: int
+    label: str
+    user: str
+    standby: bool
+    may_make: bool
+    """Whether the user may make databases."""
+    encodings: Mapping[str, str]
+    """Of all databases, by name."""
+    enterable: frozenset[str]
+    barred: Sequence[str]
+    """Databases where schemas or tables are to be made and the user may not."""
+    way: Sequence[InTheWay]
+    """What has the names of tables that are to be made, and is not the job's own."""
+    needed: Sequence[str]
+    """What keeps it from being replaced."""
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The databases that the tables go to."""
+        return sorted(set(self.draft.databases().values()))
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        return [each.source for each in self.draft.tables.values()]
+
+
+@dataclass
+class Look:
+    """Looks once, when the first check asks; what it raised is raised again."""
+
+    source: Describes
+    plan: Plan
+    job_id: JobId | None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _seen: Seen | Trouble | None = field(default=None, init=False)
+
+    async def seen(self, *, anew: bool = False) -> Seen:
+        """Raises what the source and the connection raise. ``anew``: after a trouble, look once more."""
+        async with self._lock:
+            if self._seen is None or (anew and isinstance(self._seen, Trouble)):
+                try:
+                    self._seen = await self._look()
+                except Trouble as trouble:
+                    self._seen = trouble
+            if isinstance(self._seen, Trouble):
+                raise self._seen
+            return self._seen
+
+    async def _look(self) -> Seen:
+        async with connected(self.plan.target, purpose=PURPOSE) as target:
+            version = target.info.server_version
+            row = await (await target.execute(_FACTS)).fetchone()
+            assert row is not None, "a query without FROM gives one row"
+            label, user, standby, may_make = row
+            encodings = dict(await (await target.execute(_ENCODINGS)).fetchall())
+            there = frozenset(await enterable(target))
+        found = draft(await self.source.schema(), self.plan.selection, version)
+        barred: list[str] = []
+        way: list[InTheWay] = []
+        needed: list[str] = []
+        for name in sorted(set(found.databases().values()) & there):
+            async with connected(self.plan.target, name, purpose=PURPOSE) as target:
+                some = await self._in_the_way(target, name, found)
+                way += some
+                needed += await needing(target, some) if self.plan.conflict is Conflict.OVERWRITE else ()
+                schemas = sorted({each.to[1] for each in found.among(name)})
+                barred += [name] if await _bars(target, schemas) else []
+        facts = (label, user, standby, may_make, encodings)
+        return Seen(self.plan, found, version, *facts, there, barred, way, needed)
+
+    async def _in_the_way(self, target: Connection, name: str, found: Draft) -> Sequence[InTheWay]:
+        ours: set[Path] = set()
+        if self.job_id:
+            checkpoint = Checkpoint(target, Room(self.job_id, 0, File()))
+            ours = await checkpoint.filled() if await checkpoint.there() else set()
+        return [each for each in await in_the_way(target, found.among(name)) if each.path not in ours]
+
+
+_FACTS = """
+    SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1), current_user::text,
+           pg_is_in_recovery(),
+           (SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user)"""
+_ENCODINGS = "SELECT datname::text, pg_encoding_to_char(encoding)::text FROM pg_database"
+
+
+async def _bars(target: Connection, schemas: Sequence[str]) -> bool:
+    """Whether one of the schemas cannot be made, or nothing can be made in it."""
+    query = """
+        SELECT NOT coalesce(has_schema_privilege(n.oid, 'CREATE'),
+                            has_database_privilege(current_database(), 'CREATE'))
+          FROM unnest(%s::text[]) AS wanted(name) LEFT JOIN pg_namespace n ON n.nspname = wanted.name
+        UNION ALL SELECT NOT has_database_privilege(current_database(), 'CREATE')"""
+    rows = await (await target.execute(query, (schemas,))).fetchall()
+    return any(bars for (bars,) in rows)
+
+
+@dataclass(frozen=True)
+class ForeignCheck:
+    """One check: judges what was seen. Where nothing could be seen, the first one says so for all."""
+
+    name: str
+    group: str
+    look: Look
+    judge: Callable[[Seen], Verdict]
+    first: bool = False
+    guards: bool = False
+
+    async def run(self) -> Sequence[Finding]:
+        try:
+            verdict = self.judge(await self.look.seen(anew=self.first))
+        except Trouble:
+            if self.first:
+                raise
+            return []
+        return [Finding(self.name, verdict.severity, verdict.evidence, verdict.remedy, self.group)]
+
+
+def foreign_checks(source: Describes, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
+    """All of them. ``job_id``: of this job; what it has made already is not in its way."""
+    look = Look(source, plan, job_id)
+    return [
+        ForeignCheck(f"postgresql.target.{name}", group, look, judge, name == "reachable", name in _GUARDS)
+        for name, (judge, group) in JUDGES.items()
+    ]
+
+
+def reachable(seen: Seen) -> Verdict:
+    return passed(f"{seen.label} at {seen.plan.target}")
+
+
+def version(seen: Seen) -> Verdict:
+    if seen.version < OLDEST:
+        return failed(seen.label, "Use PostgreSQL 10 or later as the target")
+    if seen.version >= NEWEST:
+        return alarm(seen.label, "Sterna knows PostgreSQL 10 to 18: try this move on a copy first")
+    return passed(seen.label)
+
+
+def writable(seen: Seen) -> Verdict:
+    if seen.standby:
+        return failed("The target is a standby", "Name its primary, or promote it: SELECT pg_promote()")
+    return passed("the target takes writes")
+
+
+def databases(seen: Seen) -> Verdict:
+    """Each database is there and lets us in, or can be made."""
+    closed = [name for name in seen.wanted if name in seen.encodings and name not in seen.enterable]
+    if closed:
+        grants = [f"GRANT CONNECT ON DATABASE {quoted(name)} TO {quoted(seen.user)}" for name in closed]
+        return failed(f"No way into {listed(closed)}", f"On the target: {statements(grants)}")
+    missing = [name for name in seen.wanted if name not in seen.encodings]
+    if missing and not seen.may_make:
+        create = [f"CREATE DATABASE {quoted(name)} OWNER {quoted(seen.user)}" for name in missing]
+        return failed(f"There is no database {listed(missing)}", f"On the target: {statements(create)}")
+    return passed(f"to be made: {listed(missing)}" if missing else listed(seen.wanted))
+
+
+def creating(seen: Seen) -> Verdict:
+    if not seen.barred:
+        return passed("the user may make schemas and tables")
+    grants = [f"GRANT CREATE ON DATABASE {quoted(name)} TO {quoted(seen.user)}" for name in seen.barred]
+    return failed(f"CREATE is missing in {listed(seen.barred)}", f"On the target: {statements(grants)}")
+
+
+def encoding(seen: Seen) -> Verdict:
+    """Text of every script is to be stored."""
+    other = [
+        f"{name}: {seen.encodings[name]}" for name in seen.wanted if seen.encodings.get(name, "UTF8") != "UTF8"
+    ]
+    if other:
+        return failed(
+            f"Other encodings than UTF8: {listed(other)}",
+            "Make the database anew with ENCODING 'UTF8' TEMPLATE template0, or choose another name for it",
+        )
+    return passed("UTF8")
+
+
+def conflict(seen: Seen) -> Verdict:
+    """Tables of the same name that are there already, and not this job's."""
+    if not seen.way:
+        return passed("no table of the target is in the way")
+    if seen.plan.conflict is not Conflict.OVERWRITE:
+        return failed(
+            f"Already on the target: {named(seen.way)}",
+            "Drop them there, choose another name for the database, or let them be overwritten",
+        )
+    lasting = [each for each in seen.way if not each.drop]
+    if lasting:
+        return failed(f"Something else has the name of a table: {named(lasting)}", "Rename it on the target")
+    if seen.needed:
+        return failed(
+            f"Tables that are to be replaced are needed by others: {listed(seen.needed)}",
+            "Drop what needs them, or choose another name for the database",
+        )
+    return alarm(f"Will be replaced on the target: {named(seen.way)}", "Stop here if they are still needed")
+
+
+def names(seen: Seen) -> Verdict:
+    """Names that PostgreSQL cannot have as they are."""
+    found = [f"{old} -> {new}" for old, new in seen.draft.renamed]
+    if found:
+        return alarm(
+            f"Called otherwise on the target: {listed(found)}",
+            "Names hold 63 bytes, and those of a schema's indexes differ: have your programs use the new ones",
+        )
+    return passed("all names stay as they are")
+
+
+def columns(seen: Seen) -> Verdict:
+    """What a table of PostgreSQL has room for."""
+    many = [shown(table.path) for table in seen.tables if len(table.columns) > MOST_COLUMNS]
+    if many:
+        return failed(
+            f"More than {MOST_COLUMNS} columns: {listed(many)}",
+            "Leave the table out, or split it before the backup",
+        )
+    wide = [shown(table.path) for table in seen.tables if _width(table) > WIDEST]
+    if wide:
+        return alarm(
+            f"Rows that may be too wide for a page of PostgreSQL: {listed(wide)}",
+            "Rows without NULLs of more than 8 kB of numbers and dates are refused: split such a table",
+        )
+    return passed("no table is too wide")
+
+
+def _width(table: Table) -> int:
+    total = 24 + len(table.columns) // 8
+    for column in table.columns:
+        kind = type_of(column.type)
+        elsewhere = kind.startswith(_ELSEWHERE)
+        total += (
+            18 if elsewhere and column.type.length == -1 else 1 if elsewhere else _WIDTHS.get(kind, _OTHER_WIDTH)
+        )
+    return total
+
+
+def types(seen: Seen) -> Verdict:
+    """Columns whose values are kept in another form."""
+    lossy = [
+        f"{shown(table.path)}.{column.name}"
+        for table in seen.tables
+        for column in table.columns
+        if loses_digits(column)
+    ]
+    other = [
+        f"{shown(table.path)}.{column.name} ({column.type.native}) becomes {words}"
+        for table in seen.tables
+        for column in table.columns
+        if (words := changed(column))
+    ]
+    if lossy:
+        also = f"; {listed(other)}" if other else ""
+        return alarm(
+            f"The seventh digit of a second is rounded: {listed(lossy)}{also}",
+            "PostgreSQL keeps microseconds: see that your programs do not compare the digit that is gone",
+        )
+    if other:
+        return alarm(f"{listed(other)}", "See that your programs can do with these types")
+    return passed("every column has a type of the same meaning")
+
+
+def collation(seen: Seen) -> Verdict:
+    """Text compares otherwise: SQL Server mostly without regard to case and to blanks at the end."""
+    if not any(column.type.kind == "text" for table in seen.tables for column in table.columns):
+        return passed("there are no columns of text")
+    named_ = f" Among others: {listed(seen.draft.compares_text)}." if seen.draft.compares_text else ""
+    return alarm(
+        f"PostgreSQL compares text with regard to case, accents and blanks at the end.{named_}",
+        "See which queries count on 'a' = 'A': use lower(), ILIKE, or columns of type citext there",
+    )
+
+
+def left(seen: Seen) -> Verdict:
+    """What is not moved, or only in part."""
+    if not seen.draft.left:
+        return passed("everything that the source describes is made")
+    counted = Counter(each.kind for each in seen.draft.left)
+    total = ", ".join(f"{count} × {kind}" for kind, count in sorted(counted.items()))
+    details = [
+        f"{each.kind} {each.name}" + (f": {_brief(each.text)}" if each.text else "") + f" ({each.why})"
+        for each in seen.draft.left
+    ]
+    return alarm(
+        f"Left out: {total}. {'; '.join(details[:50])}" + ("; …" if len(details) > 50 else ""),
+        "Write what you need of it in PostgreSQL's language once the job has ended; its events name every text",
+    )
+
+
+def _brief(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LETTERS else line[:_LETTERS] + "…"
+
+
+JUDGES: Mapping[str, tuple[Callable[[Seen], Verdict], str]] = {
+    "reachable": (reachable, "network"),
+    "version": (version, "db_version"),
+    "writable": (writable, "db_target_status"),
+    "databases": (databases, "db_user_privilege"),
+    "creating": (creating, "db_user_privilege"),
+    "encoding": (encoding, "db_params"),
+    "conflict": (conflict, "db_object_conflict_check"),
+    "names": (names, "db_object_conflict_check"),
+    "columns": (columns, "db_object_conflict_check"),
+    "types": (types, "db_params"),
+    "collation": (collation, "db_params"),
+    "left": (left, "db_object_dependency_check"),
+}
+"""By name: the judge, and the group in the words of the cloud's checks."""
+
+_GUARDS = ("reachable", "encoding", "conflict", "columns")
+"""Without these, data might be lost or not be stored."""

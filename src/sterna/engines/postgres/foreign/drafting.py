@@ -1,0 +1,436 @@
+"""Turns what a source of another kind describes into statements for PostgreSQL, and says what was left out."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from sterna.core.errors import Unsupported
+from sterna.core.plan import Path, Selection
+from sterna.core.schema import Column, Condition, ForeignKey, Index, Kind, Schema, Table
+from sterna.engines.postgres.foreign.expressions import Translated, Translator
+from sterna.engines.postgres.foreign.naming import Taken, column_name, fitted, place
+from sterna.engines.postgres.foreign.tsql import Untranslatable
+from sterna.engines.postgres.foreign.types import numbers_changes, type_of
+from sterna.engines.postgres.names import literal, quoted, shown
+
+DIALECT = "tsql"
+"""The one language whose expressions are translated."""
+NULLS_SINCE = 150000
+INCLUDE_SINCE = 110000
+MOST_INDEXED = 32
+"""Columns that an index may have (``INDEX_MAX_KEYS``)."""
+GENERATED_SINCE = 120000
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something that is not as on the source: what, where, its text there, and why."""
+
+    kind: str
+    name: str
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One statement, made once: what is made with it, and how a person calls it."""
+
+    kind: str
+    """``key``, ``unique``, ``index``, ``check`` or ``foreign key``."""
+    name: str
+    """Of the constraint or index on the target."""
+    table: Path
+    """On the target."""
+    sql: str
+    source: str
+    """Its text on the source, or its columns."""
+    lenient: str = ""
+    """What is run instead where rows that are there do not hold to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """One table: how it is made, and how its rows are written."""
+
+    source: Table
+    to: Path
+    columns: tuple[str, ...]
+    """The target's names of those that the rows come with, in their order."""
+    create: str
+    create_plainly: str
+    """The same without computed columns; their values, where rows have them, are ordinary ones then."""
+    defaults: tuple[tuple[str, str, str], ...]
+    """The column on the target, the statement, the text on the source."""
+    comments: tuple[str, ...]
+    identities: tuple[tuple[str, int], ...]
+    """Columns that number the rows, each with the next number."""
+    indexes: tuple[Order, ...]
+    """Keys too."""
+    constraints: tuple[Order, ...]
+    """Checks and foreign keys, once every table has its keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Everything for one target."""
+
+    tables: Mapping[Path, Drafted]
+    """By the source's path."""
+    left: Sequence[Left]
+    renamed: Sequence[tuple[str, str]]
+    """What is called otherwise on the target."""
+    compares_text: Sequence[str]
+    """What compares texts, in PostgreSQL with regard to case, accents and blanks at the end."""
+
+    def databases(self) -> Mapping[str, str]:
+        """The source's databases, and what the target calls them."""
+        return {path[0]: each.to[0] for path, each in self.tables.items()}
+
+    def among(self, database: str) -> Sequence[Drafted]:
+        """The tables of one of the target's databases, by name."""
+        found = [each for each in self.tables.values() if each.to[0] == database]
+        return sorted(found, key=lambda each: each.to)
+
+
+def draft(schema: Schema, selection: Selection, version: int) -> Draft:
+    """The statements for a server of that version. Raises Unsupported for two tables that would be one."""
+    return _Drafting(schema, selection, version).run()
+
+
+@dataclass
+class _Drafting:
+    schema: Schema
+    selection: Selection
+    version: int
+    left: list[Left] = field(default_factory=list)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+    compares: list[str] = field(default_factory=list)
+    _places: dict[Path, Path] = field(default_factory=dict)
+    _taken: dict[Path, Taken] = field(default_factory=dict)
+
+    def run(self) -> Draft:
+        tables = [table for table in self.schema.tables if self._place(table.path)]
+        drafted = {table.path: self._table(table) for table in tables}
+        for leftover in self.schema.leftovers:
+            if place(self.selection, leftover.path[:3]) is not None:
+                why = leftover.why or "its language is not PostgreSQL's"
+                self.left.append(Left(leftover.kind, shown(leftover.path), leftover.text, why))
+        return Draft(drafted, self.left, self.renamed, self.compares)
+
+    def _place(self, path: Path) -> bool:
+        to = place(self.selection, path)
+        if to is None:
+            return False
+        others = [each for each, taken in self._places.items() if taken == to]
+        if others:
+            raise Unsupported(
+                f"{shown(path)} and {shown(others[0])} would both be {shown(to)} on the target",
+                hint="Choose other names for the databases on the target.",
+            )
+        self._places[path] = to
+        self._taken.setdefault(to[:2], Taken()).names.add(to[2])
+        if to[1:] != path[1:]:
+            self.renamed.append((shown(path), shown(to)))
+        return True
+
+    def _table(self, table: Table) -> Drafted:
+        names = self._names(table)
+        work = _OfTable(self, table, self._places[table.path], names, Translator(_by_name(table), names))
+        return work.run()
+
+    def _names(self, table: Table) -> dict[str, str]:
+        names = {column.name: column_name(column.name) for column in table.columns}
+        if len(set(names.values())) < len(names):
+            raise Unsupported(f"Two columns of {shown(table.path)} would have the same name on the target")
+        for old, new in names.items():
+            if old != new:
+                self.renamed.append((f"{shown(table.path)}.{old}", new))
+        return names
+
+    def target(self, path: Path) -> Path | None:
+        """Where a table goes that another one refers to."""
+        return self._places.get(path)
+
+    def give(self, schema: Path, name: str, table: str) -> str:
+        found = self._taken[schema].give(name, table)
+        if found != name:
+            self.renamed.append((f"{shown((*schema, table))}: {name}", found))
+        return found
+
+
+def _by_name(table: Table) -> Mapping[str, Column]:
+    return {column.name: column for column in table.columns}
+
+
+@dataclass
+class _OfTable:
+    all: _Drafting
+    table: Table
+    to: Path
+    names: Mapping[str, str]
+    translator: Translator
+    _there: set[str] = field(default_factory=set, init=False)
+    """The columns that are made."""
+
+    def run(self) -> Drafted:
+        generated = self._generated() if self.all.version >= GENERATED_SINCE else self._ungenerated()
+        stored = [column for column in self.table.columns if column.stored]
+        if self.table.trouble:
+            self.all.left.append(Left("rows of table", shown(self.table.path), "", self.table.trouble))
+        for column in self.table.columns:
+            if column.identity and column.type.kind is not Kind.INTEGER:
+                self._leave("identity", column.name, column.type.native, "PostgreSQL numbers with whole numbers")
+        return Drafted(
+            self.table,
+            self.to,
+            tuple(self.names[column.name] for column in stored),
+            self._create(generated),
+            self._create({}),
+            tuple(self._defaults()),
+            tuple(self._comments(generated)),
+            tuple(
+                (self.names[column.name], column.identity.following)
+                for column in self.table.columns
+                if column.identity and column.type.kind is Kind.INTEGER
+            ),
+            tuple(self._indexes(generated)),
+            (*self._checks(), *self._foreign()),
+        )
+
+    @property
+    def _quoted(self) -> str:
+        return quoted(*self.to[1:])
+
+    def _leave(self, kind: str, name: str, text: str, why: object) -> None:
+        self.all.left.append(Left(kind, f"{shown(self.table.path)}.{name}", text, str(why)))
+
+    # Columns.
+
+    def _generated(self) -> dict[str, str]:
+        """The expressions of computed columns, as far as they have a counterpart."""
+        found = {}
+        for column in self.table.columns:
+            if column.computed:
+                try:
+                    said = self._translated(column.computed, partial(self.translator.computed, column=column))
+                    found[column.name] = said.sql
+                except Untranslatable as why:
+                    self._left_computed(column, why)
+        return found
+
+    def _ungenerated(self) -> dict[str, str]:
+        for column in self.table.columns:
+            if column.computed:
+                self._left_computed(column, "PostgreSQL has computed columns from 12 on")
+        return {}
+
+    def _left_computed(self, column: Column, why: object) -> None:
+        kept = "an ordinary column with the values of now" if column.stored else "no column"
+        self._leave("computed column", column.name, column.computed, f"{kept}: {why}")
+
+    def _translated(self, text: str, how: Callable[[str], Translated]) -> Translated:
+        if self.all.schema.dialect != DIALECT:
+            raise Untranslatable(f"the language {self.all.schema.dialect} is not known")
+        return how(text)
+
+    def _create(self, generated: Mapping[str, str]) -> str:
+        columns = []
+        for column in self.table.columns:
+            if column.computed and not column.stored and column.name not in generated:
+                continue
+            columns.append(self._column(column, generated.get(column.name)))
+        return f"CREATE TABLE {self._quoted} ({', '.join(columns)})"
+
+    def _column(self, column: Column, expression: str | None) -> str:
+        words = [quoted(self.names[column.name]), type_of(column.type)]
+        if expression is not None:
+            words.append(f"GENERATED ALWAYS AS ({expression}) STORED")
+        if column.identity and column.type.kind is Kind.INTEGER:
+            words.append(f"GENERATED BY DEFAULT AS IDENTITY ({_counting(column)})")
+        if not column.nullable and not (column.computed and expression is None) and not numbers_changes(column):
+            words.append("NOT NULL")
+        return " ".join(words)
+
+    def _defaults(self) -> Iterable[tuple[str, str, str]]:
+        for column in self.table.columns:
+            if not column.default or column.identity or column.computed:
+                continue
+            try:
+                said = self._translated(column.default, partial(self.translator.value, column=column))
+            except Untranslatable as why:
+                self._leave("default", column.name, column.default, why)
+                continue
+            name = self.names[column.name]
+            sql = f"ALTER TABLE {self._quoted} ALTER COLUMN {quoted(name)} SET DEFAULT ({said.sql})"
+            yield name, sql, column.default
+
+    def _comments(self, generated: Mapping[str, str]) -> Iterable[str]:
+        if self.table.comment:
+            yield f"COMMENT ON TABLE {self._quoted} IS {_text(self.table.comment)}"
+        for column in self.table.columns:
+            if column.comment and (column.stored or column.name in generated):
+                name = f"{self._quoted}.{quoted(self.names[column.name])}"
+                yield f"COMMENT ON COLUMN {name} IS {_text(column.comment)}"
+
+    # Keys and indexes.
+
+    def _indexes(self, generated: Mapping[str, str]) -> Iterable[Order]:
+        there = self._there = {
+            column.name for column in self.table.columns if column.stored or column.name in generated
+        }
+        key = self.table.primary
+        if key and self._has("primary key", key.name, key.columns, there):
+            yield self._constraint("key", key.name, f"PRIMARY KEY ({self._list(key.columns)})", key.columns)
+        for key in self.table.uniques:
+            if self._has("unique constraint", key.name, key.columns, there):
+                words = f"UNIQUE{self._one_null(key.name, key.columns)} ({self._list(key.columns)})"
+                yield self._constraint("unique", key.name, words, key.columns)
+        for index in self.table.indexes:
+            names = (*(name for name, _ in index.columns), *index.include)
+            if self._has("index", index.name, names, there):
+                order = self._index(index)
+                if order:
+                    yield order
+
+    def _has(self, kind: str, name: str, columns: Sequence[str], there: set[str]) -> bool:
+        missing = [column for column in columns if column not in there]
+        if missing:
+            self._leave(kind, name, ", ".join(columns), f"it needs {', '.join(missing)}, which is left out")
+        return not missing
+
+    def _constraint(self, kind: str, name: str, words: str, columns: Sequence[str]) -> Order:
+        given = self.all.give(self.to[:2], name, self.to[2])
+        sql = f"ALTER TABLE {self._quoted} ADD CONSTRAINT {quoted(given)} {words}"
+        return Order(kind, given, self.to, sql, f"{name} ({', '.join(columns)})")
+
+    def _one_null(self, name: str, columns: Sequence[str]) -> str:
+        """SQL Server takes NULL once in a unique key, as PostgreSQL does from 15 on, if it is told to."""
+        by_name = _by_name(self.table)
+        if not any(by_name[column].nullable for column in columns if column in by_name):
+            return ""
+        if self.all.version >= NULLS_SINCE:
+            return " NULLS NOT DISTINCT"
+        self._leave(
+            "one NULL in a unique key", name, ", ".join(columns), "before 15, PostgreSQL takes any number of them"
+        )
+        return ""
+
+    def _index(self, index: Index) -> Order | None:
+        where = ""
+        if index.where:
+            try:
+                said = self._condition(index.where, f"{shown(self.table.path)}.{index.name}")
+                where = f" WHERE {said.sql}"
+            except Untranslatable as why:
+                self._leave("filtered index", index.name, index.where, why)
+                return None
+        name = self.all.give(self.to[:2], index.name, self.to[2])
+        columns = ", ".join(
+            f"{quoted(self.names[column])}{' DESC' if descending else ''}" for column, descending in index.columns
+        )
+        include = self._included(index)
+        included = f" INCLUDE ({self._list(include)})" if include else ""
+        nulls = self._one_null(index.name, [column for column, _ in index.columns]) if index.unique else ""
+        unique = "UNIQUE " if index.unique else ""
+        sql = f"CREATE {unique}INDEX {quoted(name)} ON {self._quoted} ({columns}){included}{nulls}{where}"
+        return Order("index", name, self.to, sql, f"{index.name} ({', '.join(dict(index.columns))}) {index.where}")
+
+    def _included(self, index: Index) -> Sequence[str]:
+        """The columns that an index carries along. Long ones would not fit into it, nor more than 32 in all."""
+        if self.all.version < INCLUDE_SINCE:
+            return ()
+        by_name = _by_name(self.table)
+        wanted = [column for column in index.include if column not in dict(index.columns)]
+        short = [column for column in wanted if type_of(by_name[column].type) not in _UNLIMITED]
+        kept = short[: max(0, MOST_INDEXED - len(index.columns))]
+        if len(kept) < len(wanted):
+            lacking = ", ".join(column for column in wanted if column not in kept)
+            self._leave("included columns", index.name, lacking, "an index of PostgreSQL has no room for them")
+        return kept
+
+    def _list(self, columns: Iterable[str]) -> str:
+        return ", ".join(quoted(self.names[column]) for column in columns)
+
+    # Checks and foreign keys.
+
+    def _checks(self) -> Iterable[Order]:
+        for check in self.table.checks:
+            if order := self._check(check):
+                yield order
+
+    def _check(self, check: Condition) -> Order | None:
+        if not check.enabled:
+            self._leave("check", check.name, check.text, "it is disabled")
+            return None
+        try:
+            said = self._condition(check.text, f"{shown(self.table.path)}.{check.name}")
+        except Untranslatable as why:
+            self._leave("check", check.name, check.text, why)
+            return None
+        name = fitted(check.name)
+        sql = f"ALTER TABLE {self._quoted} ADD CONSTRAINT {quoted(name)} CHECK {said.sql}"
+        unproven = f"{sql} NOT VALID"
+        return Order(
+            "check",
+            name,
+            self.to,
+            sql if check.trusted else unproven,
+            check.text,
+            unproven if check.trusted else "",
+        )
+
+    def _condition(self, text: str, name: str) -> Translated:
+        said = self._translated(text, self.translator.condition)
+        if said.notes.compares_text:
+            self.all.compares.append(name)
+        return said
+
+    def _foreign(self) -> Iterable[Order]:
+        for key in self.table.foreign:
+            if order := self._foreign_key(key):
+                yield order
+
+    def _foreign_key(self, key: ForeignKey) -> Order | None:
+        source = f"({', '.join(key.columns)}) REFERENCES {shown(key.target)} ({', '.join(key.target_columns)})"
+        if not key.enabled:
+            self._leave("foreign key", key.name, source, "it is disabled")
+            return None
+        if not self._has("foreign key", key.name, key.columns, self._there):
+            return None
+        path = (self.table.path[0], *key.target)
+        target = self.all.target(path)
+        if target is None or target[0] != self.to[0]:
+            self._leave("foreign key", key.name, source, f"{shown(path)} is not moved")
+            return None
+        name = fitted(key.name)
+        theirs = ", ".join(quoted(column_name(column)) for column in key.target_columns)
+        sql = (
+            f"ALTER TABLE {self._quoted} ADD CONSTRAINT {quoted(name)} FOREIGN KEY ({self._list(key.columns)}) "
+            f"REFERENCES {quoted(*target[1:])} ({theirs})"
+            f" ON DELETE {_ACTIONS.get(key.on_delete.upper().replace('_', ' '), 'NO ACTION')}"
+            f" ON UPDATE {_ACTIONS.get(key.on_update.upper().replace('_', ' '), 'NO ACTION')}"
+        )
+        unproven = f"{sql} NOT VALID"
+        return Order(
+            "foreign key", name, self.to, sql if key.trusted else unproven, source, unproven if key.trusted else ""
+        )
+
+
+_ACTIONS = {each: each for each in ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")}
+
+
+_UNLIMITED = ("text", "bytea", "json")
+_WIDTHS = {"smallint": 1 << 15, "integer": 1 << 31, "bigint": 1 << 63}
+
+
+def _counting(column: Column) -> str:
+    """The options of an identity: a sequence's bounds are those of the type, also below nought."""
+    assert column.identity
+    seed, step = column.identity.seed, column.identity.increment or 1
+    width = _WIDTHS[type_of(column.type)]
+    return f"START WITH {seed} INCREMENT BY {step} MINVALUE {-width} MAXVALUE {width - 1}"
+
+
+def _text(text: str) -> str:
+    return literal(text.replace("\0", "�").encode("utf-8", "replace").decode())

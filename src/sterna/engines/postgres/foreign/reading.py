@@ -1,0 +1,58 @@
+"""Reads tables of the target back, to prove that they hold what was sent."""
+
+# ruff: noqa: S608 - names in statements are quoted
+
+from collections.abc import Sequence
+
+from sterna.core.digest import Digest, digest_of
+from sterna.core.errors import NotFound, Unsupported
+from sterna.core.plan import Endpoint, Path, Plan
+from sterna.core.schema import Table
+from sterna.engines.postgres.connection import bulk, connected, sqlstate, translated
+from sterna.engines.postgres.foreign.naming import column_name, place
+from sterna.engines.postgres.names import quoted, shown
+
+
+async def digest(plan: Plan, table: Table) -> Digest:
+    """What the plan's target holds of a table that another kind of source described.
+
+    Raises NotFound where it is not there, Unsupported where it has other columns, Unreachable, AccessDenied.
+    """
+    to = place(plan.selection, table.path)
+    if to is None:
+        raise NotFound(f"{shown(table.path)} is not moved")
+    async with connected(plan.target, purpose="sterna digest") as connection:
+        found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", (to[0],))
+        if await found.fetchone() is None:
+            raise NotFound(f"The target has no database {to[0]}")
+    columns = [column_name(column.name) for column in table.columns if column.stored]
+    return await digest_at(plan.target, to, columns)
+
+
+async def digest_at(
+    endpoint: Endpoint, to: Path, columns: Sequence[str], purpose: str = "sterna digest"
+) -> Digest:
+    """The same for a table of the target by its own name, and those of its columns."""
+    total = Digest()
+    rest = b""
+
+    async def take(data: bytes) -> None:
+        nonlocal total, rest
+        whole, end, rest = (rest + data).rpartition(b"\n")
+        total += digest_of(whole + end)
+
+    names = ", ".join(quoted(column) for column in columns)
+    with translated(endpoint):
+        connection = await bulk(endpoint, to[0], purpose=purpose)
+        try:
+            query = f"SELECT {names} FROM ONLY {quoted(*to[1:])}"
+            await connection.copy_from_query(query, output=take, format="text")
+        except Exception as error:
+            if sqlstate(error) in ("42P01", "3F000"):
+                raise NotFound(f"The target has no table {shown(to)}") from error
+            if sqlstate(error) == "42703":
+                raise Unsupported(f"{shown(to)} on the target has other columns") from error
+            raise
+        finally:
+            await connection.close()
+    return total

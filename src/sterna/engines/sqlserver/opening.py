@@ -1,0 +1,80 @@
+"""Opens the files of a plan, wherever they lie, and finds the databases in them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from sterna.core.errors import NeedsOperator, Unsupported
+from sterna.core.files import Blob, Opens
+from sterna.core.plan import Plan, Selection, StoredFile
+from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
+from sterna.engines.sqlserver.wire.media import MediaFile, open_media
+
+SET = "set"
+"""The option that names the one backup set, by its position, that is wanted of files with several."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The files of a plan and what they are."""
+
+    blobs: tuple[Blob, ...]
+    media: tuple[MediaFile, ...]
+    databases: tuple[DatabaseBackup, ...]
+    """Those that the plan takes, by name."""
+    others: tuple[str, ...]
+    """The names of those that it does not."""
+    missing: tuple[str, ...]
+    """Databases that were asked for and that no file holds."""
+    selection: Selection
+    """What of them the plan takes."""
+
+
+@asynccontextmanager
+async def opened(plan: Plan, opens: Opens | None) -> AsyncIterator[Opened]:
+    """Everything open for a while. Raises BadData, Unsupported, NotFound, Unreachable, AccessDenied."""
+    if not plan.source.files:
+        raise Unsupported(
+            "A SQL Server is read from its backup files, not live", hint="Take a backup, and name its files."
+        )
+    with ExitStack() as stack:
+        blobs = []
+        for file in unique(plan.source.files):
+            blobs.append(await _open(file, opens))
+            stack.callback(blobs[-1].close)
+        media = tuple(await asyncio.gather(*(asyncio.to_thread(open_media, blob) for blob in blobs)))
+        yield _chosen(plan, tuple(blobs), media)
+
+
+def unique(files: Iterable[StoredFile]) -> tuple[StoredFile, ...]:
+    """Each file once, in the order in which they were named."""
+    return tuple(dict.fromkeys(files))
+
+
+async def _open(file: StoredFile, opens: Opens | None) -> Blob:
+    if opens is None:
+        raise NeedsOperator(f"Nobody here can open {file.name}: there is no registry of buckets")
+    storage = await opens(file.bucket)
+    return await asyncio.to_thread(storage.open, file.name)
+
+
+def _chosen(plan: Plan, blobs: tuple[Blob, ...], media: tuple[MediaFile, ...]) -> Opened:
+    number = plan.options.get(SET, "")
+    found = databases_of(media, set_number=int(number) if number.isdecimal() else None)
+    taken = tuple(each for each in found if takes(plan.selection, each.name))
+    others = tuple(each.name for each in found if each not in taken)
+    return Opened(blobs, media, taken, others, _missing(plan.selection, found), plan.selection)
+
+
+def takes(selection: Selection, database: str) -> bool:
+    """Whether anything of a database is taken. SQL Server's names of databases differ not by case alone."""
+    if selection.only and database.lower() not in {name.lower() for name in selection.only}:
+        return False
+    return selection.touches((database,))
+
+
+def _missing(selection: Selection, found: Sequence[DatabaseBackup]) -> tuple[str, ...]:
+    asked = [*selection.only, *(each.path[0] for each in selection.objects)]
+    there = {each.name.lower() for each in found}
+    return tuple(name for name in dict.fromkeys(asked) if name.lower() not in there)

@@ -1,0 +1,407 @@
+"""What the catalogue's rows mean: tables with their columns, keys and rules, as every kind of database knows them.
+
+What has no such meaning (views, procedures, indexes of special kinds) is named with its text, and left over.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sterna.core.plan import Path
+from sterna.core.schema import (
+    Column,
+    Condition,
+    ForeignKey,
+    Identity,
+    Index,
+    Key,
+    Leftover,
+    Schema,
+    Table,
+)
+from sterna.engines.sqlserver.wire.base import Row
+from sterna.engines.sqlserver.wire.catalog import (
+    DECIMALS,
+    FOREIGN_COLUMN,
+    FOREIGN_KEY,
+    REFERENCED_COLUMN,
+    TEXT_OF_COMPUTED,
+    TEXT_OF_FILTER,
+    TEXT_OF_OBJECT,
+    Catalog,
+    Place,
+    Rowset,
+)
+from sterna.engines.sqlserver.wire.coltypes import describe
+from sterna.engines.sqlserver.wire.records import Layout, Physical
+from sterna.engines.sqlserver.wire.types import unreadable
+from sterna.engines.sqlserver.wire.variant import read_variant
+
+USER_TABLE = b"U "
+SYSTEM_SCHEMA = 4
+FIRST_USER_TYPE = 257
+NOT_NULL, IDENTITY, COMPUTED, FILESTREAM, COLUMN_SET = 0x1, 0x4, 0x10, 0x20, 0x2000000
+REAL_INDEX, UNIQUE, PRIMARY, UNIQUE_CONSTRAINT = 0x1, 0x8, 0x20, 0x40
+INDEX_COLUMN, DESCENDING, INCLUDED = 0x2, 0x4, 0x10
+DISABLED, NOT_TRUSTED = 0x100, 0x400
+SHIPPED = 1
+"""An object that every database has."""
+NEVER_USED = 1
+ACTIONS = ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")
+ROW_STORES = (0, 1, 2)
+"""No compression, row and page compression."""
+
+_FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
+_HEAP, _CLUSTERED, _NONCLUSTERED = 0, 1, 2
+_KINDS_OF_INDEX = {
+    3: "XML index",
+    4: "spatial index",
+    5: "columnstore index",
+    6: "columnstore index",
+    7: "hash index",
+}
+_KINDS = {
+    b"V ": "view",
+    b"P ": "procedure",
+    b"PC": "procedure",
+    b"X ": "procedure",
+    b"RF": "procedure",
+    b"FN": "function",
+    b"IF": "function",
+    b"TF": "function",
+    b"FS": "function",
+    b"FT": "function",
+    b"AF": "aggregate",
+    b"TR": "trigger",
+    b"TA": "trigger",
+    b"SN": "synonym",
+    b"SO": "sequence",
+    b"R ": "rule",
+    b"TT": "table type",
+    b"ET": "external table",
+}
+_DEFAULT_OBJECT = re.compile(r"^\s*create\s+default\s+.+?\s+as\s+", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A user's table: what it is, and where its rows lie."""
+
+    id: int
+    table: Table
+    rowsets: tuple[Rowset, ...]
+    """One for each partition, in their order."""
+    layouts: tuple[Layout, ...]
+    """One for each rowset, with the columns that rows hold, in the table's order."""
+
+
+class Texts:
+    """Texts of the catalogue, wherever they lie."""
+
+    def __init__(self, catalog: Catalog, fetch: Callable[[bytes], bytes], decode: Callable[[bytes], str]) -> None:
+        self._catalog = catalog
+        self._fetch = fetch
+        self._decode = decode
+
+    def find(self, kind: int, object_id: int, part: int = 0) -> str:
+        """The text of an object or of a part of it; empty: none is kept. Raises BadData."""
+        row = self._catalog.texts.get((kind, object_id, part))
+        if row is None:
+            return ""
+        data = row.raw("imageval")
+        if "imageval" in row.elsewhere:
+            data = self._fetch(data)
+        return self._decode(data)
+
+    def module(self, object_id: int) -> str:
+        """The text of a view, procedure, function or trigger; empty where none is kept, or it is encrypted."""
+        text = self.find(TEXT_OF_OBJECT, object_id, 0) or self.find(TEXT_OF_OBJECT, object_id, 1)
+        return text if readable(text) else ""
+
+    def kept(self, object_id: int) -> bool:
+        """Whether there is a text at all, readable or not."""
+        return any((TEXT_OF_OBJECT, object_id, part) in self._catalog.texts for part in (0, 1))
+
+
+def readable(text: str) -> bool:
+    """Whether it looks like a text that a person wrote: an encrypted one has letters of all kinds in it."""
+    odd = sum(1 for letter in text if (letter < " " and letter not in "\r\n\t\f") or "\x7f" <= letter < "\xa0")
+    return odd * 20 <= len(text)
+
+
+class Definitions:
+    """Tables and leftovers of one database. Its fields: the catalogue, the texts and the database's name."""
+
+    def __init__(self, catalog: Catalog, texts: Texts, database: str) -> None:
+        self._catalog = catalog
+        self._texts = texts
+        self._database = database
+
+    def tables(self) -> tuple[Found, ...]:
+        """All user tables by schema and name. Raises BadData for a catalogue that contradicts itself."""
+        found = [self._table(row) for row in self._catalog.objects.values() if self._ours(row, USER_TABLE)]
+        return tuple(sorted(found, key=lambda one: one.table.path))
+
+    def schema(self, tables: Sequence[Found]) -> Schema:
+        """The same with what is left over."""
+        return Schema("tsql", tuple(one.table for one in tables), tuple(self._leftovers()))
+
+    def _ours(self, row: Row, kind: bytes) -> bool:
+        return row.raw("type") == kind and row["id"] > 0 and row["nsid"] != SYSTEM_SCHEMA
+
+    def _path(self, row: Row) -> Path:
+        return (self._database, self._catalog.schemas.get(row["nsid"], str(row["nsid"])), row.text("name"))
+
+    def _table(self, row: Row) -> Found:
+        number = row["id"]
+        rowsets = tuple(one for one in self._catalog.rowsets.get(number, ()) if one.index <= _CLUSTERED)
+        logical = sorted(self._catalog.columns.get(number, ()), key=lambda column: column["colid"])
+        places = [self._places(rowset) for rowset in rowsets]
+        stored = {column["colid"] for column in logical if _is_stored(column, places)}
+        columns = tuple(self._column(number, column, column["colid"] in stored) for column in logical)
+        path = self._path(row)
+        layouts = tuple(
+            self._layout(
+                rowset, [column for column in logical if column["colid"] in stored], here, ".".join(path[1:])
+            )
+            for rowset, here in zip(rowsets, places, strict=True)
+        )
+        table = Table(
+            path,
+            columns,
+            primary=next(iter(self._keys(number, PRIMARY)), None),
+            uniques=tuple(self._keys(number, UNIQUE_CONSTRAINT)),
+            indexes=tuple(self._indexes(number)),
+            checks=tuple(self._checks(number)),
+            foreign=tuple(self._foreign_keys(number)),
+            comment=self._comment(number, 0),
+            rows=sum(rowset.rows for rowset in rowsets) if rowsets else -1,
+            trouble=self._trouble(number, logical, rowsets, places) or self._unreadable(layouts),
+        )
+        return Found(number, table, rowsets, layouts)
+
+    def _places(self, rowset: Rowset) -> dict[int, Place]:
+        places = self._catalog.places.get(rowset.id, ())
+        return {place.column: place for place in places if not place.dropped and not place.internal}
+
+    def _layout(self, rowset: Rowset, columns: Sequence[Row], places: dict[int, Place], table: str) -> Layout:
+        found = [(row, places[row["colid"]]) for row in columns if row["colid"] in places]
+        physical = tuple(_physical(row, place, self._default(rowset, place)) for row, place in found)
+        return Layout(physical, rowset.compression, table)
+
+    def _default(self, rowset: Rowset, place: Place) -> object:
+        """The value of rows that are older than the column; None: none is kept, or it is of another type."""
+        row = self._catalog.defaults.get((rowset.id, place.stored_id))
+        if row is None or not row.raw("value"):
+            return None
+        try:
+            found = read_variant(row.raw("value"))
+        except _FAULTS:
+            return None
+        return found.value if found.column.xtype == place.xtype else None
+
+    def _trouble(
+        self, table: int, columns: Sequence[Row], rowsets: Sequence[Rowset], places: Sequence[dict[int, Place]]
+    ) -> str:
+        """Why the rows of a table cannot be read; empty: they can."""
+        clustered = {row["type"] for row in self._catalog.indexes.get(table, ()) if row["indid"] <= _CLUSTERED}
+        if clustered & {5, 6} or any(rowset.compression not in ROW_STORES for rowset in rowsets):
+            return "Its rows are kept in a columnstore, which is not read."
+        if not rowsets:
+            return "It has no pages of rows: it is memory-optimised or external."
+        for column in columns:
+            if column["status"] & FILESTREAM:
+                return f"Column {column.text('name')} is kept outside the database (FILESTREAM)."
+            missing = any(column["colid"] not in here for here in places)
+            if missing and not column["status"] & (COMPUTED | COLUMN_SET):
+                return f"The catalogue does not say where column {column.text('name')} is kept."
+        return ""
+
+    def _unreadable(self, layouts: Sequence[Layout]) -> str:
+        """Why a column's type cannot be read; empty: all can."""
+        reasons = (unreadable(column) for layout in layouts for column in layout.columns)
+        return next((f"{reason[0].upper()}{reason[1:]}." for reason in reasons if reason), "")
+
+    def _column(self, table: int, row: Row, stored: bool) -> Column:
+        default = row["dflt"]
+        return Column(
+            row.text("name"),
+            describe(row["xtype"], row["utype"], row["length"], row["prec"], row["scale"]),
+            nullable=not row["status"] & NOT_NULL,
+            default=_DEFAULT_OBJECT.sub("", self._texts.find(TEXT_OF_OBJECT, default)) if default else "",
+            default_name=self._name_of(default) if default else "",
+            computed=self._texts.find(TEXT_OF_COMPUTED, table, row["colid"]) if row["status"] & COMPUTED else "",
+            stored=stored,
+            identity=_identity(row) if row["status"] & IDENTITY else None,
+            comment=self._comment(table, row["colid"]),
+        )
+
+    def _name_of(self, number: int) -> str:
+        row = self._catalog.objects.get(number)
+        return row.text("name") if row else ""
+
+    def _comment(self, table: int, column: int) -> str:
+        for row in self._catalog.properties.get((table, column), ()):
+            return _variant_text(row.raw("value"))
+        return ""
+
+    def _column_names(self, table: int) -> dict[int, str]:
+        return {row["colid"]: row.text("name") for row in self._catalog.columns.get(table, ())}
+
+    def _real_indexes(self, table: int) -> list[Row]:
+        rows = [row for row in self._catalog.indexes.get(table, ()) if row["status"] & REAL_INDEX and row["indid"]]
+        return sorted(rows, key=lambda row: row["indid"])
+
+    def _index_columns(self, table: int, index: int) -> list[Row]:
+        rows = [row for row in self._catalog.index_columns.get((table, index), ()) if row["status"] & INDEX_COLUMN]
+        return sorted(rows, key=lambda row: row["tinyprop1"] or 1000 + row["subid"])
+
+    def _keys(self, table: int, which: int) -> Iterator[Key]:
+        names = self._column_names(table)
+        for row in self._real_indexes(table):
+            if row["status"] & which:
+                columns = self._index_columns(table, row["indid"])
+                yield Key(
+                    row.text("name"), tuple(names.get(one["intprop"], "") for one in columns if _in_key(one))
+                )
+
+    def _indexes(self, table: int) -> Iterator[Index]:
+        names = self._column_names(table)
+        for row in self._real_indexes(table):
+            if row["status"] & (PRIMARY | UNIQUE_CONSTRAINT) or row["type"] not in (_CLUSTERED, _NONCLUSTERED):
+                continue
+            columns = self._index_columns(table, row["indid"])
+            yield Index(
+                row.text("name"),
+                tuple(
+                    (names.get(one["intprop"], ""), bool(one["status"] & DESCENDING))
+                    for one in columns
+                    if _in_key(one)
+                ),
+                tuple(names.get(one["intprop"], "") for one in columns if one["status"] & INCLUDED),
+                bool(row["status"] & UNIQUE),
+                self._texts.find(TEXT_OF_FILTER, table, row["indid"]),
+            )
+
+    def _checks(self, table: int) -> Iterator[Condition]:
+        for row in _by_name(self._catalog.children.get(table, ()), b"C "):
+            yield Condition(
+                row.text("name"), self._texts.find(TEXT_OF_OBJECT, row["id"]), _enabled(row), _trusted(row)
+            )
+
+    def _foreign_keys(self, table: int) -> Iterator[ForeignKey]:
+        names = self._column_names(table)
+        for row in _by_name(self._catalog.children.get(table, ()), b"F "):
+            references = self._catalog.references.get(row["id"], ())
+            target = next((one["indepid"] for one in references if one["class"] == FOREIGN_KEY), 0)
+            there = self._catalog.objects.get(target)
+            if there is None:
+                continue
+            theirs = self._column_names(target)
+            yield ForeignKey(
+                row.text("name"),
+                _referenced(references, FOREIGN_COLUMN, names),
+                self._path(there)[1:],
+                _referenced(references, REFERENCED_COLUMN, theirs),
+                on_delete=ACTIONS[row["status"] >> 14 & 3],
+                on_update=ACTIONS[row["status"] >> 12 & 3],
+                enabled=_enabled(row),
+                trusted=_trusted(row),
+            )
+
+    def _leftovers(self) -> Iterator[Leftover]:
+        for row in sorted(self._catalog.objects.values(), key=lambda row: (row["nsid"], row.text("name"))):
+            kind = _KINDS.get(row.raw("type"), "")
+            if kind and self._ours(row, row.raw("type")) and not row["status"] & SHIPPED:
+                text = self._texts.module(row["id"])
+                why = "Its text is encrypted." if not text and self._texts.kept(row["id"]) else ""
+                yield Leftover(kind, self._path(row), text, why)
+            elif self._ours(row, USER_TABLE):
+                yield from self._special_indexes(row)
+        for row in sorted(self._catalog.types.values(), key=lambda row: row.text("name")):
+            if row["id"] >= FIRST_USER_TYPE and row["xtype"] not in (240, 243):
+                native = describe(row["xtype"], row["xtype"], row["length"], row["prec"], row["scale"]).native
+                schema = self._catalog.schemas.get(row["schid"], "")
+                yield Leftover(
+                    "type",
+                    (self._database, schema, row.text("name")),
+                    native,
+                    "Its columns take the type it stands for.",
+                )
+
+    def _special_indexes(self, table: Row) -> Iterator[Leftover]:
+        for row in self._real_indexes(table["id"]):
+            if row["type"] in _KINDS_OF_INDEX:
+                yield Leftover(_KINDS_OF_INDEX[row["type"]], (*self._path(table), row.text("name")))
+
+
+def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
+    """Whether rows hold the column: a computed one only if it is persisted, a column set never."""
+    if column["status"] & COLUMN_SET:
+        return False
+    return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
+
+
+def _physical(row: Row, place: Place, default: object) -> Physical:
+    return Physical(
+        row.text("name"),
+        place.xtype,
+        place.length if place.length else row["length"],
+        place.precision or row["prec"],
+        place.scale if place.xtype in DECIMALS else place.scale or row["scale"],
+        row["collationid"] or place.collation,
+        place.offset,
+        place.nullbit,
+        place.bitpos,
+        row["status"],
+        row["utype"],
+        not row["status"] & NOT_NULL,
+        row["colid"],
+        default,
+    )
+
+
+def _in_key(row: Row) -> bool:
+    return not row["status"] & INCLUDED
+
+
+def _by_name(rows: Sequence[Row], kind: bytes) -> list[Row]:
+    return sorted((row for row in rows if row.raw("type") == kind), key=lambda row: row.text("name"))
+
+
+def _enabled(row: Row) -> bool:
+    return not row["status"] & DISABLED
+
+
+def _trusted(row: Row) -> bool:
+    return not row["status"] & NOT_TRUSTED
+
+
+def _referenced(references: Sequence[Row], kind: int, names: dict[int, str]) -> tuple[str, ...]:
+    rows = sorted((row for row in references if row["class"] == kind), key=lambda row: row["depsubid"])
+    return tuple(names.get(row["indepsubid"], "") for row in rows)
+
+
+def _identity(row: Row) -> Identity | None:
+    """Last value, increment and seed, each as wide as the column, and a flag."""
+    data = row.raw("idtval")
+    width = (len(data) - 1) // 3
+    if width <= 0:
+        return None
+    last, increment, seed = (_number(data[at : at + width], row["xtype"]) for at in range(0, 3 * width, width))
+    return Identity(seed, increment, seed if data[-1] & NEVER_USED else last + increment)
+
+
+def _number(data: bytes, xtype: int) -> int:
+    if xtype in DECIMALS:
+        return int.from_bytes(data[1:], "little") * (1 if data[0] else -1)
+    return int.from_bytes(data, "little", signed=xtype != 48)
+
+
+def _variant_text(data: bytes) -> str:
+    """A sql_variant's text, where it holds one: base type, version, longest length, collation, letters."""
+    if len(data) < 8 or data[0] not in (167, 175, 231, 239):
+        return ""
+    letters = data[8:]
+    return letters.decode("utf-16-le", "replace") if data[0] in (231, 239) else letters.decode("cp1252", "replace")

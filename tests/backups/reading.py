@@ -1,0 +1,46 @@
+"""Reads fixtures with the product's reader, for the tests that compare."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sterna.core.schema import Table
+from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases
+
+
+@dataclass(frozen=True)
+class MemoryBlob:
+    """A file that is in memory."""
+
+    name: str
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Bytes from there."""
+        return self.data[offset : offset + length] if offset >= 0 else b""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def blobs(paths: Sequence[Path]) -> list[MemoryBlob]:
+    """Files as blobs."""
+    return [MemoryBlob(path.name, path.read_bytes()) for path in paths]
+
+
+def opened(paths: Sequence[Path]) -> dict[str, DatabaseBackup]:
+    """The databases of which the files hold backups, by name."""
+    return {database.name: database for database in open_databases(blobs(paths))}
+
+
+def read(database: DatabaseBackup, table: Table) -> list[str]:
+    """All COPY lines of a table."""
+    data = b"".join(
+        piece.data for part in database.parts(table.path) for piece in database.copy_text(table.path, part)
+    )
+    return data.decode().split("\n")[:-1]

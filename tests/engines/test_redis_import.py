@@ -1,0 +1,427 @@
+"""Files that real servers wrote, imported into real servers, and compared with the server that wrote them."""
+
+import gzip
+import io
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sterna.core.errors import BadData
+from sterna.core.job import Condition, Failure
+from sterna.core.plan import Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
+from sterna.engines.redis.engine import RedisEngine
+from sterna.engines.redis.wire.resp import command
+from sterna.storage.folder import FolderStorage
+from tests.engines.moving import Move, endpoint
+from tests.engines.redis_files import (
+    BUCKET,
+    assert_equal,
+    imported,
+    importing,
+    opening,
+    rewritten,
+    saved,
+    wait_for,
+)
+from tests.engines.redis_values import fill
+from tests.servers.redis import Server, running
+
+pytestmark = pytest.mark.server
+
+
+def touch(client: Any) -> None:
+    """Writes that an AOF has as commands: relative ones, expiries, transactions, and some that undo others."""
+    for number in range(500):
+        client.incrby(f"counter:{number % 50}", number)
+        client.rpush("aof:list", number)
+    pipeline = client.pipeline(transaction=True)
+    pipeline.set("tx:a", 1).incr("tx:a").hset("tx:h", mapping={"f": "v"})
+    pipeline.execute()
+    client.set("aof:gone", "x")
+    client.delete("aof:gone")
+    client.set("aof:short", "x", px=1)
+    client.set("aof:kept", 5, ex=1000)
+    client.persist("aof:kept")
+    client.expire("counter:1", 5000)
+    client.execute_command("SELECT", 5)
+    client.incr("five")
+    client.execute_command("SELECT", 0)
+    client.eval("redis.call('SET', KEYS[1], ARGV[1])", 1, "aof:script", "7")
+
+
+PAIRS = [("redis62", "redis70"), ("redis70", "valkey81"), ("redis80", "redis80"), ("valkey81", "valkey91"),
+         ("valkey91", "valkey91")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("writer", "reader"), PAIRS)
+async def test_an_rdb_file_brings_everything_that_its_server_has(writer: str, reader: str, tmp_path: Path) -> None:
+    with running(writer) as source, running(reader) as target:
+        fill(source.client())
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        (bucket / "dump.rdb").write_bytes(saved(source))
+        await imported(endpoint(target), bucket, tmp_path / "job", "dump.rdb")
+        await assert_equal(source, target)
+        assert not target.client().keys("sterna:*")
+
+
+@pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+async def test_an_aof_brings_what_its_commands_made(flavor: str, preamble: str, tmp_path: Path) -> None:
+    options = ("--appendonly", "yes", "--aof-use-rdb-preamble", preamble, "--appendfsync", "always")
+    with running(flavor, *options) as source, running(flavor) as target:
+        client = source.client()
+        fill(client)
+        rewritten(source)
+        touch(client)
+        bucket = shelved(source, tmp_path / "bucket")
+        names = ["appendonly.aof"] if flavor == "redis62" else ["appendonlydir/"]
+        move = await imported(endpoint(target), bucket, tmp_path / "job", *names)
+        source.restart()
+        await assert_equal(source, target)
+        assert not target.client().keys("sterna:*")
+        assert not [event for event in await move.events() if event.level != "INFO"]
+
+
+def shelved(server: Any, bucket: Path) -> Path:
+    """The server's AOF, put into a bucket."""
+    bucket.mkdir(exist_ok=True)
+    if (server.folder / "appendonlydir").is_dir():
+        shutil.copytree(server.folder / "appendonlydir", bucket / "appendonlydir", dirs_exist_ok=True)
+    else:
+        shutil.copy(server.folder / "appendonly.aof", bucket)
+    return bucket
+
+
+async def test_only_the_manifest_needs_to_be_named(tmp_path: Path) -> None:
+    options = ("--appendonly", "yes", "--appendfsync", "always", "--aof-timestamp-enabled", "yes")
+    with running("valkey91", *options) as source, running("valkey91") as target:
+        fill(source.client())
+        touch(source.client())
+        bucket = shelved(source, tmp_path / "bucket")
+        (bucket / "appendonlydir" / "appendonly.aof.9.incr.aof").write_bytes(b"history, and no AOF")
+        await imported(endpoint(target), bucket, tmp_path / "job", "appendonlydir/appendonly.aof.manifest")
+        source.restart()  # an AOF does not know a consumer that never got anything: its server forgets it too
+        await assert_equal(source, target)
+
+
+@pytest.mark.parametrize("packing", ["zip", "stored zip", "tar.gz", "tar", "gz"])
+async def test_archives_are_opened(packing: str, tmp_path: Path) -> None:
+    with running("redis70") as source, running("valkey81") as target:
+        fill(source.client())
+        data = saved(source)
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        (bucket / "packed").write_bytes(packed(packing, {"readme.txt": b"hello", "data/dump.rdb": data}))
+        await imported(endpoint(target), bucket, tmp_path / "job", "packed")
+        await assert_equal(source, target)
+
+
+@pytest.mark.parametrize("packing", ["zip", "tar.gz"])
+async def test_a_multi_part_aof_in_an_archive_is_put_in_order(packing: str, tmp_path: Path) -> None:
+    with (
+        running("redis80", "--appendonly", "yes", "--appendfsync", "always") as source,
+        running("redis80") as target,
+    ):
+        fill(source.client())
+        rewritten(source)
+        touch(source.client())
+        folder = source.folder / "appendonlydir"
+        files = {f"x/{path.name}": path.read_bytes() for path in sorted(folder.iterdir(), reverse=True)}
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        (bucket / "packed").write_bytes(packed(packing, files))
+        await imported(endpoint(target), bucket, tmp_path / "job", "packed")
+        await assert_equal(source, target)
+
+
+def packed(how: str, files: dict[str, bytes]) -> bytes:
+    """The files in an archive; a plain gz has the last one alone."""
+    out = io.BytesIO()
+    match how:
+        case "zip" | "stored zip":
+            method = zipfile.ZIP_DEFLATED if how == "zip" else zipfile.ZIP_STORED
+            with zipfile.ZipFile(out, "w", method) as archive:
+                for name, data in files.items():
+                    archive.writestr(name, data)
+        case "gz":
+            return gzip.compress(list(files.values())[-1])
+        case _:
+            with tarfile.open(fileobj=out, mode="w:gz" if how == "tar.gz" else "w") as tar:
+                for name, data in files.items():
+                    about = tarfile.TarInfo(name)
+                    about.size = len(data)
+                    tar.addfile(about, io.BytesIO(data))
+    return out.getvalue()
+
+
+LOG = ("--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--appendfsync", "always")
+
+
+async def test_keys_that_an_aof_writes_begin_anew_and_others_stay(tmp_path: Path) -> None:
+    with running("redis62", *LOG) as source, running("redis62") as target:
+        touch(source.client())
+        client = target.client()
+        client.rpush("aof:list", "old")
+        client.set("counter:7", 1_000_000)
+        client.set("five", "other database")
+        client.set("others", "stay")
+        bucket = shelved(source, tmp_path / "bucket")
+        await imported(endpoint(target), bucket, tmp_path / "job", "appendonly.aof")
+        assert client.get("others") == b"stay"
+        assert client.get("five") == b"other database"
+        client.delete("others", "five")
+        source.restart()
+        await assert_equal(source, target)
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_a_flush_takes_away_what_the_file_brought_and_nothing_else(full: bool, tmp_path: Path) -> None:
+    with running("redis62", *LOG) as source, running("redis62") as target:
+        client, other = source.client(), target.client()
+        if full:
+            other.set("others", "stay")
+        touch(client)
+        client.execute_command("SELECT", 5)
+        client.flushdb()
+        client.set("after", 1)
+        client.execute_command("SELECT", 0)
+        client.set("before", 1)
+        client.flushall()
+        client.set("last", 1)
+        bucket = shelved(source, tmp_path / "bucket")
+        await imported(endpoint(target), bucket, tmp_path / "job", "appendonly.aof")
+        assert set(other.keys()) == {b"last", *([b"others"] if full else [])}
+        assert "db5" not in other.info("keyspace")
+
+
+async def test_expiries_that_are_over_end_keys_only_at_the_end(tmp_path: Path) -> None:
+    log = (
+        b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+        b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n5\r\n"
+        b"*3\r\n$9\r\nPEXPIREAT\r\n$1\r\na\r\n$13\r\n1600000000000\r\n"
+        b"#TS:1600000000\r\n"
+        b"*2\r\n$4\r\nINCR\r\n$1\r\na\r\n"
+        b"*2\r\n$7\r\nPERSIST\r\n$1\r\na\r\n"
+        b"*5\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n1\r\n$4\r\nPXAT\r\n$13\r\n1600000000000\r\n"
+    )
+    with running("valkey91") as target:
+        (tmp_path / "appendonly.aof").write_bytes(log)
+        await imported(endpoint(target), tmp_path, tmp_path / "job", "appendonly.aof")
+        client = target.client()
+        assert client.get("a") == b"6"
+        assert client.ttl("a") == -1
+        assert not client.exists("b")
+
+
+async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, running("redis70") as target:
+        client = source.client()
+        pipeline = client.pipeline(transaction=False)
+        for number in range(60_000):
+            pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
+        pipeline.execute()
+        bucket = shelved(source, tmp_path / "bucket")
+        move = await importing(
+            endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=Pace(copy_bytes_per_s=3 << 20)
+        ).start()
+        for _ in range(3):
+            before = (await move.progress()).bytes
+            await move.until(lambda job, figures, before=before: figures.bytes > before)  # type: ignore[misc]
+            await move.cut()
+            assert target.client().dbsize() > 0
+            move.go()
+        await move.ended()
+        await assert_equal(source, target)
+        figures = await move.progress()
+        assert figures.bytes_total == sum(path.stat().st_size for path in (bucket / "appendonlydir").iterdir())
+        assert figures.bytes_total / 2 < figures.bytes <= figures.bytes_total
+
+
+@pytest.mark.parametrize("tail", [b"*3\r\n$3\r\nSET\r\n$1\r\nz\r\n$10\r\n12",
+                                  b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nz\r\n$1\r\n1\r\n"])  # fmt: skip
+async def test_the_end_of_an_aof_that_is_cut_off_is_left_out_and_told(tail: bytes, tmp_path: Path) -> None:
+    with running("redis62", *LOG) as source, running("redis62") as target:
+        touch(source.client())
+        bucket = shelved(source, tmp_path / "bucket")
+        with (bucket / "appendonly.aof").open("ab") as file:
+            start = file.tell()
+            file.write(tail)
+        move = await imported(endpoint(target), bucket, tmp_path / "job", "appendonly.aof")
+        (told,) = await move.events("redis.file.cut_off")
+        assert f"begins at byte {start}: these last {len(tail)} bytes" in told.message
+        source.restart()
+        await assert_equal(source, target)
+
+
+async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -> None:
+    with running("redis62", *LOG) as source, running("redis62") as target:
+        touch(source.client())
+        bucket = shelved(source, tmp_path / "bucket")
+        data = bytearray((bucket / "appendonly.aof").read_bytes())
+        place = data.index(b"*3\r\n", len(data) // 2)
+        data[place] = ord("x")
+        (bucket / "appendonly.aof").write_bytes(data)
+        move = importing(endpoint(target), bucket, tmp_path / "job", "appendonly.aof")
+        failure = await failed(move)
+        assert failure.code == BadData.code
+        assert f"appendonly.aof: The stream of commands is not readable at byte {place}" in failure.message
+
+
+async def test_a_flipped_bit_in_an_rdb_file_is_found(tmp_path: Path) -> None:
+    with running("redis70") as source, running("redis70") as target:
+        fill(source.client())
+        data = bytearray(saved(source))
+        data[data.index(b"compressed") + 40] ^= 1
+        (tmp_path / "dump.rdb").write_bytes(data)
+        failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "dump.rdb"))
+        assert failure.code == BadData.code
+        assert "dump.rdb" in failure.message
+
+
+async def failed(move: Move) -> Failure:
+    """Run a job that cannot succeed; why it did not."""
+    await move.start()
+    assert move.task
+    await move.task
+    job = await move.now()
+    assert job.condition is Condition.FAILED
+    assert job.failure
+    return job.failure
+
+
+async def test_an_admin_command_in_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        (tmp_path / "a.aof").write_bytes(command(b"SELECT", b"0") + command(b"CONFIG", b"SET", b"maxmemory", b"1"))
+        failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof"))
+        assert "CONFIG at byte 23 is not a command about data" in failure.message
+        assert target.client().config_get("maxmemory")["maxmemory"] == "0"
+
+
+async def test_databases_are_selected_and_mapped(tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, running("redis70") as target:
+        for number in (0, 2, 5):
+            source.client(db=number).set(f"in:{number}", 1)
+        bucket = shelved(source, tmp_path / "bucket")
+        selection = Selection(only=("2",), renames=(Rename("2", "7"),))
+        await imported(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", selection=selection)
+        assert target.client(db=7).keys() == [b"in:2"]
+        assert set(target.client().info("keyspace")) == {"db7"}
+
+
+async def test_a_cluster_gets_each_key_where_it_belongs(tmp_path: Path) -> None:
+    with running("redis70") as source, cluster("redis70") as nodes:
+        fill(source.client())
+        for number in (3, 9):
+            source.client(db=number).flushdb()
+        big = {f"field-{number}": "x" * 100 for number in range(200_000)}
+        source.client().hset("big", mapping=big)
+        (tmp_path / "dump.rdb").write_bytes(saved(source))
+        end = replace(endpoint(nodes[0]), addresses=tuple((node.host, node.port) for node in nodes))
+        await imported(end, tmp_path, tmp_path / "job", "dump.rdb")
+        assert_spread(source, nodes)
+
+
+async def test_an_aof_goes_into_a_cluster_also_after_a_break(tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, cluster("redis70") as nodes:
+        pipeline = source.client().pipeline(transaction=False)
+        for number in range(40_000):
+            pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
+        pipeline.execute()
+        nodes[0].client().flushall()
+        bucket = shelved(source, tmp_path / "bucket")
+        pace = Pace(copy_bytes_per_s=1 << 20)
+        move = await importing(endpoint(nodes[1]), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
+        await move.until(lambda job, figures: figures.bytes > 0)
+        await move.cut()
+        assert sum(node.client().dbsize() for node in nodes) > 0
+        move.go()
+        await move.ended()
+        assert_spread(source, nodes)
+
+
+async def test_another_database_than_0_is_found_before_a_cluster_is_written(tmp_path: Path) -> None:
+    with running("redis70") as source, cluster("redis70") as nodes:
+        source.client(db=4).set("a", 1)
+        (tmp_path / "dump.rdb").write_bytes(saved(source))
+        failure = await failed(importing(endpoint(nodes[0]), tmp_path, tmp_path / "job", "dump.rdb"))
+        assert "The files have keys in database 4" in failure.message
+
+
+def assert_spread(source: Server, nodes: list[Server]) -> None:
+    """Every key is on one node, with the same value."""
+    mine = source.client()
+    found = {key: node.client() for node in nodes for key in node.client().keys("*")}
+    assert sorted(found) == sorted(mine.keys())
+    for key, client in found.items():
+        assert mine.type(key) == client.type(key)
+        assert mine.pexpiretime(key) == client.pexpiretime(key)
+        if mine.type(key) != b"stream":
+            assert contents(mine, key) == contents(client, key)
+
+
+def contents(client: Any, key: bytes) -> Any:
+    match client.type(key):
+        case b"string":
+            return client.get(key)
+        case b"list":
+            return client.lrange(key, 0, -1)
+        case b"set":
+            return client.smembers(key)
+        case b"hash":
+            return client.hgetall(key)
+        case _:
+            return client.zrange(key, 0, -1, withscores=True)
+
+
+@contextmanager
+def cluster(flavor: str) -> Iterator[list[Server]]:
+    """Three masters that share the slots."""
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(running(flavor, "--cluster-enabled", "yes")) for _ in range(3)]
+        for number, node in enumerate(nodes):
+            client = node.client()
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5462, min(16383, number * 5462 + 5461))
+            client.execute_command("CLUSTER", "MEET", nodes[0].host, nodes[0].port)
+        for node in nodes:
+            wait_for(lambda node=node: b"cluster_state:ok" in info_of(node))  # type: ignore[misc]
+            wait_for(lambda node=node: len(node.client().execute_command("CLUSTER", "SLOTS")) == 3)  # type: ignore[misc]
+        yield nodes
+
+
+def info_of(node: Server) -> bytes:
+    found = node.client().execute_command("CLUSTER", "INFO")
+    return found if isinstance(found, bytes) else "\r\n".join(f"{k}:{v}" for k, v in found.items()).encode()
+
+
+@pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
+@pytest.mark.parametrize("form", ["rdb", "aof"])
+async def test_a_backup_of_a_server_is_taken_and_its_own_kind_reads_it(
+    flavor: str, form: str, tmp_path: Path
+) -> None:
+    with running(flavor) as source, running(flavor) as target:
+        fill(source.client())
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        file = StoredFile(BUCKET, f"i/1.{form}")
+        end = Endpoint("redis", (), files=(file,))
+        move = Move(endpoint(source), end, tmp_path / "job", Plan(endpoint(source), end, mode=Mode.FULL))
+        move.engine = move.engines["redis"] = RedisEngine(opening(FolderStorage(bucket)))
+        await move.start()
+        await move.ended()
+        assert (await move.progress()).bytes == (bucket / file.name).stat().st_size
+        await imported(endpoint(target), bucket, tmp_path / "import", file.name)
+        await assert_equal(source, target)
+        home = tmp_path / "home"
+        home.mkdir()
+        name = "dump.rdb" if form == "rdb" else "appendonly.aof"
+        shutil.copy(bucket / file.name, home / name)
+        with running(flavor, "--appendonly", "yes" if form == "aof" else "no", folder=home) as reader:
+            await assert_equal(source, reader)
