@@ -3,6 +3,7 @@
 import uuid
 from decimal import Decimal
 
+from tests.backups import clr
 from tests.backups.describe import (
     CYRILLIC,
     JAPANESE,
@@ -164,6 +165,15 @@ def types() -> list[Tbl]:
         index = [Index(f"PK{start}", ["id"], primary=True, clustered=True)]
         tables.append(Tbl("dbo", f"types {start}", columns, rows, index if start else []))
     return tables
+
+
+def shapes() -> list[Tbl]:
+    """Spatial values and XML."""
+    return [
+        Tbl("dbo", "plane", [Col("g", "geometry")], [(value,) for value in clr.GEOMETRY]),
+        Tbl("dbo", "globe", [Col("g", "geography")], [(value,) for value in clr.GEOGRAPHY]),
+        Tbl("dbo", "papers", [Col("x", "xml")], [(value,) for value in [*clr.XML, None]]),
+    ]
 
 
 def code_pages() -> Tbl:
