@@ -168,6 +168,24 @@ def odd_rows(folder: Path) -> Fixture:
 
 
 @fixture
+def many_tables(folder: Path) -> Fixture:
+    """A catalogue of several levels."""
+    return simple(folder, "many_tables", Db("Größe ]'", scenes.many()), 2014)
+
+
+@fixture
+def many_tables_2005(folder: Path) -> Fixture:
+    """The same by the catalogue of 2005."""
+    return simple(folder, "many_tables_2005", Db("Many", scenes.many()), 2005, Media(compressed=True))
+
+
+@fixture
+def numbered(folder: Path) -> Fixture:
+    """Identities."""
+    return simple(folder, "numbered", Db("Numbered", scenes.numbered()))
+
+
+@fixture
 def altered(folder: Path) -> Fixture:
     """Dropped and added columns."""
     return simple(folder, "altered", Db("Altered", [scenes.altered()]))

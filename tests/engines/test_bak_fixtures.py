@@ -13,7 +13,7 @@ from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.verify import verify
 from tests.backups.corpus import MAKERS, Fixture, all_fixtures
 from tests.backups.database import build
-from tests.backups.describe import Db
+from tests.backups.describe import Col, Db, Tbl
 from tests.backups.headers import START
 from tests.backups.log import Log
 from tests.backups.reading import MemoryBlob, blobs, opened, read
@@ -240,3 +240,37 @@ def test_minimally_logged_changes_are_not_passed_over(tmp_path: Path) -> None:
     write_backup(paths[1], [one])
     (backup,) = opened(paths).values()
     assert backup.problems or backup.needs
+
+
+def test_texts_of_the_catalogue_are_in_the_code_page_or_in_utf_16(corpus: dict[str, Fixture]) -> None:
+    """Defaults with letters of the database's code page, and of another."""
+    (backup,) = opened(corpus["code_pages"].paths).values()
+    defaults = {column.name: column.default for column in backup.tables[0].columns}
+    assert (defaults["pl"], defaults["ru"]) == ("('zażółć')", "(N'Джеймс')")
+
+
+def test_identities_go_on_where_they_were(corpus: dict[str, Fixture]) -> None:
+    """Of every kind of number; one that was never used begins with its seed."""
+    (backup,) = opened(corpus["numbered"].paths).values()
+    following = {
+        table.path[-1]: table.columns[0].identity and table.columns[0].identity.following
+        for table in backup.tables
+    }
+    assert following == {
+        "id tinyint": 201,
+        "id smallint": -8,
+        "id int": 10,
+        "id bigint": (1 << 40) + 6000,
+        "id decimal(18,0)": 10,
+        "id numeric(38,0)": 10**30 + 5,
+    }
+
+
+@pytest.mark.parametrize("text", ["nul \0 inside", "lone \ud800 half"])
+def test_text_that_postgresql_cannot_keep_is_named_and_not_changed(tmp_path: Path, text: str) -> None:
+    """Table and column are in the error."""
+    rows = [(1, "good"), (2, text)]
+    table = Tbl("dbo", "Odd Texts", [Col("n", "int"), Col("Words", "nvarchar(40)")], rows)
+    (path,) = write_backup(tmp_path / "odd.bak", [Set(build(Db("Odd", [table])))])
+    with pytest.raises(BadData, match=r"Odd Texts.*Words|Words.*Odd Texts"):
+        whole(path)
