@@ -18,6 +18,8 @@ from tests.backups.records import plain
 from tests.backups.writer import Media, Set, write_backup
 
 GROUP_TWO = Group(2, "SECOND")
+BORDER = 63904
+"""The first extent of the second GAM interval."""
 
 
 @dataclass(frozen=True)
@@ -289,7 +291,7 @@ def _striped(count: int, media: Media) -> None:
     name = f"stripes_{count}{'_compressed' if media.compressed else ''}"
 
     def make(folder: Path) -> Fixture:
-        db = Db("Striped", [scenes.tall(2500), *scenes.shop()])
+        db = Db("Striped", [scenes.tall(1200), *scenes.shop()])
         paths = [folder / f"{name}_{n}.bak" for n in range(1, count + 1)]
         one = Set(build(db))
         write_backup(paths, [one], replace(media, seed=count))
@@ -314,9 +316,11 @@ def files_and_groups(folder: Path) -> Fixture:
 @fixture
 def beyond_4_gb(folder: Path) -> Fixture:
     """A file of several GAM intervals of which little is allocated: rows before and after the border."""
-    files = (File(1, 1), File(3, 2, first_free=63904 - 40))
-    tables = [scenes.tall(9000, "second", group=2), *scenes.shop()]
+    files = (File(1, 1), File(3, 2, first_free=BORDER - 3))
+    tables = [scenes.tall(3500, "second", group=2), *scenes.shop()]
     db = Db("Vast", tables, files=files, groups=(Group(), GROUP_TWO))
+    used = build(db).image.files[3].extents
+    assert min(used - {0}) < BORDER < max(used)
     return simple(folder, "beyond_4_gb", db)
 
 
