@@ -3,6 +3,7 @@
 import struct
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,7 +21,7 @@ NOON = 12 * 36_000_000_000
 LATIN = 0x1000 | 0x34 << 24  # SQL_Latin1_General_CP1_CI_AS
 
 
-def column(xtype: int, length: int = 0, **more: int) -> Physical:
+def column(xtype: int, length: int = 0, **more: Any) -> Physical:
     return Physical("c", xtype, length, **more)
 
 

@@ -48,9 +48,7 @@ class Rows:
         self.older: Counter[str] = Counter()
         self.losses = Losses()
         self._open = compressed.opener(layout) if layout.compression else opener(layout)
-        self._readers = [
-            _reader(column, _decoder(column, layout.compression), fetch, self.older) for column in layout.columns
-        ]
+        self._readers = [_reader(column, layout.compression, fetch, self.older) for column in layout.columns]
         self._values = [_plain(read) if column.xtype == types.VARIANT else read for column, read in self._pairs()]
         self._writers = [_writer(column, read, self.losses, unstorable) for column, read in self._pairs()]
         self._plan = plan.compiled(layout) if native else None
@@ -145,42 +143,43 @@ def _writer(column: Physical, read: Read, losses: Losses, unstorable: Unstorable
     return write
 
 
-def _decoder(column: Physical, compression: int) -> types.Decode:
-    if column.xtype == types.VARIANT:
-        return read_variant
-    decode = types.decoder(column)
-    if column.xtype in (types.DECIMAL, types.NUMERIC) and column.offset < 0 and not compression:
+def _decoder(column: Physical) -> types.Decode:
+    return read_variant if column.xtype == types.VARIANT else types.decoder(column)
+
+
+def _near(column: Physical, decode: types.Decode, compression: int) -> types.Decode:
+    """For values that lie in their row: these may have a short form."""
+    if compression:
+        expand = compressed.expander(column)
+        return lambda raw: decode(expand(raw))
+    if column.xtype in (types.DECIMAL, types.NUMERIC) and column.offset < 0:
         return lambda raw: decode(compressed.unpacked(raw, column.precision, column.scale))
     return decode
 
 
-def _reader(column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> Read:
-    if column.xtype in types.OLD_LOBS:
-        return _by_length(column, decode, fetch, older)
+def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str]) -> Read:
+    far = _decoder(column)
+    near = _near(column, far, compression)
+    by_length = column.xtype in types.OLD_LOBS
 
     def read(raw: Raw) -> object:
-        if type(raw) is bytes or type(raw) is int:
-            return decode(raw)  # type: ignore[arg-type] # only the decoder of bits meets an int
-        return _unusual(raw, column, decode, fetch, older)
+        if type(raw) is bytes and not (by_length and len(raw) == 16):
+            return near(raw)
+        return unusual(raw)
+
+    def unusual(raw: Raw) -> object:
+        if type(raw) is int:
+            return bool(raw)
+        if raw is OLDER:
+            return _default(column, older)
+        assert isinstance(raw, OffRow | bytes)  # the 16 bytes of text, ntext and image are a pointer without a mark
+        data = lob.whole(raw.pointer if isinstance(raw, OffRow) else raw, fetch)
+        return None if data is None else far(data)
 
     return read
 
 
-def _by_length(column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> Read:
-    """text, ntext and image: the 16 bytes in the row are a pointer, though the record does not say so."""
-
-    def read(raw: Raw) -> object:
-        pointed = OffRow(raw) if type(raw) is bytes and len(raw) == 16 else raw
-        return decode(pointed) if type(pointed) is bytes else _unusual(pointed, column, decode, fetch, older)
-
-    return read
-
-
-def _unusual(raw: Raw, column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> object:
-    if isinstance(raw, OffRow):
-        data = lob.whole(raw.pointer, fetch)
-        return None if data is None else decode(data)
-    assert raw is OLDER
+def _default(column: Physical, older: Counter[str]) -> object:
     if column.default is None and not column.nullable:
         older[column.name] += 1
     return column.default
