@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -22,8 +24,10 @@ from sterna.core.change import Name
 from sterna.core.job import Condition, Failure, JobId, Phase
 from sterna.core.people import AccessKey, Domain, Instance, Project, User, hash_password
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Engine, Room, Sink, Source, Teller
+from sterna.jobs.buckets import default_bucket
 from sterna.jobs.desk import Desk
+from sterna.storage.opening import Buckets
 from sterna.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -138,10 +142,12 @@ def _instance(id: str, project: str) -> Instance:
 
 
 @contextmanager
-def serving(settings: ApiSettings | None = None) -> Iterator[Service]:
-    """Serve until the block ends."""
+def serving(settings: ApiSettings | None = None, data: Path | None = None) -> Iterator[Service]:
+    """Serve until the block ends. ``data``: where projects have a bucket for their backups."""
     store = MemoryStore()
-    desk = Desk(store, {"redis": NoEngine(), "postgresql": NoEngine("postgresql")})
+    engines: dict[str, Engine] = {"redis": NoEngine(), "postgresql": NoEngine("postgresql")}
+    own_bucket = partial(default_bucket, store, data) if data else None
+    desk = Desk(store, engines, opens=Buckets(store) if data else None, backup_bucket=own_bucket)
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends at once on sockets that say so
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(create_app(store, desk, settings), http=Wire, log_config=None, access_log=False)

@@ -18,10 +18,15 @@ FIELDS = [
     "name", "task_name", "description", "vpc_id", "subnet_id", "security_group_id", "migration_method",
     "migration_type", "resume_mode", "bandwidth_limit_mb", "source_instance", "target_instance", "id", "addrs",
     "password", "db", "migration_tasks", "task_id_list", "auth", "identity", "methods", "user", "domain", "scope",
-    "project", "token", "exchanged_ip",
+    "project", "token", "exchanged_ip", "backup_files", "file_source", "bucket_name", "files", "file_name",
+    "backup_id", "remark", "backup_format", "expiration",
 ]  # fmt: skip
 WORDS = [
     "online_migration",
+    "backupfile_import",
+    "self_build_obs",
+    "backup_record",
+    "full_amount_migration",
     "incremental_migration",
     "auto",
     "a:1",
@@ -34,6 +39,8 @@ WORDS = [
 ROUTES = [
     ("POST", f"{BASE}/migration-task"),
     ("POST", f"{BASE}/migration/instance"),
+    ("POST", f"{BASE}/instances/{INSTANCE}/backups"),
+    ("POST", f"{BASE}/instances/{INSTANCE}/backups/{{}}/links"),
     ("POST", f"{BASE}/migration/{{}}/task"),
     ("PUT", f"{BASE}/migration-task/{{}}"),
     ("POST", f"{BASE}/migration-task/batch-stop"),

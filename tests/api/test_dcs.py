@@ -543,7 +543,7 @@ def test_refusals_are_told_in_chinese_if_asked(client: httpx.Client) -> None:
 
 def test_a_lost_request_is_answered_by_whom_it_was_meant_for(client: httpx.Client) -> None:
     refused(client.get(f"{BASE}/nowhere"), "DCS.4001", 404)
-    refused(client.get(f"{BASE}/instances/{INSTANCE}/backups"), "DCS.4001", 404)
+    refused(client.get(f"{BASE}/instances/{INSTANCE}/restores"), "DCS.4001", 404)
     wrong = client.put(f"{BASE}/migration-tasks")
     refused(wrong, "DCS.5001", 405)
     assert wrong.headers["Allow"] == "GET"

@@ -92,7 +92,7 @@ def test_the_repositorys_page_lists_what_is_refused() -> None:
     assert (
         "| `POST` | `/v2/{project_id}/migration-task/{task_id}/exchange-ip` | ExchangeInstanceIp | refused" in text
     )
-    assert "ListBackupRecords | not offered" in text
+    assert "ListRestoreRecords | not offered" in text
 
 
 def test_health_is_told_without_a_proof(service: Service) -> None:

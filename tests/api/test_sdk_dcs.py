@@ -183,19 +183,6 @@ def test_the_older_call_creates_and_starts_in_one(service: Service, dcs: Any) ->
     assert (plan.selection.only, plan.selection.renames) == (("3",), (Rename("3", "0"),))
 
 
-def test_an_import_from_backups_is_refused_in_so_many_words(dcs: Any) -> None:
-    body = CreateMigrationTaskBody(
-        task_name="from-backup",
-        migration_type="backupfile_import",
-        migration_method="full_amount_migration",
-        backup_files=BackupFilesBody(
-            file_source="self_build_obs", bucket_name="b", files=[Files(file_name="a.rdb")]
-        ),
-        target_instance=TargetInstanceBody(id=INSTANCE),
-    )
-    refused(dcs.create_migration_task, CreateMigrationTaskRequest(body=body), "DCS.4095")
-
-
 def test_the_exchange_of_addresses_is_refused_in_so_many_words(dcs: Any) -> None:
     id = created(dcs)
     body = IpExchangeRequest(exchanged_ip=["192.168.0.79"], is_exchange_domain=True)

@@ -7,7 +7,7 @@ import pytest
 
 from sterna.api.dcs.states import MIGRATING, RESTARTABLE, STOPPABLE, Status, status
 from sterna.core.job import Condition, Job, JobId, Phase, ProjectId, Wish, allowed
-from sterna.core.plan import Endpoint, Mode, Plan
+from sterna.core.plan import Endpoint, Mode, Plan, StoredFile
 
 PLAN = Plan(Endpoint("redis", (("a", 1),)), Endpoint("redis", (("b", 2),)))
 DRAFT = Job(
@@ -37,6 +37,12 @@ def job(
     return replace(
         DRAFT, plan=plan, phase=phase, condition=condition, wish=wish, asked=1, answered=0 if new else 1
     )
+
+
+def importing(phase: Phase, condition: Condition, wish: Wish = Wish.RUN, *, new: bool = False) -> Job:
+    files = Endpoint("redis", (), files=(StoredFile("b", "dump.rdb"),))
+    found = job(phase, condition, wish, new=new, mode=Mode.FULL)
+    return replace(found, kind="dcs-import", plan=replace(PLAN, source=files, mode=Mode.FULL))
 
 
 def reachable() -> set[tuple[Phase, Condition, Wish, bool, Mode]]:
@@ -92,6 +98,14 @@ def test_every_reachable_combination_of_facts_has_its_word() -> None:
         assert word.value == expected(phase, condition, wish, new, mode), (phase, condition, wish, new, mode)
 
 
+def test_every_reachable_combination_of_an_import_has_a_word_of_an_import() -> None:
+    for phase, condition, wish, new, mode in reachable():
+        if mode is Mode.FULL and phase is not Phase.FOLLOW:
+            word = expected(phase, condition, wish, new, mode)
+            wanted = "MIGRATING" if word == "FULLMIGRATING" else word
+            assert status(importing(phase, condition, wish, new=new)).value == wanted
+
+
 def test_even_an_unreachable_combination_has_some_word() -> None:
     for phase, condition, wish, new, mode in itertools.product(Phase, Condition, Wish, (False, True), Mode):
         assert status(job(phase, condition, wish, new=new, mode=mode)) in Status
@@ -118,6 +132,14 @@ def test_even_an_unreachable_combination_has_some_word() -> None:
         (job(Phase.CLOSE, Condition.DONE, Wish.RUN, new=True, mode=Mode.FULL), "FULLMIGRATING"),
         (job(Phase.FOLLOW, Condition.PAUSED, Wish.PAUSE), "TERMINATED"),
         (job(Phase.COPY, Condition.FAILED), "FAILED"),
+        (importing(Phase.DRAFT, Condition.IDLE, new=True), "MIGRATING"),
+        (importing(Phase.PREPARE, Condition.RUNNING), "MIGRATING"),
+        (importing(Phase.COPY, Condition.RUNNING), "MIGRATING"),
+        (importing(Phase.CLOSE, Condition.RUNNING), "MIGRATING"),
+        (importing(Phase.CLOSE, Condition.DONE), "SUCCESS"),
+        (importing(Phase.COPY, Condition.FAILED), "FAILED"),
+        (importing(Phase.COPY, Condition.RUNNING, Wish.STOP), "TERMINATING"),
+        (importing(Phase.CLOSE, Condition.DONE, Wish.STOP), "TERMINATED"),
     ],
 )
 def test_the_words_of_a_life(facts: Job, word: str) -> None:

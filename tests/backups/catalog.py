@@ -219,7 +219,7 @@ class Catalog:
         """A foreign key and what it refers to."""
         child, parent = ids[table.schema, table.name], ids[key.target]
         target = next(t for t in self.db.tables if (t.schema, t.name) == key.target)
-        status = key.on_delete << 12 | key.on_update << 14
+        status = key.on_update << 12 | key.on_delete << 14
         status |= (0 if key.trusted else 0x400) | (0x100 if key.disabled else 0)
         number = self.named(key.name, table.schema, "F ", child, status=status)
         self.add(74, 27, number, 0, parent, referenced(target, key.target_columns), 0)

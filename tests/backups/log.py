@@ -127,7 +127,7 @@ class Log:
         fixed = self._head(mine, op, context)
         fixed += struct.pack("<IHHI", page.place[1], page.place[0], slot, page.unit & 0xFFFFFFFF) + lsn10(before)
         size = len(parts[-1]) if op == MODIFY else 0
-        fixed += struct.pack("<HQHHH", 0, self.rowset, offset, size, 0)
+        fixed += struct.pack("<HQHHH", page.index & 0xFFFF, self.rowset, offset, size, 0)
         mine.last = self.lsns[page.place] = self.add(fixed, parts)
         return mine.last
 

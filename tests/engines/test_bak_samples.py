@@ -6,7 +6,7 @@ The files are no part of the project; where they are not at hand, these tests ar
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -213,6 +213,30 @@ def resumed(backup: DatabaseBackup, table: TablePath, part: Any) -> Iterator[Any
             return
         yield piece
         at = piece.next_page
+
+
+@pytest.mark.parametrize("second", [0, 7, 33, 59, 60])
+def test_the_state_at_a_moment_has_what_was_committed_until_then(second: int) -> None:
+    """A row came every five seconds, with the time in it."""
+    lab = "lab/sql2008-backups/StopAt/"
+    files = [Bytes(lab + name) for name in ("StopAt.bak", "StopAt_1.trn", "StopAt_2.trn")]
+    (whole,) = open_databases(files)
+    table = (whole.name, "dbo", "steps")
+    moment = datetime(2020, 5, 12, 13, 28, 40) + timedelta(seconds=second)
+    (stopped,) = open_databases(files, stop_at=moment)
+    place = columns(whole, table).index("dt")
+    wanted = [row for row in whole.rows(table) if str(row[place]) <= str(moment)]
+    assert list(stopped.rows(table)) == wanted
+    assert len(wanted) < whole.count(table)
+
+
+def test_a_moment_before_the_pages_were_copied_needs_an_older_backup() -> None:
+    (backup,) = open_databases(
+        [Bytes(CLEAN + "RestoreTimeClean2.bak"), Bytes(CLEAN + "RestoreTimeClean.bak")],
+        stop_at=datetime(2000, 1, 1),
+    )
+    with pytest.raises(BadData, match="an older backup is needed"):
+        _ = backup.tables
 
 
 def test_a_gap_between_logs_is_named() -> None:

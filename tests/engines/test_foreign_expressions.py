@@ -65,7 +65,7 @@ def line(server: PostgresServer) -> Iterator[psycopg.Connection[object]]:
 
 
 def raw(*texts: str) -> list[sql.SQL]:
-    return [sql.SQL(each) for each in texts]  # type: ignore[arg-type]  # the tests' own
+    return [sql.SQL(each) for each in texts]
 
 
 def asked(line: psycopg.Connection[object], said: Translated) -> object:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from sterna.core.digest import digest_of
 from sterna.core.errors import Fenced, NotFound, StartAgain, Unsupported
 from sterna.core.event import Level
 from sterna.core.finding import Finding, Severity
-from sterna.core.job import JobId, Phase
+from sterna.core.job import Job, JobId, Phase
 from sterna.core.plan import Conflict, Mode, Plan, Rename, Selection
 from sterna.core.ports import Room
+from sterna.core.progress import Progress
 from sterna.core.schema import Key, Kind, Schema, Table
 from sterna.engines.postgres.engine import PostgresEngine
 from sterna.engines.postgres.foreign import building
@@ -45,7 +47,7 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def database(server: PostgresServer, request: pytest.FixtureRequest) -> str:
     """The name of a database that the test makes; there is none of it yet."""
-    return request.node.name[5:60]
+    return str(request.node.name)[5:60]
 
 
 def tables(database: str) -> tuple[Table, ...]:
@@ -85,6 +87,10 @@ async def assert_exact(server: PostgresServer, shop: Shop, database: str) -> Non
 
 
 _KEYS = "SELECT conname::text FROM pg_constraint WHERE contype = 'p' AND connamespace = 'dbo'::regnamespace"
+
+
+def retried(before: int, _: Job, figures: Progress) -> bool:
+    return figures.retries > before
 
 
 async def copies(move: ShopMove, beyond: int = 0) -> None:
@@ -166,7 +172,7 @@ async def test_a_network_that_breaks_anywhere_loses_and_doubles_nothing(
             before = (await move.progress()).retries
             way.cut(100 + 3000 * cut, "to_server" if cut % 2 else "to_client")
             way.drop()
-            await move.until(lambda _, figures, seen=before: figures.retries > seen)
+            await move.until(partial(retried, before))
         way.cut_no_more()
         await move.ended()
     await assert_exact(server, shop, database)

@@ -10,7 +10,7 @@ from sterna.api.dcs.bodies import TakeBackup, is_id
 from sterna.api.dcs.plans import ENGINE, endpoint_of_instance, instance_of
 from sterna.api.dcs.views import iso
 from sterna.api.errors import Told
-from sterna.core.errors import NotFound, Trouble
+from sterna.core.errors import NotFound, Trouble, Unsupported
 from sterna.core.job import Condition, Job, Wish
 from sterna.core.people import new_id
 from sterna.core.plan import Endpoint, Mode, Plan, StoredFile
@@ -28,7 +28,10 @@ async def take(desk: Desk, project_id: str, instance_id: str, wanted: TakeBackup
     for job in await _all(desk, project_id, instance_id):
         if word(job) in ("waiting", "backuping"):
             raise Told("DCS.4096")
-    bucket, id = await desk.own_bucket(project_id), new_id()
+    try:
+        bucket, id = await desk.own_bucket(project_id), new_id()
+    except Unsupported as none:
+        raise Told("DCS.4095") from none
     ending, several = wanted.backup_format, len(instance.addresses) > 1
     names = [
         f"{instance_id}/{id}/node{number}.{ending}" if several else f"{instance_id}/{id}.{ending}"

@@ -59,6 +59,7 @@ OPERATIONS = (
     Operation("CreateMigrationTaskV1", "POST", "/v1.0/{project_id}/migration-task"),
 )
 
+
 def coverage(openapi: Mapping[str, Any]) -> str:
     """A page that says of each operation whether it is offered, as the description of the routes has it."""
     rows = [f"| `{it.method}` | `{it.path}` | {it.name} | {_state(openapi, it)} |" for it in OPERATIONS]

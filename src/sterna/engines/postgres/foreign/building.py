@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import errors as pg
@@ -16,6 +17,7 @@ from sterna.core.ports import Teller
 from sterna.engines.postgres.connection import Connection, sqlstate
 from sterna.engines.postgres.foreign.drafting import Drafted, Left, Order
 from sterna.engines.postgres.names import quoted, shown
+from sterna.engines.postgres.schema.making import give_memory
 
 BUILDERS = 4
 """How many indexes and the like are made at the same time."""
@@ -198,9 +200,9 @@ class Finisher:
     async def run(self) -> None:
         async with self.connect() as target:
             there = await _present(target)
-        await self._each([partial_of(self._indexes, table, there) for table in self.tables])
+        await self._each([partial(self._indexes, table, there) for table in self.tables])
         await self._each(
-            [partial_of(self._order, each, there) for table in self.tables for each in table.constraints]
+            [partial(self._order, each, there) for table in self.tables for each in table.constraints]
         )
 
     async def _each(self, works: Sequence[Callable[[Connection], Awaitable[None]]]) -> None:
@@ -209,6 +211,7 @@ class Finisher:
 
         async def work() -> None:
             async with self.connect() as target:
+                await give_memory(target, BUILDERS)
                 while waiting:
                     await waiting.popleft()(target)
 
@@ -256,15 +259,6 @@ class Finisher:
                 self.tell(Level.WARN, "schema.unproven", message, kind=order.kind, name=name, text=order.source)
                 return
             tell_left([Left(order.kind, name, order.source, _said(error))], self.tell)
-
-
-def partial_of(
-    work: Callable[..., Awaitable[None]], thing: object, there: set[Path]
-) -> Callable[[Connection], Awaitable[None]]:
-    async def run(target: Connection) -> None:
-        await work(thing, there, target)
-
-    return run
 
 
 async def _present(target: Connection) -> set[Path]:
