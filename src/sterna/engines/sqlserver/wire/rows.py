@@ -172,7 +172,9 @@ def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str
             return bool(raw)
         if raw is OLDER:
             return _default(column, older)
-        assert isinstance(raw, OffRow | bytes)  # the 16 bytes of text, ntext and image are a pointer without a mark
+        assert isinstance(
+            raw, OffRow | bytes
+        )  # the 16 bytes of text, ntext and image are a pointer without a mark
         data = lob.whole(raw.pointer if isinstance(raw, OffRow) else raw, fetch)
         return None if data is None else far(data)
 
