@@ -14,7 +14,7 @@ from sterna.engines.sqlserver.wire.copytext import Losses, writer
 from sterna.engines.sqlserver.wire.floats import double_text, real_text
 from sterna.engines.sqlserver.wire.moments import Instant, Time, Timestamp
 from sterna.engines.sqlserver.wire.records import Physical
-from sterna.engines.sqlserver.wire.rows import Rows
+from sterna.engines.sqlserver.wire.rows import Rows, native
 from tests.unit.bak_pages import fixed_var, layout, page
 
 NOON = 12 * 36_000_000_000
@@ -309,3 +309,30 @@ def test_bytes_that_are_undefined_are_read_as_windows_reads_them(number: int, ra
 def test_the_text_of_a_value_does_not_depend_on_its_page() -> None:
     write = writer(column(175, 6), Losses())
     assert write("ab\t") == "ab\\t   "
+
+
+@pytest.mark.parametrize(
+    ("collation", "encoding", "text"),
+    [
+        (0x10, "cp932", "日本語ｱｲｳ\\表\t"),
+        (0x24, "gbk", "中华人民共和国\\n丂\n"),
+        (0x11, "cp949", "대한민국 abc"),
+        (0x03, "cp950", "臺灣許功蓋\\"),
+        (0x80, "utf-8", "aé中😀\t"),
+    ],
+)
+def test_text_of_several_bytes_is_written_without_python(collation: int, encoding: str, text: str) -> None:
+    raw = text.encode(encoding)
+    place = layout(
+        Physical("v", 167, 100, collation=collation, offset=-1, nullbit=1),
+        Physical("c", 175, 100, collation=collation, offset=-2, nullbit=2),
+    )
+    made = page([fixed_var(b"", [raw, raw], columns=2)])
+    rows = Rows(place)
+    escaped = text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    expected = f"{escaped}\t{escaped}{' ' * (100 - len(text))}\n".encode()
+    assert rows.copy_text(made) == (expected, 1)
+    if native is not None:
+        assert native.copy_text(made, rows._plan, 0) == (expected, 1, -1, 0)
+    rows._plan = None
+    assert rows.copy_text(made) == (expected, 1)

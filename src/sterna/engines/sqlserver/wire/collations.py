@@ -10,6 +10,7 @@ from functools import cache
 from sterna.core.errors import Unsupported
 
 UTF8 = 0x80
+UTF8_PAGE = 65001
 _PAGES: dict[int, str] = {
     1250: "04 0d 13 14 16 17 18 1c 2a 4c 4e 58",
     1251: "06 15 1b 37 39 3a 4d 4f 54 64",
@@ -42,7 +43,7 @@ _SORT_ORDERS = (
     (152, 160, 1257),
     (210, 219, 1252),
 )
-_DOUBLE = {932: "cp932", 936: "gbk", 949: "cp949", 950: "cp950"}
+DOUBLE = {932: "cp932", 936: "gbk", 949: "cp949", 950: "cp950"}
 SINGLE_BYTE = frozenset({437, 850, 874, *range(1250, 1259)})
 _BEST_FIT: dict[int, dict[int, int]] = {
     874: {0xDB + i: 0xF8C1 + i for i in range(4)} | {0xFC + i: 0xF8C5 + i for i in range(4)},
@@ -62,7 +63,7 @@ def code_page(collation: int) -> int:
     sort = collation >> 24 & 0xFF
     if sort:
         return next((page for low, high, page in _SORT_ORDERS if low <= sort <= high), 1252)
-    return 65001 if collation & UTF8 else _FAMILIES.get(collation & 0x7F, 1252)
+    return UTF8_PAGE if collation & UTF8 else _FAMILIES.get(collation & 0x7F, 1252)
 
 
 Decoder = Callable[[bytes], str]
@@ -71,9 +72,9 @@ Decoder = Callable[[bytes], str]
 @cache
 def decoder(page: int) -> Decoder:
     """A function from bytes in that code page to text. Raises Unsupported for a code page that is not known."""
-    if page == 65001:
+    if page == UTF8_PAGE:
         return lambda raw: raw.decode("utf-8", "replace")
-    if page in _DOUBLE:
+    if page in DOUBLE:
         return _double(page)
     table = single_byte(page)
     return lambda raw: codecs.charmap_decode(raw, "strict", table)[0]
@@ -98,7 +99,7 @@ def _one(page: int, byte: int) -> str:
 
 
 def _double(page: int) -> Decoder:
-    name, fits = _DOUBLE[page], _BEST_FIT.get(page, {})
+    name, fits = DOUBLE[page], _BEST_FIT.get(page, {})
 
     def decode(raw: bytes) -> str:
         try:
