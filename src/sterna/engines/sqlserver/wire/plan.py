@@ -75,20 +75,14 @@ def _entry(page: int, byte: int) -> bytes:
         return _OF_UTF8
     if page in collations.SINGLE_BYTE:
         return _packed(collations.single_byte(page)[byte].encode())
-    return _decoded(page, bytes([byte])) or _LEADS
+    try:
+        return _packed(bytes([byte]).decode(collations.DOUBLE[page]).encode())
+    except UnicodeDecodeError:
+        return _LEADS
 
 
 def _packed(text: bytes) -> bytes:
     return bytes([len(text)]) + text.ljust(3, b"\0")
-
-
-def _decoded(page: int, raw: bytes) -> bytes:
-    """One character of a code page of pairs; empty: it is none, or more than one."""
-    try:
-        text = raw.decode(collations.DOUBLE[page])
-    except UnicodeDecodeError:
-        return b""
-    return _packed(text.encode()) if len(text) == 1 and text < "\ud800" or "\udfff" < text <= "\uffff" else b""
 
 
 def _pairs(pages: list[int]) -> bytes:
@@ -100,12 +94,9 @@ def _pairs(pages: list[int]) -> bytes:
 @cache
 def _pair_table(page: int) -> bytes:
     """For each pair of bytes; nothing for those that are none."""
-    none = bytes(4)
     leads = {byte for byte in range(0x80, 256) if _entry(page, byte) == _LEADS}
-    rows = (
-        b"".join(_decoded(page, bytes((lead, trail))) or none for trail in range(256))
-        if lead in leads
-        else none * 256
-        for lead in range(256)
-    )
-    return b"".join(rows)
+    return b"".join(_row(page, lead) if lead in leads else bytes(4 * 256) for lead in range(256))
+
+
+def _row(page: int, lead: int) -> bytes:
+    return b"".join(_packed(collations.pair(page, lead, trail).encode()) for trail in range(256))
