@@ -114,7 +114,7 @@ def _double(page: int) -> Decoder:
 
 
 def _piecewise(raw: bytes, page: int) -> str:
-    """Text with bytes that Python's code page does not define: these as Windows reads them, or as ``undefined``."""
+    """Text with bytes that Python does not define in it: these as Windows reads them, or as ``undefined``."""
     name, done = DOUBLE[page], ""
     while raw:
         try:
@@ -135,7 +135,7 @@ def undefined(byte: int) -> str:
 
 
 def pair(page: int, lead: int, trail: int) -> str:
-    """The character of a pair of bytes, with those that users define in the private area; empty: there is none."""
+    """The character of a pair of bytes, those that users define in the private area; empty: there is none."""
     try:
         text = bytes((lead, trail)).decode(DOUBLE[page])
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
 """A layout in the form that the compiled code reads: eighteen bytes for each column, then tables of code pages.
 
-A table says for each byte how many bytes of escaped UTF-8 it becomes, and which. Then comes for each table the number
-of its table of pairs, and these tables.
+A table says for each byte how many bytes of escaped UTF-8 it becomes, and which. Then comes for each table the
+number of its table of pairs, and these tables.
 """
 
 import struct
