@@ -304,7 +304,8 @@ def curves(
         ),
         (
             curves([*SQUARE, *HOLE, *SQUARE], [(1, 0), (2, 4), (3, 8)], 10, b"\2\3"),
-            f"CURVEPOLYGON ({RING}, CIRCULARSTRING {INNER}, COMPOUNDCURVE ((0 0, 0 9), CIRCULARSTRING (0 9, 9 9, 0 0)))",
+            f"CURVEPOLYGON ({RING}, CIRCULARSTRING {INNER}, "
+            "COMPOUNDCURVE ((0 0, 0 9), CIRCULARSTRING (0 9, 9 9, 0 0)))",
         ),
         (
             curves([*SQUARE, (1.0, 1.0)], [(3, 0)], 9, b"\3\1"),

@@ -229,7 +229,7 @@ class _Writer:
         return f"CIRCULARSTRING {self._word}{plain}" if kind == _ARC_FIGURE else plain
 
     def _pieces(self, points: list[str]) -> str:
-        """A compound curve's lines and arcs, each beginning where the one before it ended. Uses up its segments."""
+        """A compound curve's lines and arcs, each beginning where the last one ended. Uses up its segments."""
         pieces: list[tuple[bool, list[str]]] = []
         at = 0
         while at < len(points) - 1:

@@ -149,7 +149,7 @@ _PRIVATE: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     950: ((0xFA, 0xFE, 0x40, 0xE000), (0x8E, 0xA0, 0x40, 0xE311), (0x81, 0x8D, 0x40, 0xEEB8),
           (0xC6, 0xC6, 0xA1, 0xF6B1), (0xC7, 0xC8, 0x40, 0xF70F)),
 }  # fmt: skip
-"""Where users define characters of their own: first and last leading byte, first trailing byte, first character."""
+"""Where users define characters of their own: leading bytes from and to, first trailing byte, first character."""
 
 
 def _private(page: int, lead: int, trail: int) -> str:
