@@ -3,7 +3,9 @@
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import pairwise
+from operator import xor
 from pathlib import Path
 from uuid import UUID
 
@@ -57,10 +59,8 @@ def turned(total: int) -> int:
 
 def sector_sum(data: bytes, total: int = 0) -> int:
     for start in range(0, len(data), 512):
-        folded = 0
-        for (word,) in struct.iter_unpack("<I", data[start : start + 512]):
-            folded ^= word
-        total = turned(total) ^ folded
+        words = struct.unpack(f"<{len(data[start : start + 512]) // 4}I", data[start : start + 512])
+        total = turned(total) ^ reduce(xor, words)
     return total
 
 
@@ -335,8 +335,8 @@ def _one_set(out: bytearray, given: Set, stripe: int, stripes: int, device: int,
         frames = [frame for number, frame in enumerate(given.frames()) if deal(number) == stripe]
         frames += [page(0, 0, 0x65, flags=0) * 8] * given.fillers
         _data(out, given, frames, device)
-        if given.again:
-            _data(out, given, list(given.again) if stripe == 0 else [], device)
+    if given.again:
+        _data(out, given, list(given.again) if stripe == 0 else [], device)
     _log(out, given, device)
     out += block(b"MSLS", bytes(4), [(b"MQCI", given.configuration(), 0)], len(out), device)
     out += mark(device)

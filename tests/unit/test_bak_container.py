@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sterna.core.errors import BadData, Unsupported
@@ -70,12 +70,14 @@ def lengths_of_codes(seed: int) -> list[int]:
 
 
 @pytest.mark.parametrize("unpack", UNPACKERS)
+@settings(deadline=None)
 @given(tokens=token_lists(), seed=st.integers(0, 20))
 def test_what_was_packed_unpacks_to_the_same(unpack: xpress.Unpack, tokens: list[Token], seed: int) -> None:
     wanted = simulated(tokens)
     assert unpack(packed(tokens, lengths_of_codes(seed)), len(wanted)) == wanted
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 3000), st.integers(0, 20), st.data())
 def test_damaged_records_unpack_to_the_same_in_c_and_python(
     body: bytes, size: int, seed: int, data: st.DataObject
@@ -96,6 +98,7 @@ def test_damaged_records_unpack_to_the_same_in_c_and_python(
     assert found[0] == found[1]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000), st.integers(0, 2**32 - 1))
 def test_the_checksums_are_those_of_the_plainest_code(data: bytes, before: int) -> None:
     assert sums.of_record(data) == sums.of_record_plainly(data) == record_sum(data)

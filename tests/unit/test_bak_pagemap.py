@@ -8,8 +8,10 @@ import pytest
 
 from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import page as pages_
+from sterna.engines.sqlserver.wire.frames import Frames
 from sterna.engines.sqlserver.wire.media import BackupSet, open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
+from sterna.engines.sqlserver.wire.weave import Woven, _by_count, _Mixed
 from tests.unit.bak_files import (
     EXTENT,
     INTERVAL,
@@ -150,6 +152,36 @@ def test_extents_that_were_read_again_replace_the_first_ones() -> None:
 def test_an_extent_that_was_added_meanwhile_is_found() -> None:
     pages = map_of(Set(again=(DataFile(used=(9,)).extent(9),)))
     assert list(pages.extents(1)) == [0, 1, 2, 5, 9]
+
+
+@pytest.mark.parametrize("stripes", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_files_that_were_read_side_by_side_are_told_apart(stripes: int, seed: int) -> None:
+    rng = random.Random(seed)
+    files = [DataFile(k, used=sorted({0, *rng.sample(range(150), 40)}), extents=150) for k in (1, 3, 4)]
+    waiting = [file.frames("D") for file in files]
+    mixed = []
+    while any(waiting):
+        mixed.append(rng.choice([each for each in waiting if each]).pop(0))
+    given = Set(files=files)
+    given.frames = lambda: mixed  # type: ignore[method-assign]
+    pages = PageMap.of(shares(*backup(given, stripes=stripes)))
+    for file in files:
+        assert list(pages.extents(file.file_id)) == sorted(file.used)
+        for number in file.used:
+            assert pages.page(file.file_id, number * 8 + 7) == file.extent(number)[7 * PAGE :]
+
+
+def test_a_log_backup_after_bulk_operations_has_extents_that_name_themselves() -> None:
+    pages = map_of(Set(kind="L", again=(DataFile().extent(5), DataFile().extent(2))))
+    assert list(pages.extents(1)) == [2, 5]
+    assert text(pages.page(1, 41)) == b"page 1:41"
+
+
+def test_an_absurd_extent_takes_no_memory() -> None:
+    far = DataFile(1, extents=2**40)
+    with pytest.raises(BadData, match="behind its file's end"):
+        map_of(Set(kind="L", files=(far,), again=(page(1, 2**32 - 8) * 8,)))
 
 
 def test_an_extent_behind_the_end_of_its_file_is_refused() -> None:
@@ -312,6 +344,18 @@ def test_every_page_of_a_real_backup_has_its_place(name: str) -> None:
             own = sum(owner == (file_id, number) for number, owner in owners.items())
             assert own > len(numbers) / 2
             assert owners[0] == (file_id, 0)
+
+
+@with_samples
+@pytest.mark.parametrize(
+    "name", ["world-2017.bak", "northwind-2005.bak", "lab/RestoreTimeClean/RestoreTimeClean2.bak"]
+)
+def test_pages_that_name_themselves_tell_the_same_as_their_order(name: str) -> None:
+    (share,) = open_media(real(name)).sets
+    by_count, by_headers = Woven((share,)), Woven((share,))
+    assert _by_count(by_count, Frames(0, share))
+    _Mixed(by_headers).sort()
+    assert by_count.files == by_headers.files
 
 
 @with_samples

@@ -10,8 +10,10 @@ from sterna.cli.app import run
 from sterna.cli.context import Tools
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
 from sterna.engines.sqlserver.wire.media import open_media
+from sterna.engines.sqlserver.wire.page import own_id
 from sterna.engines.sqlserver.wire.verify import Counts, verify
 from sterna.main import backups, engines, open_bucket, open_store, serve, work
+from tests.backups.corpus import MAKERS
 from tests.unit.bak_files import EXTENT, PAGE, SAMPLES, Bytes, DataFile, Set, backup, container, one, real
 
 with_samples = pytest.mark.skipif(not SAMPLES.exists(), reason="the real backup files are not here")
@@ -184,6 +186,14 @@ def test_a_changed_byte_in_a_real_page_is_found() -> None:
     assert [each.offset for each in verify([open_media(broken)])] == [start + 5 * EXTENT]
 
 
+@pytest.mark.parametrize("name", sorted(set(MAKERS) - {"encrypted_container", "incomplete"}))
+def test_backups_of_another_writer_have_no_fault(name: str, tmp_path: Path) -> None:
+    paths = MAKERS[name](tmp_path).paths
+    counts = Counts()
+    assert list(verify([open_media(Bytes(each.read_bytes(), each.name)) for each in paths], counts)) == []
+    assert counts.pages > 20
+
+
 def tools() -> Tools:
     return Tools(engines, open_store, serve, work, {}, (), open_bucket, backups)
 
@@ -214,19 +224,24 @@ def test_the_command_shows_what_files_hold(made: Sequence[str], capsys: pytest.C
     assert "C:\\data\\file1.mdf" in out
 
 
-def test_the_command_says_whether_files_are_sound(made: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["backup", "verify", *made], tools()) == 0
-    assert "32 pages, 0 records, 24 blocks checked, no fault" in capsys.readouterr().out
-    path = Path(made[1])
-    path.write_bytes(changed(path.read_bytes(), PAGES + 1000))
-    assert run(["backup", "verify", *made], tools()) == 4
+def test_the_command_says_whether_files_are_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = MAKERS["stripes_2"](tmp_path).paths
+    names = [str(each) for each in paths]
+    assert run(["backup", "verify", *names], tools()) == 0
+    assert "67 pages, 0 records, 26 blocks checked, no fault" in capsys.readouterr().out
+    data = paths[1].read_bytes()
+    place = open_media(Bytes(data)).sets[0].regions[0].pieces[0].start
+    file_id, page_id = own_id(data, place)
+    paths[1].write_bytes(changed(data, place + 5000))
+    assert run(["backup", "verify", *names], tools()) == 4
     out = capsys.readouterr().out
-    assert f"stripe1.bak, byte {PAGES}, page 1:8: the checksum of the page is wrong" in out
+    wanted = f"{paths[1].name}, byte {place}, page {file_id}:{page_id}: the checksum of the page is wrong"
+    assert wanted in out
     assert "1 fault" in out
-    assert run(["backup", "verify", *made, "--json"], tools()) == 4
+    assert run(["backup", "verify", *names, "--json"], tools()) == 4
     told = json.loads(capsys.readouterr().out)
-    assert [each["page"] for each in told["faults"]] == ["1:8"]
-    assert told["pages"] == 32
+    assert [(each["page"], each["offset"]) for each in told["faults"]] == [(f"{file_id}:{page_id}", place)]
+    assert told["pages"] == 67
 
 
 def test_the_command_tells_of_files_that_cannot_be_opened(

@@ -20,7 +20,7 @@ from sterna.core.schema import (
     Schema,
     Table,
 )
-from sterna.engines.sqlserver.wire.base import Row
+from sterna.engines.sqlserver.wire.base import PAGE, Row
 from sterna.engines.sqlserver.wire.catalog import (
     DECIMALS,
     FOREIGN_COLUMN,
@@ -29,6 +29,7 @@ from sterna.engines.sqlserver.wire.catalog import (
     TEXT_OF_COMPUTED,
     TEXT_OF_FILTER,
     TEXT_OF_OBJECT,
+    TIMES,
     Catalog,
     Place,
     Rowset,
@@ -53,6 +54,8 @@ ROW_STORES = (0, 1, 2)
 """No compression, row and page compression."""
 
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
+_MOST_COLUMNS = 30_000
+"""A table with sparse columns may have so many."""
 _HEAP, _CLUSTERED, _NONCLUSTERED = 0, 1, 2
 _KINDS_OF_INDEX = {
     3: "XML index",
@@ -216,6 +219,8 @@ class Definitions:
             missing = any(column["colid"] not in here for here in places)
             if missing and not column["status"] & COMPUTED:
                 return f"The catalogue does not say where column {column.text('name')} is kept."
+            if any(column["colid"] in here and not _can_be(here[column["colid"]]) for here in places):
+                return f"The catalogue says of column {column.text('name')} what cannot be: it is damaged."
         return ""
 
     def _unreadable(self, layouts: Sequence[Layout]) -> str:
@@ -368,6 +373,17 @@ def _physical(row: Row, place: Place, default: object) -> Physical:
         not row["status"] & NOT_NULL,
         row["colid"],
         default,
+    )
+
+
+def _can_be(place: Place) -> bool:
+    """Whether a record can hold a column like that."""
+    return (
+        -_MOST_COLUMNS <= place.offset < PAGE
+        and place.nullbit <= _MOST_COLUMNS
+        and place.bitpos < 8
+        and (place.xtype not in DECIMALS or place.scale <= place.precision <= 38)
+        and (place.xtype not in TIMES or place.scale <= 7)
     )
 
 

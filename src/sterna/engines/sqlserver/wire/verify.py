@@ -10,11 +10,12 @@ from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire import sums
 from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
+from sterna.engines.sqlserver.wire.frames import PLACE_BITS
 from sterna.engines.sqlserver.wire.inspecting import has_encrypted_pages, join
 from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile
 from sterna.engines.sqlserver.wire.mtf import LEAD, WITH_CHECKSUM, Block, Source, Stream, walk
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
-from sterna.engines.sqlserver.wire.weave import ABSENT, PLACE_BITS, Woven, weave
+from sterna.engines.sqlserver.wire.weave import ABSENT, Woven, weave
 
 _CHUNK = 16 * EXTENT_SIZE
 _PFS_PAGES = 8088
