@@ -182,6 +182,14 @@ class Log:
         fixed = head + lsn10(before) + b"\0\0" + struct.pack("<HBB", offset, new, old)
         mine.last = self.lsns[page.place] = self.add(fixed, [])
 
+    def bits(self, mine: Transaction, page: Page, first: int, value: int, context: int) -> None:
+        """A bit of a map page; bits count from the beginning of the record."""
+        before = self.lsns.get(page.place, page.lsn)
+        head = self._head(mine, SET_BITS, context)
+        head += struct.pack("<IHHI", page.place[1], page.place[0], 1, page.unit & 0xFFFFFFFF)
+        fixed = head + lsn10(before) + b"\0\0" + struct.pack("<HHH", 32 + first, 1, value)
+        mine.last = self.lsns[page.place] = self.add(fixed, [])
+
     def odd(self, mine: Transaction, page: Page, slot: int) -> None:
         """A change in several pieces, whose form is not known well."""
         self.row(mine, PIECES, page, slot, 0, [b"\x04\0\x0c\0", b"\1\0\1\0", b"\0\0", b"\0\0"])

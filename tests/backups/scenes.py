@@ -205,7 +205,7 @@ def many() -> list[Tbl]:
             [Col("a", "int"), Col("b", f"varchar({n + 1})"), Col("c", "bit")],
             [(n, "x", True)],
         )
-        for n in range(160)
+        for n in range(110)
     ]
     names = ['quo"te', "dot.ted", "brack]et", "Größe 東京", "tab\tname", "'; drop", "x" * 128]
     tables += [Tbl(f"schema {n}", name, [Col(name, "int")], [(n,)]) for n, name in enumerate(names)]

@@ -13,7 +13,7 @@ from tests.backups.container import Container
 from tests.backups.database import Built, build
 from tests.backups.describe import Db
 from tests.backups.headers import NIL, NONE, START, Facts, configuration
-from tests.backups.image import Extent
+from tests.backups.image import INTERVAL, Extent
 from tests.backups.log import quiet
 from tests.backups.mtf import FLB, SOFTWARE, Sink, Strings, Tape, block_head, packed_date, seal, stream_head
 from tests.backups.pages import SIZE, Lsn, checksum, protect
@@ -85,7 +85,8 @@ class Set:
             if self.kind == "full":
                 out += [(number, extent) for extent in self.built.image.allocated(number)]
             else:
-                out += [(number, e) for e in sorted({e for f, e in self.changed if f == number} | {0})]
+                maps = range(0, data.pages // 8, INTERVAL // 8)
+                out += [(number, e) for e in sorted({e for f, e in self.changed if f == number} | set(maps))]
         return [extent for extent in out if extent not in self.lost]
 
     def facts(self, size: int) -> Facts:

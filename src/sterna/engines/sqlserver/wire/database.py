@@ -209,7 +209,7 @@ class DatabaseBackup:
 
 
 def text_decoder(collation: int) -> Callable[[bytes], str]:
-    """Texts of the catalogue are in the database's code page, or in UTF-16: ASCII letters have a zero there."""
+    """Texts of the catalogue are in the database's code page, or in UTF-16, where ASCII letters have a zero."""
     narrow = collations.decoder(collations.code_page(collation))
 
     def decode(data: bytes) -> str:
