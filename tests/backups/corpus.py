@@ -18,6 +18,8 @@ from tests.backups.records import plain
 from tests.backups.writer import Media, Set, write_backup
 
 GROUP_TWO = Group(2, "SECOND")
+BORDER = 63904
+"""The first extent of the second GAM interval."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,17 @@ def types_2008(folder: Path) -> Fixture:
 
 
 @fixture
+def shapes(folder: Path) -> Fixture:
+    """Spatial values, XML, and columns of alias types."""
+    phones = Tbl(
+        "dbo", "phones", [Col("n", "varchar(20)", alias="Phone"), Col("d", "decimal(9,2)", alias="Dues")],
+        [("+49 1234", Decimal("1.50")), (None, None)],
+    )  # fmt: skip
+    aliases = (("Phone", "varchar(20)"), ("Dues", "decimal(9,2)"))
+    return simple(folder, "shapes", Db("Shapes", [*scenes.shapes(), phones], aliases=aliases))
+
+
+@fixture
 def code_pages(folder: Path) -> Fixture:
     """Several code pages."""
     return simple(folder, "code_pages", Db("Pages", [scenes.code_pages()], collation=POLISH), 2019)
@@ -154,6 +167,24 @@ def code_pages(folder: Path) -> Fixture:
 def odd_rows(folder: Path) -> Fixture:
     """Forwarded, ghost and versioned records."""
     return simple(folder, "odd_rows", Db("Odd", [scenes.odd_rows()]))
+
+
+@fixture
+def many_tables(folder: Path) -> Fixture:
+    """A catalogue of several levels."""
+    return simple(folder, "many_tables", Db("Größe ]'", scenes.many()), 2014)
+
+
+@fixture
+def many_tables_2005(folder: Path) -> Fixture:
+    """The same by the catalogue of 2005."""
+    return simple(folder, "many_tables_2005", Db("Many", scenes.many()), 2005, Media(compressed=True))
+
+
+@fixture
+def numbered(folder: Path) -> Fixture:
+    """Identities."""
+    return simple(folder, "numbered", Db("Numbered", scenes.numbered()))
 
 
 @fixture
@@ -260,7 +291,7 @@ def _striped(count: int, media: Media) -> None:
     name = f"stripes_{count}{'_compressed' if media.compressed else ''}"
 
     def make(folder: Path) -> Fixture:
-        db = Db("Striped", [scenes.tall(2500), *scenes.shop()])
+        db = Db("Striped", [scenes.tall(1200), *scenes.shop()])
         paths = [folder / f"{name}_{n}.bak" for n in range(1, count + 1)]
         one = Set(build(db))
         write_backup(paths, [one], replace(media, seed=count))
@@ -285,9 +316,11 @@ def files_and_groups(folder: Path) -> Fixture:
 @fixture
 def beyond_4_gb(folder: Path) -> Fixture:
     """A file of several GAM intervals of which little is allocated: rows before and after the border."""
-    files = (File(1, 1), File(3, 2, first_free=63904 - 40))
-    tables = [scenes.tall(9000, "second", group=2), *scenes.shop()]
+    files = (File(1, 1), File(3, 2, first_free=BORDER - 3))
+    tables = [scenes.tall(3500, "second", group=2), *scenes.shop()]
     db = Db("Vast", tables, files=files, groups=(Group(), GROUP_TWO))
+    used = build(db).image.files[3].extents
+    assert min(used - {0}) < BORDER < max(used)
     return simple(folder, "beyond_4_gb", db)
 
 
@@ -330,6 +363,34 @@ def differential(folder: Path) -> Fixture:
     write_backup(paths[0], [full])
     write_backup(paths[1], [diff])
     return Fixture("differential", tuple(paths), {"Chained": expect(after)}, headers=told(full, diff))
+
+
+@fixture
+def differential_beyond_4_gb(folder: Path) -> Fixture:
+    """Changes on both sides of the border of GAM intervals, in two stripes."""
+    files = (File(1, 1), File(3, 2, first_free=BORDER - 3))
+    groups = (Group(), GROUP_TWO)
+    before = Db("Vast", [scenes.tall(2000, "second", group=2), *scenes.shop()], files=files, groups=groups)
+    rows = list(before.tables[0].rows)
+    rows[::900] = [(n, "changed", None, "x", True) for n in range(0, len(rows), 900)]
+    more = [*rows, *((n, "added", None, None, None) for n in range(2000, 2600))]
+    after = replace(before, tables=[replace(before.tables[0], rows=more), *scenes.shop()])
+    full = Set(build(before), name="full")
+    second = build(after, moment=1)
+    diff = Set(second, "differential", base=full, changed=differing(full.built, second), start=later(10))
+    paths = [folder / f"differential_beyond_4_gb_{n}.bak" for n in range(4)]
+    write_backup(paths[:2], [full])
+    write_backup(paths[2:], [diff], Media(seed=5))
+    return Fixture("differential_beyond_4_gb", tuple(paths), {"Vast": expect(after)}, headers=told(full, diff))
+
+
+@fixture
+def stripes_few(folder: Path) -> Fixture:
+    """Four stripes for a handful of extents: some hold none."""
+    one = Set(build(Db("Few", [Tbl("dbo", "one", [Col("a", "int")], [(1,)])])))
+    paths = [folder / f"stripes_few_{n}.bak" for n in range(4)]
+    write_backup(paths, [one], Media(seed=11))
+    return Fixture("stripes_few", tuple(paths), {"Few": expect(one.built.db)}, headers=told(one))
 
 
 @fixture
@@ -457,6 +518,97 @@ def log_chain(folder: Path) -> Fixture:
     write_backup(paths[2], [two])
     rows = changed_rows(700, ROWS)[2:]
     return Fixture("log_chain", tuple(paths), shown(rows), headers=told(full, one, two))
+
+
+@fixture
+def log_of_all_kinds(folder: Path) -> Fixture:
+    """A log over two virtual log files: a transaction taken back, a page formatted and filled, row counts."""
+    built = build(LOGGED)
+    rowset = built.tables["dbo", "numbers"][1][0]
+    unit, page = rowset.units[0], heap_page(built)
+    paths = [folder / f"log_of_all_kinds_{n}.{'trn' if n else 'bak'}" for n in range(2)]
+    full = Set(built)
+    write_backup(paths[0], [full])
+    first = Log(built.last[0], built.last[1], rowset=rowset.number)
+    taken_back = first.begin()
+    gone = number_record(built, 66, "taken back")
+    first.insert(taken_back, page, 20, gone, applied=True)
+    first.count(page)
+    first.delete(taken_back, page, 20, applied=True)
+    first.end(taken_back, op=0x82)
+    first.cut()
+    second = Log(built.last[0] + 1, 0, parity=0x80, rowset=rowset.number, lsns=first.lsns, transactions=700)
+    mine = second.begin("INSERT")
+    free, chain = built.image.pages[1, 1], next(iter(unit.maps.values()))
+    before = (free.records, chain.records)
+    fresh = built.image.add(unit, DATA, fixed=page.fixed)
+    built.image.finish()
+    free, mapped = built.image.pages[1, 1], chain.records[0] or b""
+    free.records, chain.records = before
+    second.modify(mine, free, 0, 4 + fresh.place[1], b"\x60", context=11)
+    second.format(mine, fresh)
+    second.modify(mine, chain, 0, 46 + 6, mapped[52:58], context=10)
+    second.fill(mine, free, 4 + fresh.place[1], 0x61, 0x60)
+    for n in range(3):
+        second.insert(mine, fresh, n, number_record(built, 900 + n, "fresh"), applied=False)
+    second.end(mine)
+    second.cut()
+    one = Set(
+        built, "log", base=full, earlier=(built.last, first.bytes()), log=second.bytes(), log_from=built.last,
+        log_to=second.next, start=later(1),
+    )  # fmt: skip
+    write_backup(paths[1], [one], Media(compressed=True))
+    rows = [*ROWS, *((900 + n, "fresh") for n in range(3))]
+    return Fixture("log_of_all_kinds", tuple(paths), shown(rows), headers=told(full, one))
+
+
+@fixture
+def log_of_new_extents(folder: Path) -> Fixture:
+    """Rows come on pages of an extent that the full backup does not hold."""
+    built = build(replace(LOGGED, uniform=True), 2014)
+    rowset = built.tables["dbo", "numbers"][1][0]
+    unit, page = rowset.units[0], heap_page(built)
+    paths = [folder / f"log_of_new_extents_{n}.{'trn' if n else 'bak'}" for n in range(2)]
+    full = Set(built)
+    write_backup(paths[0], [full])
+    log = Log(built.last[0], built.last[1], rowset=rowset.number)
+    mine = log.begin()
+    free, gam, chain = built.image.pages[1, 1], built.image.pages[1, 2], next(iter(unit.maps.values()))
+    old = len(unit.extents)
+    for n in range(10):
+        fresh = built.image.add(unit, DATA, fixed=page.fixed)
+        if len(unit.extents) > old:
+            old += 1
+            log.bits(mine, gam, fresh.place[1] // 8, 0, context=8)
+            log.bits(mine, chain, fresh.place[1] // 8, 1, context=10)
+        log.modify(mine, free, 0, 4 + fresh.place[1], b"\x40", context=11)
+        log.format(mine, fresh)
+        log.insert(mine, fresh, 0, number_record(built, 300 + n, "new page"))
+    log.end(mine)
+    log.cut()
+    one = Set(built, "log", base=full, log=log.bytes(), log_from=built.last, log_to=log.next, start=later(1))
+    write_backup(paths[1], [one])
+    rows = [*ROWS, *((300 + n, "new page") for n in range(10))]
+    return Fixture("log_of_new_extents", tuple(paths), shown(rows), headers=told(full, one))
+
+
+@fixture
+def log_not_understood(folder: Path) -> Fixture:
+    """A change that cannot be replayed: its table is named, the other one is read."""
+    db = replace(LOGGED, tables=[NUMBERS, *scenes.shop()])
+    built = build(db)
+    paths = [folder / f"log_not_understood_{n}.{'trn' if n else 'bak'}" for n in range(2)]
+    full = Set(built)
+    write_backup(paths[0], [full])
+    log = Log(built.last[0], built.last[1], rowset=built.tables["dbo", "numbers"][1][0].number)
+    mine = log.begin("UPDATE")
+    log.odd(mine, heap_page(built), 3)
+    log.end(mine)
+    log.cut()
+    one = Set(built, "log", base=full, log=log.bytes(), log_from=built.last, log_to=log.next, start=later(1))
+    write_backup(paths[1], [one])
+    wanted = {"Logged": expect(replace(db, tables=scenes.shop()))}
+    return Fixture("log_not_understood", tuple(paths), wanted, trouble=("dbo.numbers",), headers=told(full, one))
 
 
 @fixture

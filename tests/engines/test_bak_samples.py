@@ -215,7 +215,7 @@ def resumed(backup: DatabaseBackup, table: TablePath, part: Any) -> Iterator[Any
         at = piece.next_page
 
 
-@pytest.mark.parametrize("second", [0, 7, 33, 59, 60])
+@pytest.mark.parametrize("second", [5, 7, 33, 59, 60])
 def test_the_state_at_a_moment_has_what_was_committed_until_then(second: int) -> None:
     """A row came every five seconds, with the time in it."""
     lab = "lab/sql2008-backups/StopAt/"

@@ -307,6 +307,19 @@ async def test_two_databases_that_would_be_one_are_refused(server: PostgresServe
     assert "would both be one.dbo.Things" in await move.fails("STERNA.2008")
 
 
+async def test_an_index_whose_name_another_table_of_the_target_has_gets_another_one(
+    server: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    server.create_database(database)
+    server.sql('CREATE SCHEMA dbo; CREATE TABLE dbo.other (a int CONSTRAINT "PK_Things" PRIMARY KEY)', database)
+    move = ShopMove(shop_of(database, rows=20), plan_of(server), tmp_path)
+    await move.start()
+    await move.ended()
+    assert len(await move.events("schema.renamed")) == 1
+    keys = server.sql(f"{_KEYS} AND conrelid = 'dbo.\"Things\"'::regclass", database)
+    assert keys[0][0].startswith("PK_Things_")
+
+
 # The sink by itself
 
 

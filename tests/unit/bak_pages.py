@@ -57,8 +57,8 @@ def fixed_var(
 
 
 def compressed(pieces: Sequence[bytes | int | None], *, kind: int = 0, complex_ones: Sequence[int] = ()) -> bytes:
-    """A "CD" record. None: null; -1: a bit that is set; another number: the page's dictionary; ``complex_ones``: places
-    among ``pieces`` from 0 on.
+    """A "CD" record. None: null; -1: a bit that is set; another number: the page's dictionary; ``complex_ones``:
+    places among ``pieces`` from 0 on.
     """
     codes = [_code(piece, place in complex_ones) for place, piece in enumerate(pieces)]
     short = b"".join(_short(piece, code) for piece, code in zip(pieces, codes, strict=True))

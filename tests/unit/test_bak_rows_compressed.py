@@ -1,4 +1,4 @@
-"""Rows of compressed tables. The datetimes are as servers were seen to store them; the rest follows from the rules."""
+"""Rows of compressed tables. The datetimes are as servers were seen to store them, the rest follows the rules."""
 
 import struct
 from decimal import Decimal
@@ -204,7 +204,7 @@ def test_decimals_that_do_not_fit_are_refused(stored: str) -> None:
 
 
 def test_a_shortened_rowversion_is_refused_by_name() -> None:
-    with pytest.raises(Unsupported, match="column c0: A shortened rowversion|A shortened rowversion"):
+    with pytest.raises(Unsupported, match="column c0: A shortened rowversion"):
         read(rows_of(kind(189, 8)), page([compressed([b"\x07\xd1"])]))
 
 

@@ -1,8 +1,10 @@
-"""Random pages, sound and spoilt: the compiled code does what Python does, and nothing but an error by name comes out."""
+"""Random pages, sound and spoilt: the compiled code does what Python does, and errors come out by name."""
 
+import contextlib
 import random
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -47,7 +49,7 @@ def random_layout(chance: random.Random, compression: int) -> Layout:
 
 
 def moved(column: Physical, offset: int) -> Physical:
-    return Physical(*(offset if name == "offset" else getattr(column, name) for name in Physical.__slots__))
+    return replace(column, offset=offset)
 
 
 def random_record(chance: random.Random, layout: Layout) -> bytes:
@@ -166,7 +168,5 @@ def test_noise_in_values_is_refused_by_a_value_error(noise: bytes) -> None:
         lambda raw: well_known_text(raw, geography=True),
     )
     for read in readers:
-        try:
-            read(noise)
-        except (ValueError, struct.error, LookupError, OverflowError, Unsupported) as refused:
-            assert str(refused)
+        with contextlib.suppress(ValueError, struct.error, LookupError, OverflowError, Unsupported):
+            assert read(noise) is not None

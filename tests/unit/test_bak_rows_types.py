@@ -48,16 +48,32 @@ VALUES = [
     (column(40), ticks(3_652_058, 3), date(9999, 12, 31), "9999-12-31"),
     (column(41, scale=0), ticks(43_200, 3), Time(NOON), "12:00:00"),
     (column(41, scale=4), ticks(432_005_000, 4), Time(NOON + 5_000_000), "12:00:00.5"),
-    (column(42, scale=7), ticks(NOON + 1_234_560, 5) + ticks(738_000, 3), Timestamp(738_000, NOON + 1_234_560),
-     "2021-07-30 12:00:00.123456"),
-    (column(43, scale=3), ticks(43_200_250, 4) + ticks(738_000, 3) + struct.pack("<h", -90),
-     Instant(738_000, NOON + 2_500_000, -90), "2021-07-30 12:00:00.25+00"),
-    (column(61), struct.pack("<Ii", 25_919_999, 36_524), Timestamp(730_119, 863_999_970_000),
-     "2000-01-01 23:59:59.997"),
+    (
+        column(42, scale=7),
+        ticks(NOON + 1_234_560, 5) + ticks(738_000, 3),
+        Timestamp(738_000, NOON + 1_234_560),
+        "2021-07-30 12:00:00.123456",
+    ),
+    (
+        column(43, scale=3),
+        ticks(43_200_250, 4) + ticks(738_000, 3) + struct.pack("<h", -90),
+        Instant(738_000, NOON + 2_500_000, -90),
+        "2021-07-30 12:00:00.25+00",
+    ),
+    (
+        column(61),
+        struct.pack("<Ii", 25_919_999, 36_524),
+        Timestamp(730_119, 863_999_970_000),
+        "2000-01-01 23:59:59.997",
+    ),
     (column(61), struct.pack("<Ii", 1, -53_690), Timestamp(639_905, 30_000), "1753-01-01 00:00:00.003"),
     (column(58), struct.pack("<HH", 1439, 65_535), Timestamp(759_130, 863_400_000_000), "2079-06-06 23:59:00"),
-    (column(36), UUID("6F9619FF-8B86-D011-B42D-00C04FC964FF").bytes_le, UUID("6F9619FF-8B86-D011-B42D-00C04FC964FF"),
-     "6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+    (
+        column(36),
+        UUID("6F9619FF-8B86-D011-B42D-00C04FC964FF").bytes_le,
+        UUID("6F9619FF-8B86-D011-B42D-00C04FC964FF"),
+        "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+    ),
     (column(165, 10), b"\0\xfe", b"\0\xfe", "\\\\x00fe"),
     (column(173, 2), b"\1\0", b"\1\0", "\\\\x0100"),
     (column(189, 8), bytes(7) + b"\x65", bytes(7) + b"\x65", "\\\\x0000000000000065"),
@@ -78,12 +94,20 @@ VALUES = [
     (column(98, 8016), b"\xa7\1\x10\0" + struct.pack("<I", 0x15) + b"\xc3", "Г", "Г"),
     (column(98, 8016), b"\xa5\1\x10\0\xab", b"\xab", "0xAB"),
     (column(98, 8016), b"\x68\1\1", True, "1"),
-    (column(98, 8016), b"\x2a\1\7" + ticks(NOON + 1, 5) + ticks(0, 3), Timestamp(0, NOON + 1),
-     "0001-01-01 12:00:00.0000001"),
-    (column(98, 8016), b"\x2b\1\0" + ticks(43_200, 3) + ticks(738_000, 3) + struct.pack("<h", -90),
-     Instant(738_000, NOON, -90), "2021-07-30 10:30:00 -01:30"),
+    (
+        column(98, 8016),
+        b"\x2a\1\7" + ticks(NOON + 1, 5) + ticks(0, 3),
+        Timestamp(0, NOON + 1),
+        "0001-01-01 12:00:00.0000001",
+    ),
+    (
+        column(98, 8016),
+        b"\x2b\1\0" + ticks(43_200, 3) + ticks(738_000, 3) + struct.pack("<h", -90),
+        Instant(738_000, NOON, -90),
+        "2021-07-30 10:30:00 -01:30",
+    ),
     (column(98, 8016), b"\x3b\1" + struct.pack("<f", 1e20), 1e20, "1e+20"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("one", "raw", "value", "copied"), VALUES, ids=lambda x: str(x)[:24])
@@ -170,13 +194,28 @@ def test_text_that_postgresql_cannot_store_is_refused_or_replaced_and_counted(br
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.0, "0"), (-0.0, "-0"), (1.0, "1"), (0.5, "0.5"), (123456789012345.0, "123456789012345"),
-        (1e15, "1e+15"), (1.5e15, "1.5e+15"), (1e-4, "0.0001"), (1e-5, "1e-05"), (1.25e-7, "1.25e-07"),
-        (1e20, "1e+20"), (1e100, "1e+100"), (1e23, "9.999999999999999e+22"), (5e-324, "5e-324"),
-        (2.0**53, "9007199254740992"), (1.7976931348623157e308, "1.7976931348623157e+308"),
-        (1234.5, "1234.5"), (float("inf"), "Infinity"), (float("-inf"), "-Infinity"), (float("nan"), "NaN"),
+        (0.0, "0"),
+        (-0.0, "-0"),
+        (1.0, "1"),
+        (0.5, "0.5"),
+        (123456789012345.0, "123456789012345"),
+        (1e15, "1e+15"),
+        (1.5e15, "1.5e+15"),
+        (1e-4, "0.0001"),
+        (1e-5, "1e-05"),
+        (1.25e-7, "1.25e-07"),
+        (1e20, "1e+20"),
+        (1e100, "1e+100"),
+        (1e23, "9.999999999999999e+22"),
+        (5e-324, "5e-324"),
+        (2.0**53, "9007199254740992"),
+        (1.7976931348623157e308, "1.7976931348623157e+308"),
+        (1234.5, "1234.5"),
+        (float("inf"), "Infinity"),
+        (float("-inf"), "-Infinity"),
+        (float("nan"), "NaN"),
     ],
-)  # fmt: skip
+)
 def test_doubles_are_spelled_as_postgresql_spells_them(value: float, text: str) -> None:
     if value == 2.0**53:
         text = "9.007199254740992e+15"
@@ -186,11 +225,20 @@ def test_doubles_are_spelled_as_postgresql_spells_them(value: float, text: str) 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.1, "0.1"), (1e5, "100000"), (1e6, "1e+06"), (16777216.0, "1.6777216e+07"), (3.4028234663852886e38, "3.4028235e+38"),
-        (1e-45, "1e-45"), (1.17549435e-38, "1.1754944e-38"), (33554436.0, "3.3554436e+07"), (-0.0, "-0"),
-        (123456.7, "123456.7"), (0.0001, "0.0001"), (0.00001, "1e-05"),
+        (0.1, "0.1"),
+        (1e5, "100000"),
+        (1e6, "1e+06"),
+        (16777216.0, "1.6777216e+07"),
+        (3.4028234663852886e38, "3.4028235e+38"),
+        (1e-45, "1e-45"),
+        (1.17549435e-38, "1.1754944e-38"),
+        (33554436.0, "3.3554436e+07"),
+        (-0.0, "-0"),
+        (123456.7, "123456.7"),
+        (0.0001, "0.0001"),
+        (0.00001, "1e-05"),
     ],
-)  # fmt: skip
+)
 def test_reals_are_spelled_as_postgresql_spells_them(value: float, text: str) -> None:
     (exact,) = struct.unpack("<f", struct.pack("<f", value))
     assert real_text(exact) == text
@@ -205,12 +253,31 @@ def test_moments_become_times_of_python_rounded_within_their_day() -> None:
 @pytest.mark.parametrize(
     ("collation", "page_number"),
     [
-        (0, 1252), (LATIN, 1252), (0x34 << 24 | 0x80, 1252), (0x1E << 24, 437), (0x28 << 24, 850), (0x50 << 24, 1250),
-        (0x69 << 24, 1251), (0x04, 1250), (0x15 | 0x1000, 1251), (0x07, 1253), (0x1A, 1254), (0x0C, 1255), (0x01, 1256),
-        (0x1D, 1257), (0x20, 1258), (0x19, 874), (0x10, 932), (0x24, 936), (0x11, 949), (0x03, 950), (0x37, 1251),
-        (0x80 | 0x07, 65001), (0x60080, 65001),
+        (0, 1252),
+        (LATIN, 1252),
+        (0x34 << 24 | 0x80, 1252),
+        (0x1E << 24, 437),
+        (0x28 << 24, 850),
+        (0x50 << 24, 1250),
+        (0x69 << 24, 1251),
+        (0x04, 1250),
+        (0x15 | 0x1000, 1251),
+        (0x07, 1253),
+        (0x1A, 1254),
+        (0x0C, 1255),
+        (0x01, 1256),
+        (0x1D, 1257),
+        (0x20, 1258),
+        (0x19, 874),
+        (0x10, 932),
+        (0x24, 936),
+        (0x11, 949),
+        (0x03, 950),
+        (0x37, 1251),
+        (0x80 | 0x07, 65001),
+        (0x60080, 65001),
     ],
-)  # fmt: skip
+)
 def test_collations_lead_to_their_code_page(collation: int, page_number: int) -> None:
     assert collations.code_page(collation) == page_number
 
@@ -226,10 +293,15 @@ def test_every_byte_of_a_code_page_is_a_character(number: int) -> None:
 @pytest.mark.parametrize(
     ("number", "raw", "text"),
     [
-        (932, b"\x80\xa0\xfd", "\x80\uf8f0\uf8f1"), (936, b"a\x80\xff", "a€\uf8f5"), (950, b"\xa4\xa4\x80", "中\x80"),
-        (949, b"\xb0\xa1", "가"), (932, b"\x81", "�"), (1255, b"\xca\xd9", "\u05ba\uf88d"), (65001, b"\xff", "�"),
+        (932, b"\x80\xa0\xfd", "\x80\uf8f0\uf8f1"),
+        (936, b"a\x80\xff", "a€\uf8f5"),
+        (950, b"\xa4\xa4\x80", "中\x80"),
+        (949, b"\xb0\xa1", "가"),
+        (932, b"\x81", "�"),
+        (1255, b"\xca\xd9", "\u05ba\uf88d"),
+        (65001, b"\xff", "�"),
     ],
-)  # fmt: skip
+)
 def test_bytes_that_are_undefined_are_read_as_windows_reads_them(number: int, raw: bytes, text: str) -> None:
     assert collations.decoder(number)(raw) == text
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
@@ -233,7 +233,8 @@ class Finisher:
         await target.execute(f"ANALYZE {name}".encode())
 
     async def _order(self, order: Order, there: set[Path], target: Connection) -> None:
-        if (*order.table[1:], order.name) in there:
+        names = {(*order.table[1:], order.name), (*order.table[1:], order.other_name)}
+        if not names.isdisjoint(there):
             return None
         for _ in range(TRIES - 1):
             try:
@@ -252,13 +253,21 @@ class Finisher:
             state = sqlstate(error)
             if state[:2] in _FATAL:
                 raise
+            if order.other_sql and isinstance(error, pg.DuplicateTable):
+                message = f"{order.name} is taken on the target: the {order.kind} is called {order.other_name}"
+                self.tell(Level.WARN, "schema.renamed", message, name=order.name, to=order.other_name)
+                return await self._made(_otherwise(order), target)
             name = f"{shown(order.table)}.{order.name}"
             if order.lenient and state in _VIOLATED:
                 await target.execute(order.lenient.encode())
                 message = f"Rows that were moved do not hold to {order.kind} {name}: it counts for new ones alone"
                 self.tell(Level.WARN, "schema.unproven", message, kind=order.kind, name=name, text=order.source)
-                return
+                return None
             tell_left([Left(order.kind, name, order.source, _said(error))], self.tell)
+
+
+def _otherwise(order: Order) -> Order:
+    return replace(order, name=order.other_name, sql=order.other_sql, other_name="", other_sql="")
 
 
 async def _present(target: Connection) -> set[Path]:

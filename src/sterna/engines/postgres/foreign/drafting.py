@@ -8,7 +8,7 @@ from sterna.core.errors import Unsupported
 from sterna.core.plan import Path, Selection
 from sterna.core.schema import Column, Condition, ForeignKey, Index, Kind, Schema, Table
 from sterna.engines.postgres.foreign.expressions import Translated, Translator
-from sterna.engines.postgres.foreign.naming import Taken, column_name, fitted, place
+from sterna.engines.postgres.foreign.naming import Taken, column_name, fitted, place, unlike
 from sterna.engines.postgres.foreign.tsql import Untranslatable
 from sterna.engines.postgres.foreign.types import numbers_changes, type_of
 from sterna.engines.postgres.names import literal, quoted, shown
@@ -47,6 +47,9 @@ class Order:
     """Its text on the source, or its columns."""
     lenient: str = ""
     """What is run instead where rows that are there do not hold to it."""
+    other_name: str = ""
+    """For an index whose name something else on the target has."""
+    other_sql: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +304,17 @@ class _OfTable:
 
     def _constraint(self, kind: str, name: str, words: str, columns: Sequence[str]) -> Order:
         given = self.all.give(self.to[:2], name, self.to[2])
-        sql = f"ALTER TABLE {self._quoted} ADD CONSTRAINT {quoted(given)} {words}"
-        return Order(kind, given, self.to, sql, f"{name} ({', '.join(columns)})")
+        other = unlike(self.to[2], given)
+        sql = f"ALTER TABLE {self._quoted} ADD CONSTRAINT "
+        return Order(
+            kind,
+            given,
+            self.to,
+            f"{sql}{quoted(given)} {words}",
+            f"{name} ({', '.join(columns)})",
+            other_name=other,
+            other_sql=f"{sql}{quoted(other)} {words}",
+        )
 
     def _one_null(self, name: str, columns: Sequence[str]) -> str:
         """SQL Server takes NULL once in a unique key, as PostgreSQL does from 15 on, if it is told to."""
@@ -333,8 +345,18 @@ class _OfTable:
         included = f" INCLUDE ({self._list(include)})" if include else ""
         nulls = self._one_null(index.name, [column for column, _ in index.columns]) if index.unique else ""
         unique = "UNIQUE " if index.unique else ""
-        sql = f"CREATE {unique}INDEX {quoted(name)} ON {self._quoted} ({columns}){included}{nulls}{where}"
-        return Order("index", name, self.to, sql, f"{index.name} ({', '.join(dict(index.columns))}) {index.where}")
+        rest = f" ON {self._quoted} ({columns}){included}{nulls}{where}"
+        sql, other = f"CREATE {unique}INDEX ", unlike(self.to[2], name)
+        source = f"{index.name} ({', '.join(dict(index.columns))}) {index.where}".rstrip()
+        return Order(
+            "index",
+            name,
+            self.to,
+            sql + quoted(name) + rest,
+            source,
+            other_name=other,
+            other_sql=sql + quoted(other) + rest,
+        )
 
     def _included(self, index: Index) -> Sequence[str]:
         """The columns that an index carries along. Long ones would not fit into it, nor more than 32 in all."""

@@ -86,7 +86,7 @@ class ForeignSink:
         was = Sent.of(await self._checkpoints.position(lane))
         if was.position == chunk.position and chunk.position:
             return
-        sent = digest_of(chunk.data)
+        sent = await asyncio.to_thread(digest_of, chunk.data)
         if sent.rows != chunk.rows:
             raise BadData(f"A chunk of {shown(part.name.path)} has {sent.rows} rows instead of {chunk.rows}")
         now = Sent(was.digest + sent, chunk.position)

@@ -1,7 +1,7 @@
 """Records of compressed tables: every column as short as its value, described by four bits each ("CD" records).
 
 With page compression, a page begins with an anchor record, whose values are the beginnings of others, and a
-dictionary of values that occur often. ``expander`` makes of each short form what an uncompressed record would hold.
+dictionary of values that occur often. ``expander`` makes of a short form what an uncompressed record would hold.
 """
 
 import struct

@@ -209,11 +209,11 @@ class DatabaseBackup:
 
 
 def text_decoder(collation: int) -> Callable[[bytes], str]:
-    """Texts of the catalogue are in the database's code page, or in UTF-16: every second byte of those is zero."""
+    """Texts of the catalogue are in the database's code page, or in UTF-16, where ASCII letters have a zero."""
     narrow = collations.decoder(collations.code_page(collation))
 
     def decode(data: bytes) -> str:
-        wide = len(data) % 2 == 0 and data.count(0) * 4 > len(data)
+        wide = len(data) % 2 == 0 and 0 in data
         return data.decode("utf-16-le", "replace") if wide else narrow(data)
 
     return decode

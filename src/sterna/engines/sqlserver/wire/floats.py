@@ -48,7 +48,7 @@ def shortest_real(value: float) -> float:
 
 
 def _rounded(value: float, digits: int) -> list[float]:
-    """The nearest number of so many digits; behind a power of two, whose neighbour below is nearer, the next too."""
+    """The nearest number of so many digits; for a power of two, whose neighbour below is nearer, the next too."""
     near = f"{value:.{digits - 1}e}"
     if abs(math.frexp(value)[0]) != 0.5:
         return [float(near)]

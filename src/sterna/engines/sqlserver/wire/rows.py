@@ -27,6 +27,10 @@ Read = Callable[[Raw], object]
 
 native = compiled("_rows")
 """Writes rows as text, where they are common."""
+_DONE = -1
+"""The compiled code came to the end of the page."""
+_PATIENCE = 8
+"""After so many records of a page that the compiled code does not know, Python does the rest of the page."""
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
 
 
@@ -78,18 +82,23 @@ class Rows:
         if native is None or self._plan is None:
             return self._python_text(page, 0, None)
         space_end(page)
-        pieces, total, slot = [], 0, 0
-        while slot >= 0:
+        pieces: list[bytes] = []
+        total = slot = 0
+        for left in range(_PATIENCE, -1, -1):
             text, rows, stopped, digits = native.copy_text(page, self._plan, slot)
+            self.losses.digits += digits
             pieces.append(text)
             total += rows
-            self.losses.digits += digits
-            slot = -1
-            if stopped >= 0:
-                text, rows = self._python_text(page, stopped, stopped + 1)
-                pieces.append(text)
-                total += rows
-                slot = stopped + 1
+            if stopped == _DONE:
+                break
+            # A record that is not common, or one too many of them, or a page that is not.
+            end = stopped + 1 if left and stopped >= 0 else None
+            text, rows = self._python_text(page, max(stopped, 0), end)
+            pieces.append(text)
+            total += rows
+            if end is None:
+                break
+            slot = end
         return b"".join(pieces), total
 
     def _python_text(self, page: bytes, first: int, end: int | None) -> tuple[bytes, int]:
@@ -119,7 +128,11 @@ class Rows:
     def _spoilt(self, page: bytes, slot: int, fault: Exception, column: int = -1) -> Trouble:
         """The error for one row: BadData, or Unsupported if that was the fault."""
         table = f"{self.layout.table}: " if self.layout.table else ""
-        place = table + where(page, slot) + (f", column {self.layout.columns[column].name}" if column >= 0 else "")
+        place = (
+            table
+            + where(page, slot if slot >= 0 else None)
+            + (f", column {self.layout.columns[column].name}" if column >= 0 else "")
+        )
         if isinstance(fault, Unsupported):
             return Unsupported(f"{place}: {fault.message}")
         return BadData(f"{place}: {fault.message if isinstance(fault, Trouble) else fault}")
