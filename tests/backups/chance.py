@@ -113,9 +113,7 @@ class Chance:
             41: lambda: self.time(kind.scale),
             42: lambda: f"{self.day()} {self.time(kind.scale)}",
             43: lambda: (
-                f"{self.day(2, 9998)} {self.time(kind.scale)} {dice.choice('+-')}{self.time(0)[3:5]}:30".replace(
-                    " +", " +"
-                )
+                f"{self.day(2, 9998)} {self.time(kind.scale)} {dice.choice('+-')}{dice.randrange(14):02}:30"
             ),
             36: lambda: str(uuid.UUID(int=dice.getrandbits(128))),
             189: lambda: dice.randbytes(8),

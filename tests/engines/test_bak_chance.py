@@ -1,4 +1,4 @@
-"""Databases made by chance are read as they were written: types, layouts, compressions, versions and containers mixed.
+"""Databases made by chance are read as they were written: types, layouts, compressions and containers mixed.
 
 It goes on for longer where the tests are told to make an effort, see ``tests.effort``.
 """
