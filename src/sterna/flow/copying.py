@@ -53,7 +53,7 @@ class Copier:
 
 
 def _held(chunk: Chunk) -> int:
-    """Bytes that a chunk takes while it waits: what was unpacked, or is a piece of a value, is more than was read."""
+    """Bytes that a chunk takes while it waits; of packed or large values that is more than was read for it."""
     return max(chunk.size, len(chunk.data) if isinstance(chunk.data, bytes) else 0)
 
 
