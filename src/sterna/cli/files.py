@@ -9,8 +9,8 @@ from sterna.core.files import Blob
 from sterna.core.people import Bucket
 from sterna.settings import Settings
 
-HERE = Bucket("", "", "here", "folder", folder="/")
-"""The files of this machine."""
+HERE = "here:"
+"""What the id of a folder of this machine begins with, where no bucket is registered for it."""
 
 
 async def open_file(tools: Tools, settings: Settings, text: str, project: str | None = None) -> Blob:
@@ -24,7 +24,8 @@ async def open_file(tools: Tools, settings: Settings, text: str, project: str | 
 
 
 async def find_file(tools: Tools, settings: Settings, text: str, project: str | None = None) -> tuple[Bucket, str]:
-    """The bucket and the name in it, as ``open_file`` takes them; the bucket of this machine's files has no id.
+    """The bucket and the name in it, as ``open_file`` takes them; a file of this machine is in
+    a bucket of its own folder.
 
     Raises Invalid, NotFound.
     """
@@ -48,7 +49,8 @@ def _local(path: Path) -> tuple[Bucket, str]:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError):
         raise NotFound(f"There is no file {path}") from None
-    return HERE, str(real).lstrip("/")
+    folder = Bucket(f"{HERE}{real.parent}", "", "here", "folder", folder=str(real.parent))
+    return folder, real.name
 
 
 def _remote(known: tuple[Bucket, ...], called: str, name: str) -> Bucket:
