@@ -1,4 +1,4 @@
-"""Real backups: COPY text is the same from the compiled code and from Python, and has the rows that Python reads."""
+"""Real backups: COPY text is the same from the compiled code and from Python, and has all the rows."""
 
 import pytest
 
