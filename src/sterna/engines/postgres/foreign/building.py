@@ -140,7 +140,7 @@ _NEEDING = """
        AND NOT coalesce(r.ev_class, k.conrelid, a.adrelid,
                         CASE d.classid WHEN 'pg_class'::regclass THEN d.objid END, 0) = ANY (%(oids)s)
      ORDER BY 1"""
-"""Views have a rule that needs their tables, foreign keys are constraints; a computed column needs its own table."""
+"""A view has a rule that needs its tables, a foreign key is a constraint, a computed column needs its table."""
 
 
 async def make_schemas(target: Connection, names: Iterable[str]) -> None:
