@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sterna.core.errors import BadData
 from sterna.core.plan import Path
 from sterna.core.schema import (
     Column,
@@ -323,9 +324,7 @@ class Definitions:
         for row in sorted(self._catalog.objects.values(), key=lambda row: (row["nsid"], row.text("name"))):
             kind = _KINDS.get(row.raw("type"), "")
             if kind and self._ours(row, row.raw("type")) and not row["status"] & SHIPPED:
-                text = self._texts.module(row["id"])
-                why = "Its text is encrypted." if not text and self._texts.kept(row["id"]) else ""
-                yield Leftover(kind, self._path(row), text, why)
+                yield Leftover(kind, self._path(row), *self._module(row["id"]))
             elif self._ours(row, USER_TABLE):
                 yield from self._special_indexes(row)
                 yield from self._column_sets(row)
@@ -339,6 +338,14 @@ class Definitions:
                     native,
                     "Its columns take the type it stands for.",
                 )
+
+    def _module(self, number: int) -> tuple[str, str]:
+        """The text of a module, and why it has none."""
+        try:
+            text = self._texts.module(number)
+        except BadData as wrong:
+            return "", f"Its text is damaged: {wrong.message}"
+        return text, "Its text is encrypted." if not text and self._texts.kept(number) else ""
 
     def _column_sets(self, table: Row) -> Iterator[Leftover]:
         for column in self._columns(table["id"]):

@@ -217,6 +217,8 @@ class _Player:
             return self._format(change)
         if not self._overlay.has(*place):
             raise ValueError("the page is not in the backup")
+        if self._kind(place) == redo.INDEX_PAGE:
+            return False
         before = self._lsn(place)
         if before >= change.lsn:
             return False
@@ -259,6 +261,10 @@ class _Player:
     def _lsn(self, place: Pointer) -> Lsn:
         apart = self._apart.get(place)
         return redo.page_lsn(apart.head if apart is not None else self._overlay.page(*place))
+
+    def _kind(self, place: Pointer) -> int:
+        apart = self._apart.get(place)
+        return (apart.head if apart is not None else self._overlay.page(*place))[1]
 
     def _rows_of(self, place: Pointer) -> RowPage:
         """The page taken apart. The longest unused one is put together for it."""
@@ -337,6 +343,8 @@ class _Player:
     def _undo_rows(self, change: Change, moves: list[tuple[Lsn, int, int]]) -> None:
         if not self._overlay.has(*change.place):
             raise ValueError("the page is not in the backup")
+        if self._kind(change.place) == redo.INDEX_PAGE:
+            return
         slot = _moved(change, moves)
         redo.take_back(self._rows_of(change.place), change, slot)
         shift = redo.shift_of(change)

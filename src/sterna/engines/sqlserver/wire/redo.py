@@ -29,7 +29,8 @@ _STABLE = (HEAP, TEXT_MIX, TEXT_TREE)
 """Here a record keeps its slot; elsewhere the slots behind it move."""
 _ORDERED = (CLUSTERED, IDENTITY, GHOST)
 
-_DATA, _INDEX, _TEXT_PAGES, _MAP, _SPACE = 1, 2, (3, 4), 10, 11
+INDEX_PAGE = 2
+_DATA, _TEXT_PAGES, _MAP = 1, (3, 4), 10
 _HEAD = 96
 _COMPRESSED_PAGE, _DICTIONARY = 0x80, 4
 _COMPRESSED_RECORD = 1
@@ -101,32 +102,34 @@ def _record(page: bytes, start: int, stop: int) -> bytes:
     """The record between there and where the next one begins."""
     if page[start] & _COMPRESSED_RECORD:
         return page[start:stop]
-    size = _size(page, start, stop)
+    size = _size(page, start, page[1])
     if not 1 <= size <= PAGE - start:
         raise ValueError("a record lies beyond its page")
     return page[start : start + size]
 
 
-def _size(page: bytes, start: int, stop: int) -> int:
-    status = page[start]
+def _size(data: bytes, start: int, page_type: int) -> int:
+    """Bytes of an uncompressed record that begins there. Raises ValueError if it goes beyond the data."""
+    status = data[start]
     kind = status >> 1 & 7
     tag = _VERSION_TAG if status & 0x40 else 0
-    if page[1] in _TEXT_PAGES:
-        return int(struct.unpack_from("<H", page, start + 2)[0]) + tag
+    if page_type in _TEXT_PAGES:
+        return _number(data, start + 2) + tag
     if kind == _STUB:
         return _STUB_SIZE + tag
-    at = start + int(struct.unpack_from("<H", page, start + 2)[0])
-    if at + 2 > PAGE:
-        raise ValueError("a record lies beyond its page")
+    at = start + _number(data, start + 2)
     if status & 0x10:
-        at += 2 + (int(struct.unpack_from("<H", page, at)[0]) + 7) // 8
-    if status & 0x20 and at + 2 <= PAGE:
-        count = int(struct.unpack_from("<H", page, at)[0])
-        if at + 2 + 2 * count > PAGE:
-            raise ValueError("a record lies beyond its page")
-        last = int(struct.unpack_from("<H", page, at + 2 * count)[0]) & 0x7FFF if count else 0
-        at = start + last if count else at + 2
+        at += 2 + (_number(data, at) + 7) // 8
+    if status & 0x20:
+        count = _number(data, at)
+        at = start + (_number(data, at + 2 * count) & 0x7FFF) if count else at + 2
     return at + tag - start
+
+
+def _number(data: bytes, at: int) -> int:
+    if at + 2 > len(data):
+        raise ValueError("a record is cut off")
+    return int(struct.unpack_from("<H", data, at)[0])
 
 
 def page_lsn(page: bytes | bytearray) -> Lsn:
@@ -145,7 +148,7 @@ def with_lsn(page: bytes, lsn: Lsn) -> bytes:
 def formatted(change: Change) -> bytes:
     """The fresh page that FORMAT_PAGE makes. Raises ValueError for kinds of pages that are not known."""
     kind, flags = change.data[0x30], change.data[0x31]
-    if kind not in (_DATA, _INDEX, *_TEXT_PAGES, _MAP) or flags & _COMPRESSED_PAGE:
+    if kind not in (_DATA, INDEX_PAGE, *_TEXT_PAGES, _MAP) or flags & _COMPRESSED_PAGE:
         raise ValueError(f"a page of type {kind} was made with contents")
     if len(change.data) > change.number(2) + 2 and any(change.elements()):
         raise ValueError("a page was made with contents")
@@ -213,6 +216,8 @@ def _rows(change: Change) -> list[bytes]:
 
 def _insert(page: RowPage, change: Change, slot: int) -> None:
     rows = _rows(change)
+    if any(not row[0] & _COMPRESSED_RECORD and _size(row, 0, page.head[1]) != len(row) for row in rows):
+        raise ValueError("an inserted row is not as long as it says")
     if change.context in _STABLE:
         if len(rows) != 1:
             raise ValueError("several rows were inserted at once")
