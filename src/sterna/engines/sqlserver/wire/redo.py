@@ -1,7 +1,7 @@
 """One record of the log done to one page, or taken back: exactly, or not at all.
 
-What a record of the log says was there before has to be there; anything else raises ValueError, and the page is then
-of no more use. What is known of the operations was found in real logs of 2008 R2 (inserts, changes, splits,
+What a record of the log says was there before has to be there; anything else raises ValueError, and the page is of
+no more use then. What is known of the operations was found in real logs of 2008 R2 (inserts, changes, splits,
 allocation), or is by their public names (deletes, ghosts).
 """
 
