@@ -152,9 +152,12 @@ class Compressor:
 
     layout: Layout
     off: Off
+    prepare: Callable[[Put], object]
+    """Told of every row before its columns are written."""
 
     def cells(self, row: Put) -> list[Cell]:
         """A row's columns."""
+        self.prepare(row)
         return [
             self.cell(spot, row.uniquifier if spot.source is None else row.values[spot.source])
             for spot in self.layout.until(row.columns).spots
@@ -166,7 +169,7 @@ class Compressor:
             return Cell(code=NULL)
         if spot.kind.xtype == 104:
             return Cell(code=TRUE if value else EMPTY)
-        if spot.kind.large:
+        if spot.offset < 0 and spot.source is not None:
             piece = self.off(spot, stored(spot.kind, value, spot.col.collation))
             return Cell(piece[0], pointer=True) if piece else Cell(squeezed(spot, value))
         return Cell(squeezed(spot, value))

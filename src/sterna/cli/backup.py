@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -139,6 +140,24 @@ def tables_of_backup(
     print_rows(tables, columns, as_json=False)
 
 
+@dataclass(frozen=True)
+class AsTyped:
+    """A file under the name that was typed for it: messages name it so."""
+
+    blob: Blob
+    name: str
+
+    @property
+    def size(self) -> int:
+        return self.blob.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.blob.read_at(offset, length)
+
+    def close(self) -> None:
+        self.blob.close()
+
+
 @contextlib.contextmanager
 def opened_files(
     tools: Tools, settings: Settings, files: Sequence[str], project: str | None
@@ -147,7 +166,7 @@ def opened_files(
     with contextlib.ExitStack() as stack:
         blobs: list[Blob] = []
         for text in files:
-            blobs.append(asyncio.run(open_file(tools, settings, text, project)))
+            blobs.append(AsTyped(asyncio.run(open_file(tools, settings, text, project)), text))
             stack.callback(blobs[-1].close)
         yield blobs
 

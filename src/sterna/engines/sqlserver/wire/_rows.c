@@ -41,7 +41,7 @@ typedef struct {
     long lost, row_lost;
     /* the record at hand */
     const uint8_t *record;
-    int fixed_end, count, varying, vary_at, vary_data;
+    int fixed_end, count, varying, vary_at, vary_data, vary_end;
     const uint8_t *nulls; /* NULL where there is no bitmap */
     Field fields[MOST];
     int field_count;
@@ -450,7 +450,8 @@ static int open_record(Work *work, int at) {
     if (work->vary_data > room) return GIVE_UP;
     if (work->varying) {
         int end = (int)u16(record + work->vary_data - 2);
-        if ((end & 0x7FFF) > room) return GIVE_UP;
+        work->vary_end = end & 0x7FFF;
+        if (work->vary_end > room) return GIVE_UP;
         if (kind == 1 && end & 0x8000) {
             int start = work->varying > 1 ? (int)(u16(record + work->vary_data - 4) & 0x7FFF) : work->vary_data;
             if (start < work->vary_data || start + 2 > (end & 0x7FFF)) return GIVE_UP;
@@ -483,8 +484,7 @@ static int put_column(Work *work, const Column *column) {
     if (number > work->varying) return put_value(work, column, record, 0);
     int end = (int)u16(record + work->vary_at + 2 * (number - 1));
     int start = number > 1 ? (int)(u16(record + work->vary_at + 2 * (number - 2)) & 0x7FFF) : work->vary_data;
-    if (end & 0x8000 || start < work->vary_data || end < start || end > work->limit - (int)(record - work->page))
-        return GIVE_UP;
+    if (end & 0x8000 || start < work->vary_data || end < start || end > work->vary_end) return GIVE_UP;
     return put_value(work, column, record + start, end - start);
 }
 
