@@ -190,15 +190,15 @@ class Catalog:
         return rowsets
 
     def index(self, number: int, table: Tbl, indid: int, index: Index, rowset: int) -> None:
-        """An index and its columns; a key is an object, too."""
+        """An index and its columns, told in the order of the table; a key is an object, too."""
         names = [col.name for col in table.columns]
         status = 3 | (8 if index.unique or index.primary else 0)
         status |= (0x20 if index.primary else 0) | (0x40 if index.constraint else 0)
         form = FORMS[index.form] if not index.clustered else 5 if index.form == "columnstore" else 1
         self.add(54, number, indid, index.name, status, 0, 0, form, 0, table.group, 0, rowset)
-        for place, name in enumerate([*index.columns, *index.include], 1):
-            flags = 3 | (4 if name in index.descending else 0)
-            key = place if place <= len(index.columns) and index.form == "btree" else 0
+        for place, name in enumerate([*sorted(index.columns, key=names.index), *index.include], 1):
+            flags = (0x12 if name in index.include else 3) | (4 if name in index.descending else 0)
+            key = list(index.columns).index(name) + 1 if name in index.columns and index.form == "btree" else 0
             self.add(55, number, indid, place, flags, names.index(name) + 1, key, 0)
         if index.primary or index.constraint:
             self.named(index.name, table.schema, "PK" if index.primary else "UQ", number)
@@ -219,7 +219,7 @@ class Catalog:
         """A foreign key and what it refers to."""
         child, parent = ids[table.schema, table.name], ids[key.target]
         target = next(t for t in self.db.tables if (t.schema, t.name) == key.target)
-        status = key.on_delete << 12 | key.on_update << 14
+        status = key.on_update << 12 | key.on_delete << 14
         status |= (0 if key.trusted else 0x400) | (0x100 if key.disabled else 0)
         number = self.named(key.name, table.schema, "F ", child, status=status)
         self.add(74, 27, number, 0, parent, referenced(target, key.target_columns), 0)

@@ -4,7 +4,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from tests.backups.describe import Put, Raw, Value
 from tests.backups.kinds import TEXTUAL, stored
@@ -14,6 +14,7 @@ from tests.backups.records import Off
 
 NULL, EMPTY, LONG, TRUE, SYMBOL = 0, 1, 10, 11, 12
 BUDGET = 6500
+WIDE = Context(prec=60)
 WINDOWS = (0x80, 0xC0, 0x400, 0x600, 0x900, 0x3040, 0x30A0, 0xFF00)
 
 
@@ -40,7 +41,7 @@ def vardecimal(value: Decimal) -> bytes:
     """A decimal: sign and exponent in a byte, then ten bits for every three digits."""
     if value == 0:
         return b""
-    digits = "".join(map(str, value.normalize().as_tuple().digits))
+    digits = "".join(map(str, value.normalize(WIDE).as_tuple().digits))
     exponent = value.adjusted()
     head = (0x80 if value > 0 else 0) | (exponent + 64)
     groups = [int(digits[i : i + 3].ljust(3, "0")) for i in range(0, len(digits), 3)]
@@ -151,9 +152,12 @@ class Compressor:
 
     layout: Layout
     off: Off
+    prepare: Callable[[Put], object]
+    """Told of every row before its columns are written."""
 
     def cells(self, row: Put) -> list[Cell]:
         """A row's columns."""
+        self.prepare(row)
         return [
             self.cell(spot, row.uniquifier if spot.source is None else row.values[spot.source])
             for spot in self.layout.until(row.columns).spots
@@ -165,7 +169,7 @@ class Compressor:
             return Cell(code=NULL)
         if spot.kind.xtype == 104:
             return Cell(code=TRUE if value else EMPTY)
-        if spot.kind.large:
+        if spot.offset < 0 and spot.source is not None:
             piece = self.off(spot, stored(spot.kind, value, spot.col.collation))
             return Cell(piece[0], pointer=True) if piece else Cell(squeezed(spot, value))
         return Cell(squeezed(spot, value))

@@ -32,6 +32,10 @@ def text_of(kind: Kind, col: Col, value: Value) -> str | None:
         return value.text
     if isinstance(value, Variant):
         inner = kind_of(value.kind)
+        if isinstance(value.value, bytes):
+            return "0x" + value.value.hex().upper()
+        if isinstance(value.value, bool):
+            return str(int(value.value))
         return text_of(inner, Col("", value.kind, collation=value.collation), value.value)
     if kind.xtype == 104:
         return "t" if value else "f"
@@ -97,9 +101,9 @@ def said(kind: Kind, col: Col, value: str) -> str:
     if kind.xtype == 43:
         return zoned(kind, value)
     if kind.name == "char":
-        return stored(kind, value, col.collation).decode(col.collation.codec)
+        return stored(kind, value, col.collation).decode(col.collation.codec).ljust(kind.length)
     if kind.name == "nchar":
-        return stored(kind, value, col.collation).decode("utf-16-le", "surrogatepass")
+        return stored(kind, value, col.collation).decode("utf-16-le", "surrogatepass").ljust(kind.length // 2)
     return value
 
 

@@ -11,13 +11,15 @@ from tests.backups import scenes
 from tests.backups.copied import lines
 from tests.backups.database import Built, build
 from tests.backups.describe import POLISH, Col, Db, File, Group, Index, Tbl
-from tests.backups.headers import START
+from tests.backups.headers import START, number
 from tests.backups.log import Log
 from tests.backups.pages import DATA, Page
 from tests.backups.records import plain
 from tests.backups.writer import Media, Set, write_backup
 
 GROUP_TWO = Group(2, "SECOND")
+BORDER = 63904
+"""The first extent of the second GAM interval."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Fixture:
     databases: dict[str, dict[str, Found]] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
     refused: bool = False
-    sets: int = 1
+    headers: tuple[dict[str, object], ...] = ()
 
 
 Maker = Callable[[Path], Fixture]
@@ -56,6 +58,33 @@ def fixture(make: Maker) -> Maker:
 def all_fixtures(folder: Path) -> dict[str, Fixture]:
     """Write every fixture into the folder."""
     return {name: make(folder) for name, make in MAKERS.items()}
+
+
+def told(*sets: Set) -> tuple[dict[str, object], ...]:
+    """What the headers must say, in the names of ``inspect``."""
+    out = []
+    for one in sets:
+        major, minor, build_, version = one.built.numbers
+        base = one.base.built.checkpoint if one.base else (0, 0, 0)
+        minor = 50 if minor == 0x32 else minor
+        out.append(
+            {
+                "backup_name": one.name,
+                "database": one.built.db.name,
+                "type": one.kind,
+                "version": f"{major}.{minor}.{build_}",
+                "database_version": version,
+                "first_lsn": number(one.first),
+                "last_lsn": number(one.last),
+                "checkpoint_lsn": number(one.built.checkpoint),
+                "database_backup_lsn": number(base),
+                "backup_set_guid": str(one.guid),
+                "family_guid": str(one.built.family),
+                "backup_checksums": one.csum,
+                "start": one.start.isoformat(),
+            }
+        )
+    return tuple(out)
 
 
 def found(table: Tbl, shown: Sequence[str] | None = None) -> Found:
@@ -82,7 +111,7 @@ def simple(
     """One database, one full set, one file."""
     one = Set(build(db, version), name=f"{db.name} full", **more)  # type: ignore[arg-type]
     paths = write_backup(folder / f"{name}.bak", [one], media)
-    return Fixture(name, tuple(paths), {db.name: expect(db)})
+    return Fixture(name, tuple(paths), {db.name: expect(db)}, headers=told(one))
 
 
 SHOP = Db("Shop", scenes.shop(), scenes.MODULES)
@@ -118,6 +147,17 @@ def types_2008(folder: Path) -> Fixture:
 
 
 @fixture
+def shapes(folder: Path) -> Fixture:
+    """Spatial values, XML, and columns of alias types."""
+    phones = Tbl(
+        "dbo", "phones", [Col("n", "varchar(20)", alias="Phone"), Col("d", "decimal(9,2)", alias="Dues")],
+        [("+49 1234", Decimal("1.50")), (None, None)],
+    )  # fmt: skip
+    aliases = (("Phone", "varchar(20)"), ("Dues", "decimal(9,2)"))
+    return simple(folder, "shapes", Db("Shapes", [*scenes.shapes(), phones], aliases=aliases))
+
+
+@fixture
 def code_pages(folder: Path) -> Fixture:
     """Several code pages."""
     return simple(folder, "code_pages", Db("Pages", [scenes.code_pages()], collation=POLISH), 2019)
@@ -127,6 +167,24 @@ def code_pages(folder: Path) -> Fixture:
 def odd_rows(folder: Path) -> Fixture:
     """Forwarded, ghost and versioned records."""
     return simple(folder, "odd_rows", Db("Odd", [scenes.odd_rows()]))
+
+
+@fixture
+def many_tables(folder: Path) -> Fixture:
+    """A catalogue of several levels."""
+    return simple(folder, "many_tables", Db("Größe ]'", scenes.many()), 2014)
+
+
+@fixture
+def many_tables_2005(folder: Path) -> Fixture:
+    """The same by the catalogue of 2005."""
+    return simple(folder, "many_tables_2005", Db("Many", scenes.many()), 2005, Media(compressed=True))
+
+
+@fixture
+def numbered(folder: Path) -> Fixture:
+    """Identities."""
+    return simple(folder, "numbered", Db("Numbered", scenes.numbered()))
 
 
 @fixture
@@ -226,17 +284,18 @@ def stale(folder: Path) -> Fixture:
     spots = {(1, e * 8 + n): old for e in extents for n in range(8) if (1, e * 8 + n) not in used}
     one = Set(built, stale=spots)
     write_backup(folder / "stale.bak", [one])
-    return Fixture("stale", (folder / "stale.bak",), {"Shop": expect(SHOP)})
+    return Fixture("stale", (folder / "stale.bak",), {"Shop": expect(SHOP)}, headers=told(one))
 
 
 def _striped(count: int, media: Media) -> None:
     name = f"stripes_{count}{'_compressed' if media.compressed else ''}"
 
     def make(folder: Path) -> Fixture:
-        db = Db("Striped", [scenes.tall(2500), *scenes.shop()])
+        db = Db("Striped", [scenes.tall(1200), *scenes.shop()])
         paths = [folder / f"{name}_{n}.bak" for n in range(1, count + 1)]
-        write_backup(paths, [Set(build(db))], replace(media, seed=count))
-        return Fixture(name, tuple(paths), {db.name: expect(db)})
+        one = Set(build(db))
+        write_backup(paths, [one], replace(media, seed=count))
+        return Fixture(name, tuple(paths), {db.name: expect(db)}, headers=told(one))
 
     MAKERS[name] = make
 
@@ -257,9 +316,11 @@ def files_and_groups(folder: Path) -> Fixture:
 @fixture
 def beyond_4_gb(folder: Path) -> Fixture:
     """A file of several GAM intervals of which little is allocated: rows before and after the border."""
-    files = (File(1, 1), File(3, 2, first_free=63904 - 40))
-    tables = [scenes.tall(9000, "second", group=2), *scenes.shop()]
+    files = (File(1, 1), File(3, 2, first_free=BORDER - 3))
+    tables = [scenes.tall(3500, "second", group=2), *scenes.shop()]
     db = Db("Vast", tables, files=files, groups=(Group(), GROUP_TWO))
+    used = build(db).image.files[3].extents
+    assert min(used - {0}) < BORDER < max(used)
     return simple(folder, "beyond_4_gb", db)
 
 
@@ -270,7 +331,10 @@ def several_sets(folder: Path) -> Fixture:
     sets = [Set(build(SHOP), name="one"), Set(build(other), name="two", start=later(5))]
     write_backup(folder / "several_sets.bak", sets)
     return Fixture(
-        "several_sets", (folder / "several_sets.bak",), {"Shop": expect(SHOP), "Other": expect(other)}, sets=2
+        "several_sets",
+        (folder / "several_sets.bak",),
+        {"Shop": expect(SHOP), "Other": expect(other)},
+        headers=told(*sets),
     )
 
 
@@ -298,7 +362,35 @@ def differential(folder: Path) -> Fixture:
     paths = [folder / "differential_full.bak", folder / "differential_diff.bak"]
     write_backup(paths[0], [full])
     write_backup(paths[1], [diff])
-    return Fixture("differential", tuple(paths), {"Chained": expect(after)}, sets=2)
+    return Fixture("differential", tuple(paths), {"Chained": expect(after)}, headers=told(full, diff))
+
+
+@fixture
+def differential_beyond_4_gb(folder: Path) -> Fixture:
+    """Changes on both sides of the border of GAM intervals, in two stripes."""
+    files = (File(1, 1), File(3, 2, first_free=BORDER - 3))
+    groups = (Group(), GROUP_TWO)
+    before = Db("Vast", [scenes.tall(2000, "second", group=2), *scenes.shop()], files=files, groups=groups)
+    rows = list(before.tables[0].rows)
+    rows[::900] = [(n, "changed", None, "x", True) for n in range(0, len(rows), 900)]
+    more = [*rows, *((n, "added", None, None, None) for n in range(2000, 2600))]
+    after = replace(before, tables=[replace(before.tables[0], rows=more), *scenes.shop()])
+    full = Set(build(before), name="full")
+    second = build(after, moment=1)
+    diff = Set(second, "differential", base=full, changed=differing(full.built, second), start=later(10))
+    paths = [folder / f"differential_beyond_4_gb_{n}.bak" for n in range(4)]
+    write_backup(paths[:2], [full])
+    write_backup(paths[2:], [diff], Media(seed=5))
+    return Fixture("differential_beyond_4_gb", tuple(paths), {"Vast": expect(after)}, headers=told(full, diff))
+
+
+@fixture
+def stripes_few(folder: Path) -> Fixture:
+    """Four stripes for a handful of extents: some hold none."""
+    one = Set(build(Db("Few", [Tbl("dbo", "one", [Col("a", "int")], [(1,)])])))
+    paths = [folder / f"stripes_few_{n}.bak" for n in range(4)]
+    write_backup(paths, [one], Media(seed=11))
+    return Fixture("stripes_few", tuple(paths), {"Few": expect(one.built.db)}, headers=told(one))
 
 
 @fixture
@@ -310,7 +402,7 @@ def differential_in_one(folder: Path) -> Fixture:
     diff = Set(second, "differential", base=full, changed=differing(full.built, second), start=later(10))
     path = folder / "differential_in_one.bak"
     write_backup(path, [full, diff], Media(compressed=True))
-    return Fixture("differential_in_one", (path,), {"Chained": expect(after)}, sets=2)
+    return Fixture("differential_in_one", (path,), {"Chained": expect(after)}, headers=told(full, diff))
 
 
 def differing(before: Built, after: Built) -> set[tuple[int, int]]:
@@ -385,8 +477,9 @@ def redo_in_full(folder: Path) -> Fixture:
     log = started(built)
     work(log, built, 500, applied=False)
     path = folder / "redo_in_full.bak"
-    write_backup(path, [Set(built, log=log.bytes(), log_to=log.next)])
-    return Fixture("redo_in_full", (path,), shown(changed_rows(500, ROWS)))
+    one = Set(built, log=log.bytes(), log_to=log.next)
+    write_backup(path, [one])
+    return Fixture("redo_in_full", (path,), shown(changed_rows(500, ROWS)), headers=told(one))
 
 
 @fixture
@@ -396,8 +489,9 @@ def undo_in_full(folder: Path) -> Fixture:
     log = started(built)
     work(log, built, 600, applied=True, open_=True)
     path = folder / "undo_in_full.bak"
-    write_backup(path, [Set(built, log=log.bytes(), log_to=log.next)])
-    return Fixture("undo_in_full", (path,), shown(ROWS))
+    one = Set(built, log=log.bytes(), log_to=log.next)
+    write_backup(path, [one])
+    return Fixture("undo_in_full", (path,), shown(ROWS), headers=told(one))
 
 
 @fixture
@@ -423,7 +517,98 @@ def log_chain(folder: Path) -> Fixture:
     two = Set(built, "log", base=full, log=second.bytes(), log_from=middle, log_to=last, start=later(2))
     write_backup(paths[2], [two])
     rows = changed_rows(700, ROWS)[2:]
-    return Fixture("log_chain", tuple(paths), shown(rows), sets=3)
+    return Fixture("log_chain", tuple(paths), shown(rows), headers=told(full, one, two))
+
+
+@fixture
+def log_of_all_kinds(folder: Path) -> Fixture:
+    """A log over two virtual log files: a transaction taken back, a page formatted and filled, row counts."""
+    built = build(LOGGED)
+    rowset = built.tables["dbo", "numbers"][1][0]
+    unit, page = rowset.units[0], heap_page(built)
+    paths = [folder / f"log_of_all_kinds_{n}.{'trn' if n else 'bak'}" for n in range(2)]
+    full = Set(built)
+    write_backup(paths[0], [full])
+    first = Log(built.last[0], built.last[1], rowset=rowset.number)
+    taken_back = first.begin()
+    gone = number_record(built, 66, "taken back")
+    first.insert(taken_back, page, 20, gone, applied=True)
+    first.count(page)
+    first.delete(taken_back, page, 20, applied=True)
+    first.end(taken_back, op=0x82)
+    first.cut()
+    second = Log(built.last[0] + 1, 0, parity=0x80, rowset=rowset.number, lsns=first.lsns, transactions=700)
+    mine = second.begin("INSERT")
+    free, chain = built.image.pages[1, 1], next(iter(unit.maps.values()))
+    before = (free.records, chain.records)
+    fresh = built.image.add(unit, DATA, fixed=page.fixed)
+    built.image.finish()
+    free, mapped = built.image.pages[1, 1], chain.records[0] or b""
+    free.records, chain.records = before
+    second.modify(mine, free, 0, 4 + fresh.place[1], b"\x60", context=11)
+    second.format(mine, fresh)
+    second.modify(mine, chain, 0, 46 + 6, mapped[52:58], context=10)
+    second.fill(mine, free, 4 + fresh.place[1], 0x61, 0x60)
+    for n in range(3):
+        second.insert(mine, fresh, n, number_record(built, 900 + n, "fresh"), applied=False)
+    second.end(mine)
+    second.cut()
+    one = Set(
+        built, "log", base=full, earlier=(built.last, first.bytes()), log=second.bytes(), log_from=built.last,
+        log_to=second.next, start=later(1),
+    )  # fmt: skip
+    write_backup(paths[1], [one], Media(compressed=True))
+    rows = [*ROWS, *((900 + n, "fresh") for n in range(3))]
+    return Fixture("log_of_all_kinds", tuple(paths), shown(rows), headers=told(full, one))
+
+
+@fixture
+def log_of_new_extents(folder: Path) -> Fixture:
+    """Rows come on pages of an extent that the full backup does not hold."""
+    built = build(replace(LOGGED, uniform=True), 2014)
+    rowset = built.tables["dbo", "numbers"][1][0]
+    unit, page = rowset.units[0], heap_page(built)
+    paths = [folder / f"log_of_new_extents_{n}.{'trn' if n else 'bak'}" for n in range(2)]
+    full = Set(built)
+    write_backup(paths[0], [full])
+    log = Log(built.last[0], built.last[1], rowset=rowset.number)
+    mine = log.begin()
+    free, gam, chain = built.image.pages[1, 1], built.image.pages[1, 2], next(iter(unit.maps.values()))
+    old = len(unit.extents)
+    for n in range(10):
+        fresh = built.image.add(unit, DATA, fixed=page.fixed)
+        if len(unit.extents) > old:
+            old += 1
+            log.bits(mine, gam, fresh.place[1] // 8, 0, context=8)
+            log.bits(mine, chain, fresh.place[1] // 8, 1, context=10)
+        log.modify(mine, free, 0, 4 + fresh.place[1], b"\x40", context=11)
+        log.format(mine, fresh)
+        log.insert(mine, fresh, 0, number_record(built, 300 + n, "new page"))
+    log.end(mine)
+    log.cut()
+    one = Set(built, "log", base=full, log=log.bytes(), log_from=built.last, log_to=log.next, start=later(1))
+    write_backup(paths[1], [one])
+    rows = [*ROWS, *((300 + n, "new page") for n in range(10))]
+    return Fixture("log_of_new_extents", tuple(paths), shown(rows), headers=told(full, one))
+
+
+@fixture
+def log_not_understood(folder: Path) -> Fixture:
+    """A change that cannot be replayed: its table is named, the other one is read."""
+    db = replace(LOGGED, tables=[NUMBERS, *scenes.shop()])
+    built = build(db)
+    paths = [folder / f"log_not_understood_{n}.{'trn' if n else 'bak'}" for n in range(2)]
+    full = Set(built)
+    write_backup(paths[0], [full])
+    log = Log(built.last[0], built.last[1], rowset=built.tables["dbo", "numbers"][1][0].number)
+    mine = log.begin("UPDATE")
+    log.odd(mine, heap_page(built), 3)
+    log.end(mine)
+    log.cut()
+    one = Set(built, "log", base=full, log=log.bytes(), log_from=built.last, log_to=log.next, start=later(1))
+    write_backup(paths[1], [one])
+    wanted = {"Logged": expect(replace(db, tables=scenes.shop()))}
+    return Fixture("log_not_understood", tuple(paths), wanted, trouble=("dbo.numbers",), headers=told(full, one))
 
 
 @fixture
@@ -444,7 +629,7 @@ def log_rolled_back(folder: Path) -> Fixture:
     log.cut()
     one = Set(built, "log", base=full, log=log.bytes(), log_from=built.last, log_to=log.next, start=later(1))
     write_backup(paths[1], [one])
-    return Fixture("log_rolled_back", tuple(paths), shown([*ROWS, (77, "committed")]), sets=2)
+    return Fixture("log_rolled_back", tuple(paths), shown([*ROWS, (77, "committed")]), headers=told(full, one))
 
 
 @fixture
@@ -496,7 +681,7 @@ def incomplete(folder: Path) -> Fixture:
     other = Db("Other", [scenes.uniquified()], database_id=6)
     sets = [Set(build(SHOP), name="whole"), Set(build(other), name="cut", incomplete=True, start=later(5))]
     write_backup(folder / "incomplete.bak", sets)
-    return Fixture("incomplete", (folder / "incomplete.bak",), {"Shop": expect(SHOP)}, sets=2)
+    return Fixture("incomplete", (folder / "incomplete.bak",), {"Shop": expect(SHOP)}, headers=told(*sets))
 
 
 @fixture

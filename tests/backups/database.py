@@ -132,19 +132,27 @@ class TableWriter:
             pushed.add(worst)
         return pushed
 
+    def measure(self, row: Put) -> None:
+        """Note what must leave a row."""
+        self._pushed = self.too_large(self.layout.until(row.columns), row)
+
     def record(self, row: Put, form: int = 0, trailer: Piece | None = None) -> bytes:
         """A row as bytes."""
         layout = self.layout.until(row.columns)
-        self._pushed = self.too_large(layout, row)
+        self.measure(row)
         tag = TAG if row.versioned else b""
         return plain(layout, row.values, self.off, form, tag, row.uniquifier, trailer)
 
     def write(self, rows: Sequence[Row]) -> None:
         """All rows, in their order."""
+        if self.table.maker is not None:
+            self.rowset.rows = self.table.maker.rows
+            self.image.reserve(self.filler.unit, self.table.maker)
+            return
         puts = [row if isinstance(row, Put) else Put(row) for row in rows]
         self.rowset.rows = sum(not row.ghost for row in puts)
         if self.rowset.level in (1, 2):
-            compressor = Compressor(self.layout, self.off)
+            compressor = Compressor(self.layout, self.off, self.measure)
             for page in compressor.pages(puts, self.rowset.level == 2, self.filler.page):
                 page.fixed = 5
         else:

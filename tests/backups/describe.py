@@ -1,8 +1,14 @@
 """What a made-up database is made of: small descriptions that the writer turns into pages."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.backups.image import Maker
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Variant:
     """A sql_variant: the type inside and its value."""
 
     kind: str
-    value: "Value"
+    value: Value
     collation: Collation = LATIN
 
 
@@ -152,6 +158,7 @@ class Tbl:
     group: int = 1
     memory: bool = False
     root_links: int = 5
+    maker: Maker | None = None
 
 
 @dataclass(frozen=True)

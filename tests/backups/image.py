@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tests.backups.describe import File
 from tests.backups.pages import BULK, DIFF, GAM, IAM, NOWHERE, PFS, SGAM, Page, Place
@@ -14,14 +15,32 @@ Extent = tuple[int, int]
 """(file id, extent number)."""
 
 
+class Maker(Protocol):
+    """Makes the pages of a table one by one, so that they need not be held."""
+
+    rows: int
+    pages: int
+    hint: int
+    """The object id of its unit, told before the first page is asked for."""
+
+    def page(self, number: int, place: Place) -> bytes:
+        """The page of that number, counted from 0."""
+        ...
+
+
 @dataclass
 class DataFile:
-    """What is allocated in one file; ``mixed`` are extents of single pages, with what is left of them."""
+    """What is allocated in one file.
+
+    ``mixed`` are extents of single pages, with what is left of them; ``made`` those whose pages are made only when
+    they are written, with the number of the first one.
+    """
 
     file: File
     extents: set[int] = field(default_factory=set)
     mixed: dict[int, list[int]] = field(default_factory=dict)
     status: dict[int, int] = field(default_factory=dict)
+    made: dict[int, tuple[Maker, int]] = field(default_factory=dict)
     next: int = 1
 
     def reserved(self, extent: int) -> bool:
@@ -146,6 +165,26 @@ class Image:
         unit.singles.append(place)
         return place
 
+    def reserve(self, unit: Unit, maker: Maker) -> None:
+        """Extents for pages that are made later."""
+        data = self.file_of(unit.group)
+        maker.hint = unit.hint
+        for number in range(0, maker.pages, 8):
+            extent = data.take()
+            self._map(unit, data, extent * 8)
+            unit.extents.append((data.file.number, extent))
+            data.made[extent] = (maker, number)
+        unit.first = unit.root = (data.file.number, unit.extents[0][1] * 8)
+
+    def page(self, place: Place) -> bytes | None:
+        """A page without its checksum; None where nothing is allocated."""
+        page = self.pages.get(place)
+        if page is not None:
+            return page.bytes()
+        maker, first = self.files[place[0]].made.get(place[1] // 8, (None, 0))
+        number = first + place[1] % 8
+        return maker.page(number, place) if maker and number < maker.pages else None
+
     def _map(self, unit: Unit, data: DataFile, page: int) -> None:
         key = (data.file.number, page // INTERVAL)
         if key in unit.maps:
@@ -182,16 +221,15 @@ class Image:
             gam = 2 if interval == 0 else 0
             for at, bits in ((gam, free), (gam + 1, single), (6, differs), (7, bitmap(()))):
                 self.pages[number, base + at].records = map_records(bits, NOWHERE)
-        for base in range(0, data.pages, PFS_STEP):
-            self._draw_pfs(number, data, base)
-
-    def _draw_pfs(self, number: int, data: DataFile, base: int) -> None:
-        marks = bytearray(PFS_STEP)
+        marks = {base: bytearray(PFS_STEP) for base in range(0, data.pages, PFS_STEP)}
         for page, mark in data.status.items():
-            if base <= page < base + PFS_STEP:
-                marks[page - base] = mark
-        place = (number, base or 1)
-        self.pages[place] = Page(place, PFS, records=[struct.pack("<HH", 0, 0x1F9C) + bytes(marks)])
+            marks[page // PFS_STEP * PFS_STEP][page % PFS_STEP] = mark
+        for extent, (maker, first) in data.made.items():
+            for page in range(extent * 8, extent * 8 + min(8, maker.pages - first)):
+                marks[page // PFS_STEP * PFS_STEP][page % PFS_STEP] = 0x44
+        for base, bytes_ in marks.items():
+            place = (number, base or 1)
+            self.pages[place] = Page(place, PFS, records=[struct.pack("<HH", 0, 0x1F9C) + bytes(bytes_)])
 
     def _draw_iam(self, unit: Unit) -> None:
         for turn, ((number, interval), page) in enumerate(unit.maps.items()):

@@ -6,6 +6,7 @@ import struct
 import uuid
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import cache
 
 from tests.backups.describe import Collation, Raw, Value, Variant
 
@@ -77,6 +78,7 @@ class Kind:
         return self.xtype | (max(self.length, 0) << 8 if sized else 0)
 
 
+@cache
 def kind_of(text: str) -> Kind:
     """The type that ``text`` names, as ``decimal(10,2)`` or ``nvarchar(max)``."""
     found = re.fullmatch(r"(\w+)(?:\(\s*(\w+)\s*(?:,\s*(\d+)\s*)?\))?", text)

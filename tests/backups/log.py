@@ -3,10 +3,10 @@
 import struct
 from dataclasses import dataclass, field
 
-from tests.backups.pages import Lsn, Page, Place
+from tests.backups.pages import Lsn, Page, Place, checksum
 
 HEAP, CLUSTERED = 1, 2
-INSERT, DELETE, MODIFY, SET_BITS = 2, 3, 4, 7
+FORMAT, INSERT, DELETE, MODIFY, PIECES, SET_BITS, FREE_SPACE, COUNT = 1, 2, 3, 4, 6, 7, 10, 0x12
 BEGIN, COMMIT, ABORT, CHECKPOINT, CHECKPOINT_END = 0x80, 0x81, 0x82, 0x96, 0x99
 NONE: Lsn = (0, 0, 0)
 CLOCK = struct.pack("<Ii", 9_000_000, 45000)
@@ -81,8 +81,9 @@ class Log:
             struct.pack_into("<H", made, end - 2 * (number + 1), at)
             at += len(record)
         struct.pack_into("<BBHHHHHIIII", made, 0, 0, 0, len(self.records), end, size, 3, self.previous, self.vlf,
-                         self.block, 1, 0xC0FFEE)  # fmt: skip
+                         self.block, 1, 0)  # fmt: skip
         self._seal(made)
+        struct.pack_into("<I", made, 24, checksum(bytes(made)))
         self.out += bytes(made)
         self.block += size // 512
         self.previous = size
@@ -127,7 +128,7 @@ class Log:
         fixed = self._head(mine, op, context)
         fixed += struct.pack("<IHHI", page.place[1], page.place[0], slot, page.unit & 0xFFFFFFFF) + lsn10(before)
         size = len(parts[-1]) if op == MODIFY else 0
-        fixed += struct.pack("<HQHHH", 0, self.rowset, offset, size, 0)
+        fixed += struct.pack("<HQHHH", page.index & 0xFFFF, self.rowset, offset, size, 0)
         mine.last = self.lsns[page.place] = self.add(fixed, parts)
         return mine.last
 
@@ -150,15 +151,55 @@ class Log:
             page.lsn = lsn
 
     def modify(
-        self, mine: Transaction, page: Page, slot: int, offset: int, after: bytes, applied: bool = False
+        self,
+        mine: Transaction,
+        page: Page,
+        slot: int,
+        offset: int,
+        after: bytes,
+        applied: bool = False,
+        context: int = HEAP,
     ) -> None:
         """Bytes of a row change."""
         record = page.records[slot] or b""
         before = record[offset : offset + len(after)]
-        lsn = self.row(mine, MODIFY, page, slot, offset, [before, after, b"", bytes(20)])
+        lsn = self.row(mine, MODIFY, page, slot, offset, [before, after, b"", bytes(20)], context)
         if applied:
             page.records[slot] = record[:offset] + after + record[offset + len(after) :]
             page.lsn = lsn
+
+    def format(self, mine: Transaction, page: Page) -> None:
+        """A page becomes a fresh one of its kind."""
+        head = self._head(mine, FORMAT, HEAP) + struct.pack(
+            "<IHHI", page.place[1], page.place[0], 0xFFFF, page.unit
+        )
+        fixed = head + lsn10(NONE) + b"\0\1" + struct.pack("<BB8xH", page.type, page.flags, page.fixed)
+        mine.last = self.lsns[page.place] = self.add(fixed.ljust(80, b"\0"), [])
+
+    def fill(self, mine: Transaction, page: Page, offset: int, new: int, old: int) -> None:
+        """A page of free space tells of another fullness."""
+        before = self.lsns.get(page.place, page.lsn)
+        head = self._head(mine, FREE_SPACE, 11) + struct.pack("<IHHI", page.place[1], page.place[0], 0, page.unit)
+        fixed = head + lsn10(before) + b"\0\0" + struct.pack("<HBB", offset, new, old)
+        mine.last = self.lsns[page.place] = self.add(fixed, [])
+
+    def bits(self, mine: Transaction, page: Page, first: int, value: int, context: int) -> None:
+        """A bit of a map page; bits count from the beginning of the record."""
+        before = self.lsns.get(page.place, page.lsn)
+        head = self._head(mine, SET_BITS, context)
+        head += struct.pack("<IHHI", page.place[1], page.place[0], 1, page.unit & 0xFFFFFFFF)
+        fixed = head + lsn10(before) + b"\0\0" + struct.pack("<HHH", 32 + first, 1, value)
+        mine.last = self.lsns[page.place] = self.add(fixed, [])
+
+    def odd(self, mine: Transaction, page: Page, slot: int) -> None:
+        """A change in several pieces, whose form is not known well."""
+        self.row(mine, PIECES, page, slot, 0, [b"\x04\0\x0c\0", b"\1\0\1\0", b"\0\0", b"\0\0"])
+
+    def count(self, page: Page) -> None:
+        """Row counts are told now and then; they change no rows."""
+        before = self.lsns.get(page.place, page.lsn)
+        head = self._head(None, COUNT, 2) + struct.pack("<IHHI", page.place[1], page.place[0], 0, page.unit)
+        self.add((head + lsn10(before)).ljust(208, b"\0"), [])
 
     def checkpoint(self) -> Lsn:
         """A checkpoint begins and ends; the number of its begin."""

@@ -3,6 +3,7 @@
 import uuid
 from decimal import Decimal
 
+from tests.backups import clr
 from tests.backups.describe import (
     CYRILLIC,
     JAPANESE,
@@ -70,7 +71,7 @@ def shop() -> list[Tbl]:
         [
             Index("PK_Orders", ["OrderId"], primary=True, clustered=True, unique=True),
             Index("IX_Orders_Customer", ["Customer"], include=["Total"], predicate="([Customer] IS NOT NULL)"),
-            Index("IX_Orders_Total", ["Total", "Paid"], descending=["Total"]),
+            Index("IX_Orders_Total", ["Paid", "Total"], descending=["Total"]),
         ],
         [
             ForeignKey(
@@ -166,14 +167,23 @@ def types() -> list[Tbl]:
     return tables
 
 
+def shapes() -> list[Tbl]:
+    """Spatial values and XML."""
+    return [
+        Tbl("dbo", "plane", [Col("g", "geometry")], [(value,) for value in clr.GEOMETRY]),
+        Tbl("dbo", "globe", [Col("g", "geography")], [(value,) for value in clr.GEOGRAPHY]),
+        Tbl("dbo", "papers", [Col("x", "xml")], [(value,) for value in [*clr.XML, None]]),
+    ]
+
+
 def code_pages() -> Tbl:
     """Columns in several code pages."""
     return Tbl(
         "dbo",
         "pages",
         [
-            Col("pl", "varchar(40)", collation=POLISH),
-            Col("ru", "char(12)", collation=CYRILLIC),
+            Col("pl", "varchar(40)", collation=POLISH, default=Default("DF_pl", "('zażółć')")),
+            Col("ru", "char(12)", collation=CYRILLIC, default=Default("DF_ru", "(N'Джеймс')")),
             Col("ja", "varchar(40)", collation=JAPANESE),
             Col("utf8", "varchar(60)", collation=UTF8),
             Col("old", "text", collation=CYRILLIC),
@@ -184,6 +194,37 @@ def code_pages() -> Tbl:
             (None, None, None, None, None),
         ],
     )
+
+
+def many() -> list[Tbl]:
+    """So many tables that the catalogue has several levels; some with odd names, one with many columns."""
+    tables = [
+        Tbl(
+            "dbo",
+            f"table {n}",
+            [Col("a", "int"), Col("b", f"varchar({n + 1})"), Col("c", "bit")],
+            [(n, "x", True)],
+        )
+        for n in range(110)
+    ]
+    names = ['quo"te', "dot.ted", "brack]et", "Größe 東京", "tab\tname", "'; drop", "x" * 128]
+    tables += [Tbl(f"schema {n}", name, [Col(name, "int")], [(n,)]) for n, name in enumerate(names)]
+    wide = [Col(f"column number {n}", ("int", "varchar(5)", "bit", "smallint")[n % 4]) for n in range(700)]
+    cells: list[Value] = [(n, str(n), n % 3 == 0, n)[n % 4] if n % 5 else None for n in range(700)]
+    return [*tables, Tbl("dbo", "wide", wide, [cells, [None] * 700])]
+
+
+def numbered() -> list[Tbl]:
+    """Identities of all kinds of numbers."""
+    kinds = [
+        ("tinyint", Identity(1, 1, 200)),
+        ("smallint", Identity(-5, -1, -7)),
+        ("int", Identity(10, 5, None)),
+        ("bigint", Identity(1 << 40, 1000, (1 << 40) + 5000)),
+        ("decimal(18,0)", Identity(1, 1, 9)),
+        ("numeric(38,0)", Identity(10**30, 1, 10**30 + 4)),
+    ]
+    return [Tbl("dbo", f"id {kind}", [Col("id", kind, False, identity=how)]) for kind, how in kinds]
 
 
 def odd_rows() -> Tbl:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.backups import xpress
+from tests.backups import big, xpress
+from tests.backups.copied import lines
 from tests.backups.describe import Col, Db, Identity, Index, Tbl
 from tests.backups.mtf import xor_words
+from tests.backups.reading import opened, read
 from tests.backups.writer import backup
 
 PEOPLE = Tbl(
@@ -114,3 +116,12 @@ def unpack(packed: bytes, size: int) -> bytes:
         for _ in range(run + 3):
             out.append(out[-distance])
     return bytes(out)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("columns", [3, 10, 23])
+def test_a_big_backup_holds_the_rows_that_its_numbers_say(tmp_path: Path, compressed: bool, columns: int) -> None:
+    """Read back by the product's reader."""
+    path = big.big_backup(tmp_path / "big.bak", 1234, columns, compressed)
+    backup = opened([path])["Big"]
+    assert read(backup, backup.tables[0]) == lines(big.table(columns, 1234))

@@ -13,7 +13,7 @@ from tests.backups.container import Container
 from tests.backups.database import Built, build
 from tests.backups.describe import Db
 from tests.backups.headers import NIL, NONE, START, Facts, configuration
-from tests.backups.image import Extent
+from tests.backups.image import INTERVAL, Extent
 from tests.backups.log import quiet
 from tests.backups.mtf import FLB, SOFTWARE, Sink, Strings, Tape, block_head, packed_date, seal, stream_head
 from tests.backups.pages import SIZE, Lsn, checksum, protect
@@ -45,10 +45,14 @@ class Set:
     log: bytes | None = None
     log_from: Lsn | None = None
     log_to: Lsn | None = None
+    earlier: tuple[Lsn, bytes] | None = None
+    """The blocks of the virtual log file before, and where they begin."""
+    lost: frozenset[Extent] = frozenset()
+    """Extents that the maps name and the file lacks."""
+    bulk: bool = False
     copy_only: bool = False
     encrypted_pages: bool = False
     stale: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    skip: int = 0
 
     @property
     def guid(self) -> uuid.UUID:
@@ -81,20 +85,22 @@ class Set:
             if self.kind == "full":
                 out += [(number, extent) for extent in self.built.image.allocated(number)]
             else:
-                out += [(number, e) for e in sorted({e for f, e in self.changed if f == number} | {0})]
-        return out
+                maps = range(0, data.pages // 8, INTERVAL // 8)
+                out += [(number, e) for e in sorted({e for f, e in self.changed if f == number} | set(maps))]
+        return [extent for extent in out if extent not in self.lost]
 
     def facts(self, size: int) -> Facts:
         """What its headers say."""
         base = self.base
         flags = 0x200 | (0x10 if self.csum else 0) | (0x800 if self.kind == "differential" else 0)
+        flags |= (0x400 if self.copy_only else 0) | int(self.bulk)
         db = self.built.db
         return Facts(
             db.name, self.kind, self.built.numbers, int(self.built.numbers[0]) * 10, self.first, self.last,
             self.built.checkpoint, base.built.checkpoint if base else NONE, self.guid, self.built.family,
             self.built.family, uuid.uuid5(self.built.family, "binding"),
             base.guid if base else NIL, base.built.checkpoint if base else NONE,
-            flags | (0x400 if self.copy_only else 0), 0x10000 | (8 if db.simple else 0), start=self.start,
+            flags, 0x10000 | (8 if db.simple else 0), start=self.start,
             finish=self.start, filler=self.filler, size=size, database_id=db.database_id, files=db.files,
             groups=db.groups, pages={n: (d.pages, len(d.extents) * 8) for n, d in self.built.image.files.items()},
         )  # fmt: skip
@@ -129,9 +135,17 @@ def write_backup(paths: Path | Sequence[Path], sets: Sequence[Set], media: Media
     return files
 
 
-def write_family(sink: Sink, sets: Sequence[Set], media: Media, sequence: int, count: int) -> None:
-    """One stripe of a media set."""
-    box = Container(sink, media.form, media.pack) if media.compressed else None
+def write_family(
+    sink: Sink,
+    sets: Sequence[Set],
+    media: Media,
+    sequence: int,
+    count: int,
+    container: Callable[[Sink], Container] | None = None,
+) -> None:
+    """One stripe of a media set; ``container`` makes the compressed container, if not an ordinary one."""
+    boxed = container or (lambda sink: Container(sink, media.form, media.pack))
+    box = boxed(sink) if media.compressed else None
     tape = Tape(box.write if box else sink, media.device, cut=box.cut if box else None)
     head(tape, media, sequence, count)
     for position, one in enumerate(sets, 1):
@@ -264,11 +278,10 @@ def page_bytes(one: Set, file: int, number: int) -> bytes:
     """A page as the backup holds it: protected; stale or empty where nothing is allocated."""
     if (file, number) in one.stale:
         return one.stale[file, number]
-    page = one.built.image.pages.get((file, number))
-    if page is None:
+    raw = one.built.image.page((file, number))
+    if raw is None:
         return EMPTY
-    raw = page.bytes()
-    if one.encrypted_pages and number > 1 and page.type not in (8, 9, 11, 15, 16, 17):
+    if one.encrypted_pages and raw[1] not in (8, 9, 11, 15, 16, 17):
         made = bytearray(raw)
         made[4] |= 8
         made[96:] = random.Random(number).randbytes(SIZE - 96)
@@ -276,27 +289,44 @@ def page_bytes(one: Set, file: int, number: int) -> bytes:
     return protect(raw, one.protect)
 
 
+def filled(log: bytes) -> int:
+    """Bytes of log blocks, without what fills up behind them."""
+    at = 0
+    while at < len(log) and log[at] & 0x10:
+        at += int.from_bytes(log[at + 6 : at + 8], "little")
+    return at
+
+
 def log_blocks(tape: Tape, one: Set, active: bool) -> None:
-    """MSTL blocks: the virtual log file in use and one that is not."""
-    start, vlf = 0x2000, one.first[0]
-    offset = start + one.first[1] * 512
-    for number, has in ((0, active), (1, False)):
+    """MSTL blocks: the virtual log files in use and one that is not."""
+    used: list[tuple[Lsn, bytes]] = [one.earlier] if one.earlier else []
+    begin = (one.first[0] + len(used), 0, 1) if used else one.first
+    used.append((begin, one.tail))
+    files = [*(used if active else []), (NONE, b"")]
+    for number, ((vlf, block_number, _), data) in enumerate(files):
+        start = 0x2000 + 0x1F0000 * number
+        offset = start + block_number * 512
+        has = bool(data)
         block = block_head(b"MSTL", 0, 4 + number, 0x80, 0, 0) + bytearray(0x250 - 52)
-        struct.pack_into("<QQI", block, 0x3C, offset * has, (offset + len(one.tail)) * has, 2)
+        struct.pack_into("<QQI", block, 0x3C, offset * has, (offset + filled(data)) * has, 2)
         struct.pack_into("<HH", block, 0x50, 500, 0x5C)
-        struct.pack_into("<IQQHB", block, 0x5C, vlf * has, 0x1F0000, start + 0x1F0000 * number, 2, 0x40)
+        struct.pack_into("<IQQHB", block, 0x5C, vlf, 0x1F0000, start, 2, 0x40)
         close(tape, block)
         if has:
-            tape.apad()
-            attributes = 0x100 if one.csum else 0
-            tape.write(stream_head(b"MQTL", 2 + len(one.tail), attributes) + bytes(2))
-            if tape.cut:
-                tape.cut(tape.at, False)
-            tape.write(one.tail)
-            tape.write(bytes(tape.align(4)))
-            if one.csum:
-                tape.stream(b"CSUM", struct.pack("<I", checksum(one.tail)))
+            log_stream(tape, one, data)
         tape.spad()
+
+
+def log_stream(tape: Tape, one: Set, data: bytes) -> None:
+    """An MQTL stream, and its sum."""
+    tape.apad()
+    tape.write(stream_head(b"MQTL", 2 + len(data), 0x100 if one.csum else 0) + bytes(2))
+    if tape.cut:
+        tape.cut(tape.at, False)
+    tape.write(data)
+    tape.write(bytes(tape.align(4)))
+    if one.csum:
+        tape.stream(b"CSUM", struct.pack("<I", checksum(data)))
 
 
 def end_of_set(tape: Tape, one: Set, position: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 
 from sterna.core.change import Chunk, Format, Name, Part, Position
 from sterna.core.finding import Finding, Severity
@@ -137,8 +138,9 @@ class ShopEngine:
 class ShopMove(Move):
     """A job from a made-up database to PostgreSQL."""
 
-    def __init__(self, shop: Shop, plan: Plan, folder: object, *gates: Check) -> None:
-        super().__init__(plan.target, plan.target, folder, plan)  # type: ignore[arg-type]
+    def __init__(self, shop: Shop, plan: Plan, folder: FilePath, *gates: Check) -> None:
+        nowhere = Endpoint("postgresql", (("127.0.0.1", 1),))
+        super().__init__(nowhere, nowhere, folder, plan)
         self.plan = plan
         source = ShopEngine(shop, gates or (Said("shop.files"),))
         self.engines: dict[str, Engine] = {"shop": source, "postgresql": PostgresEngine()}

@@ -417,7 +417,7 @@ def test_bytes_that_no_master_sends_are_refused_with_their_place(data: bytes, of
     for lead in (b"", line("PING") * 3):
         transformer = Transformer(Rules())
         transformer.feed(lead + data, NOW)
-        with pytest.raises(BadData, match=f"at byte {len(lead) + offset} "):
+        with pytest.raises(BadData, match=rf"at byte {len(lead) + offset}\b"):
             exhaust(transformer)
 
 

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 
 import typer
 
-from sterna.cli import backup, buckets, checks, demonstration, init, instances, jobs, migrate, people, service
+from sterna.cli import (
+    backup,
+    buckets,
+    checks,
+    demonstration,
+    init,
+    instances,
+    jobs,
+    load,
+    migrate,
+    people,
+    service,
+)
 from sterna.cli.context import Tools
 from sterna.cli.exits import MEANING, ExitCode, exit_code_of
 from sterna.cli.logs import clean_text
@@ -37,6 +49,7 @@ app.command()(init.init)
 app.command()(service.serve)
 app.add_typer(jobs.jobs, name="job")
 app.add_typer(instances.instances, name="instance")
+backup.backups.command("load")(load.load_backup)
 app.add_typer(backup.backups, name="backup")
 app.add_typer(buckets.buckets, name="bucket")
 app.add_typer(people.users, name="user")

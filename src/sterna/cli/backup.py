@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -35,6 +36,15 @@ class Backups(Protocol):
 
         Gives ``pages``, ``records``, ``blocks``: how many were checked; ``faults``: how many were found;
         ``not_checked``: what could not be, and why.
+        """
+        ...
+
+    def tables(self, blobs: Sequence[Blob], set_number: int | None = None) -> Json_:
+        """The tables of the databases that the files give, their rows read and counted.
+
+        Gives ``tables``: ``schema``, ``table``, ``rows``, ``rcrows`` (the server's own count), ``columns``;
+        ``trouble`` where rows cannot be read; ``database`` where there are several. ``set_number``: of files with
+        several sets, the state of the one at that position is wanted. Raises BadData, Unsupported.
         """
         ...
 
@@ -99,6 +109,55 @@ def verify_backup(
     return ExitCode.FAILED if result["faults"] else ExitCode.DONE
 
 
+@backups.command("tables")
+def tables_of_backup(
+    context: typer.Context,
+    files: FILES,
+    set_number: Annotated[
+        int | None,
+        typer.Option(
+            "--set", min=1, metavar="N", help="Of files with several sets: the state of set N, not the newest."
+        ),
+    ] = None,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List the tables in backup files and count their rows by reading them. Several files: stripes, or a chain."""
+    tools = tools_of(context)
+    with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
+        found = tools.backups().tables(blobs, set_number)
+    if as_json:
+        print_json(found)
+        return
+    tables = [{**each, "columns": len(each["columns"])} for each in found["tables"]]
+    columns = ["schema", "table", "rows", "columns"]
+    if any("database" in each for each in tables):
+        columns.insert(0, "database")
+    if any("trouble" in each for each in tables):
+        columns.append("trouble")
+    print_rows(tables, columns, as_json=False)
+
+
+@dataclass(frozen=True)
+class AsTyped:
+    """A file under the name that was typed for it: messages name it so."""
+
+    blob: Blob
+    name: str
+
+    @property
+    def size(self) -> int:
+        return self.blob.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.blob.read_at(offset, length)
+
+    def close(self) -> None:
+        self.blob.close()
+
+
 @contextlib.contextmanager
 def opened_files(
     tools: Tools, settings: Settings, files: Sequence[str], project: str | None
@@ -107,7 +166,7 @@ def opened_files(
     with contextlib.ExitStack() as stack:
         blobs: list[Blob] = []
         for text in files:
-            blobs.append(asyncio.run(open_file(tools, settings, text, project)))
+            blobs.append(AsTyped(asyncio.run(open_file(tools, settings, text, project)), text))
             stack.callback(blobs[-1].close)
         yield blobs
 

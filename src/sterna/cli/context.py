@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
 from sterna.core.errors import Unsupported
-from sterna.core.files import Storage
+from sterna.core.files import Opens, Storage
 from sterna.core.job import JobId
 from sterna.core.people import Bucket
 from sterna.core.ports import Engine, Store
@@ -28,11 +28,18 @@ def no_backups() -> "Backups":
     raise Unsupported("Backup files cannot be read from here")
 
 
+class Engines(Protocol):
+    """Gives the engines."""
+
+    def __call__(self, opens: Opens | None = None) -> Mapping[str, Engine]: ...
+
+
 @dataclass(frozen=True)
 class Tools:
     """Functions that a command may call. None is called before a command needs it, so that all start quickly."""
 
-    engines: Callable[[], Mapping[str, Engine]]
+    engines: Engines
+    """Every kind of database by its name; with what opens buckets, those that read files read those of buckets."""
     open_store: Callable[[str, Path], Awaitable[Store]]
     """From a URL or a file's path, and the path of the key file, which is made if it is missing."""
     serve: Callable[[Settings], Coroutine[None, None, None]]

@@ -9,6 +9,9 @@ from sterna.core.files import Blob
 from sterna.core.people import Bucket
 from sterna.settings import Settings
 
+HERE = "here:"
+"""What the id of a folder of this machine begins with, where no bucket is registered for it."""
+
 
 async def open_file(tools: Tools, settings: Settings, text: str, project: str | None = None) -> Blob:
     """The file that ``text`` names: ``bucket:NAME/file``, ``s3://BUCKET/file``, or a path of this machine.
@@ -16,9 +19,19 @@ async def open_file(tools: Tools, settings: Settings, text: str, project: str | 
     The buckets are those registered in the service's data folder, ``NAME`` as Sterna and ``BUCKET`` as the object
     store calls it. Raises Invalid, NotFound, AccessDenied, Unreachable.
     """
+    bucket, name = await find_file(tools, settings, text, project)
+    return tools.open_bucket(bucket).open(name)
+
+
+async def find_file(tools: Tools, settings: Settings, text: str, project: str | None = None) -> tuple[Bucket, str]:
+    """The bucket and the name in it, as ``open_file`` takes them; a file of this machine is in
+    a bucket of its own folder.
+
+    Raises Invalid, NotFound.
+    """
     where, found, name = text.partition("://" if text.startswith("s3://") else ":")
     if not found or where not in ("s3", "bucket"):
-        return _local(tools, Path(text))
+        return _local(Path(text))
     called, slash, name = name.partition("/")
     if not called or not slash or not name:
         raise Invalid("file", "A file in a bucket is bucket:NAME/FILE or s3://BUCKET/FILE")
@@ -26,18 +39,18 @@ async def open_file(tools: Tools, settings: Settings, text: str, project: str | 
         home = (await the_project(store, project)).id if project else None
         known = await store.buckets(home)
     if where == "bucket":
-        return tools.open_bucket(one_of(known, "bucket", called)).open(name)
+        return one_of(known, "bucket", called), name
     bucket = _remote(tuple(known), called, name)
-    return tools.open_bucket(bucket).open(name.removeprefix(bucket.prefix))
+    return bucket, name.removeprefix(bucket.prefix)
 
 
-def _local(tools: Tools, path: Path) -> Blob:
+def _local(path: Path) -> tuple[Bucket, str]:
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError):
         raise NotFound(f"There is no file {path}") from None
-    folder = Bucket("", "", "here", "folder", folder=str(real.parent))
-    return tools.open_bucket(folder).open(real.name)
+    folder = Bucket(f"{HERE}{real.parent}", "", "here", "folder", folder=str(real.parent))
+    return folder, real.name
 
 
 def _remote(known: tuple[Bucket, ...], called: str, name: str) -> Bucket:

@@ -160,15 +160,15 @@ def migrate(
     )
     plan = plan_of(source, target, chosen, manner, tools.environ)
     route_of(plan, tools.engines())
-    set_up_logging(_log_level(tools.environ), "text")
+    set_up_logging(log_level(tools.environ), "text")
     interactive = sys.stdin.isatty() and console().is_terminal and not yes and not as_json
     request = Request(cutover, compare, restart, as_json, interactive)
     outcome = asyncio.run(Migration(tools, plan, state or folder_of(plan, tools), request).run())
-    _report(outcome, command_to_go_on(tools.arguments), as_json)
+    report(outcome, command_to_go_on(tools.arguments), as_json)
     raise typer.Exit(outcome.code)
 
 
-def _log_level(environ: Mapping[str, str]) -> str:
+def log_level(environ: Mapping[str, str]) -> str:
     """What goes wrong is on the screen already: the log says more only where that is asked for."""
     return load({"log_level": environ.get("STERNA_LOG_LEVEL") or "error"}, {}).settings.log_level
 
@@ -185,7 +185,7 @@ def command_to_go_on(arguments: Sequence[str]) -> str:
     return shlex.join(["sterna", *(word for word in words if word != "--restart")])
 
 
-def _report(outcome: Outcome, command: str, as_json: bool) -> None:
+def report(outcome: Outcome, command: str, as_json: bool) -> None:
     """The last words: how it ended, and what to do next."""
     if outcome.failure:
         print_error(NeedsOperator(outcome.failure.message, hint=outcome.failure.hint), as_json=False)

@@ -26,6 +26,7 @@ def folder_of(plan: Plan, tools: Tools) -> Path:
     """The folder for this pair of servers, the same whatever their passwords. Options do not count."""
     described: list[object] = [
         *([each.engine, sorted(each.addresses), each.user] for each in (plan.source, plan.target)),
+        *([file.bucket, file.name] for file in plan.source.files),
         list(plan.selection.only),
         [[each.old, each.new] for each in plan.selection.renames],
     ]

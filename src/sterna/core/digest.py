@@ -4,14 +4,16 @@ A row is a line of PostgreSQL's text form of COPY, without its end. Its hash is 
 read as a number, the most significant byte first; the hashes are added up modulo 2^128.
 """
 
-from collections.abc import Iterable
+import importlib
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from sterna.core.errors import BadData
 
-_BITS = 128
-_MASK = (1 << _BITS) - 1
+_BYTES = 16
+_MASK = (1 << 8 * _BYTES) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,30 @@ class Digest:
 
 def digest_of(lines: bytes | bytearray | memoryview) -> Digest:
     """The digest of whole lines. Raises BadData where the last one has no end."""
-    rows = bytes(lines).split(b"\n")
-    if rows.pop():
+    rows, total, left = _lines(lines)
+    if left:
         raise BadData("Rows as text end in the middle of a line")
-    return Digest(len(rows), _sum(rows))
+    return Digest(rows, int.from_bytes(total, "big"))
 
 
-def _sum(rows: Iterable[bytes]) -> int:
+def lines_in_python(lines: bytes | bytearray | memoryview) -> tuple[int, bytes, int]:
+    """How many whole lines there are, the sum of their hashes, and how many bytes are left after them."""
+    *rows, rest = bytes(lines).split(b"\n")
     number = int.from_bytes
-    return sum(number(blake2b(row, digest_size=_BITS // 8).digest(), "big") for row in rows) & _MASK
+    total = sum(number(blake2b(row, digest_size=_BYTES).digest(), "big") for row in rows) & _MASK
+    return len(rows), total.to_bytes(_BYTES, "big"), len(rest)
+
+
+def _fastest() -> Callable[[bytes | bytearray | memoryview], tuple[int, bytes, int]]:
+    """The compiled form, if it was built: it does the same, several times as fast and beside other threads."""
+    if os.environ.get("STERNA_PURE_PYTHON"):
+        return lines_in_python
+    try:
+        native: Callable[[bytes | bytearray | memoryview], tuple[int, bytes, int]]
+        native = importlib.import_module("sterna.core._digest").lines
+    except ImportError:
+        return lines_in_python
+    return native
+
+
+_lines = _fastest()

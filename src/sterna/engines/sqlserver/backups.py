@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from sterna.core.files import Blob
+from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
 from sterna.engines.sqlserver.wire.inspecting import inspect_media
 from sterna.engines.sqlserver.wire.media import MediaFile, open_media
@@ -23,6 +25,16 @@ class SqlServerBackups:
         """
         return inspect_media([open_media(each) for each in blobs])
 
+    def tables(self, blobs: Sequence[Blob], set_number: int | None = None) -> Mapping[str, Any]:
+        """The tables of all databases of which the files hold backups, with their rows, all read.
+
+        Several files are stripes or a chain, in any order. ``tables``: schema, table, rows, rcrows, columns;
+        trouble where the rows cannot be read; database where there are several. Raises BadData, Unsupported.
+        """
+        found = list(count_tables([open_media(each) for each in blobs], set_number))
+        several = len({one.database for one in found}) > 1
+        return {"tables": [{**({"database": one.database} if several else {}), **one.as_json()} for one in found]}
+
     def verify(self, blobs: Sequence[Blob], tell: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
         """Reads everything; tells of each fault (file, offset, page, message) when it is found.
 
@@ -38,7 +50,7 @@ class SqlServerBackups:
             except Damaged as error:
                 tell(_json(error.fault))
                 found += 1
-        for fault in verify(medias, counts):
+        for fault in chain(verify(medias, counts), verify_rows(medias, counts.not_checked)):
             tell(_json(fault))
             found += 1
             if found >= _MOST_FAULTS:

@@ -4,7 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import psycopg
 from psycopg import errors as pg
@@ -16,6 +17,7 @@ from sterna.core.ports import Teller
 from sterna.engines.postgres.connection import Connection, sqlstate
 from sterna.engines.postgres.foreign.drafting import Drafted, Left, Order
 from sterna.engines.postgres.names import quoted, shown
+from sterna.engines.postgres.schema.making import give_memory
 
 BUILDERS = 4
 """How many indexes and the like are made at the same time."""
@@ -59,6 +61,7 @@ class InTheWay:
     path: Path
     kind: str
     """A letter of ``pg_class.relkind``."""
+    oid: int = 0
 
     @property
     def drop(self) -> str:
@@ -71,10 +74,12 @@ async def in_the_way(target: Connection, tables: Sequence[Drafted]) -> Sequence[
     schemas = sorted({each.to[1] for each in tables})
     wanted = {each.to[1:]: each.to for each in tables}
     query = """
-        SELECT n.nspname::text, c.relname::text, c.relkind::text
+        SELECT n.nspname::text, c.relname::text, c.relkind::text, c.oid::bigint
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY (%s)"""
     rows = await (await target.execute(query, (schemas,))).fetchall()
-    found = [InTheWay(wanted[schema, name], kind) for schema, name, kind in rows if (schema, name) in wanted]
+    found = [
+        InTheWay(wanted[schema, name], kind, oid) for schema, name, kind, oid in rows if (schema, name) in wanted
+    ]
     return sorted(found, key=lambda each: each.path)
 
 
@@ -120,20 +125,22 @@ async def drop(target: Connection, things: Sequence[InTheWay]) -> None:
 
 
 async def needing(target: Connection, things: Sequence[InTheWay]) -> Sequence[str]:
-    """What else on the target keeps them from being taken away, as people call it. Changes nothing."""
-    if not things:
-        return ()
-    tables = [each for each in things if each.drop]
-    try:
-        async with target.transaction(force_rollback=True):
-            await drop(target, tables)
-    except Unsupported as trouble:
-        return (trouble.message.rpartition(": ")[2],)
-    except psycopg.Error as error:
-        if sqlstate(error)[:2] in _FATAL:
-            raise
-        return (_said(error),)
-    return ()
+    """What else on the target keeps them from being taken away, as people call it. Nothing is locked for it."""
+    rows = await (await target.execute(_NEEDING, {"oids": [each.oid for each in things]})).fetchall()
+    return [name for (name,) in rows]
+
+
+_NEEDING = """
+    SELECT DISTINCT coalesce('view ' || r.ev_class::regclass, pg_describe_object(d.classid, d.objid, d.objsubid))
+      FROM pg_depend d
+      LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+      LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+      LEFT JOIN pg_attrdef a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
+     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(oids)s) AND d.deptype = 'n'
+       AND NOT coalesce(r.ev_class, k.conrelid, a.adrelid,
+                        CASE d.classid WHEN 'pg_class'::regclass THEN d.objid END, 0) = ANY (%(oids)s)
+     ORDER BY 1"""
+"""Views have a rule that needs their tables, foreign keys are constraints; a computed column needs its own table."""
 
 
 async def make_schemas(target: Connection, names: Iterable[str]) -> None:
@@ -198,9 +205,9 @@ class Finisher:
     async def run(self) -> None:
         async with self.connect() as target:
             there = await _present(target)
-        await self._each([partial_of(self._indexes, table, there) for table in self.tables])
+        await self._each([partial(self._indexes, table, there) for table in self.tables])
         await self._each(
-            [partial_of(self._order, each, there) for table in self.tables for each in table.constraints]
+            [partial(self._order, each, there) for table in self.tables for each in table.constraints]
         )
 
     async def _each(self, works: Sequence[Callable[[Connection], Awaitable[None]]]) -> None:
@@ -209,6 +216,7 @@ class Finisher:
 
         async def work() -> None:
             async with self.connect() as target:
+                await give_memory(target, BUILDERS)
                 while waiting:
                     await waiting.popleft()(target)
 
@@ -230,7 +238,8 @@ class Finisher:
         await target.execute(f"ANALYZE {name}".encode())
 
     async def _order(self, order: Order, there: set[Path], target: Connection) -> None:
-        if (*order.table[1:], order.name) in there:
+        names = {(*order.table[1:], order.name), (*order.table[1:], order.other_name)}
+        if not names.isdisjoint(there):
             return None
         for _ in range(TRIES - 1):
             try:
@@ -249,22 +258,21 @@ class Finisher:
             state = sqlstate(error)
             if state[:2] in _FATAL:
                 raise
+            if order.other_sql and isinstance(error, pg.DuplicateTable):
+                message = f"{order.name} is taken on the target: the {order.kind} is called {order.other_name}"
+                self.tell(Level.WARN, "schema.renamed", message, name=order.name, to=order.other_name)
+                return await self._made(_otherwise(order), target)
             name = f"{shown(order.table)}.{order.name}"
             if order.lenient and state in _VIOLATED:
                 await target.execute(order.lenient.encode())
                 message = f"Rows that were moved do not hold to {order.kind} {name}: it counts for new ones alone"
                 self.tell(Level.WARN, "schema.unproven", message, kind=order.kind, name=name, text=order.source)
-                return
+                return None
             tell_left([Left(order.kind, name, order.source, _said(error))], self.tell)
 
 
-def partial_of(
-    work: Callable[..., Awaitable[None]], thing: object, there: set[Path]
-) -> Callable[[Connection], Awaitable[None]]:
-    async def run(target: Connection) -> None:
-        await work(thing, there, target)
-
-    return run
+def _otherwise(order: Order) -> Order:
+    return replace(order, name=order.other_name, sql=order.other_sql, other_name="", other_sql="")
 
 
 async def _present(target: Connection) -> set[Path]:

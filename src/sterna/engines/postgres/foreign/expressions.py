@@ -272,7 +272,7 @@ class _Work:
             family = max(families, key=_NUMBERS.index)
         elif families == set(_TEXTS):
             family = Family.TEXT
-        elif families <= {Family.BIT, Family.INTEGER}:
+        elif families == {Family.BIT, Family.INTEGER}:
             family = Family.INTEGER
         else:
             raise Untranslatable("it chooses between values of different kinds")
@@ -327,19 +327,43 @@ class _Work:
         return _Functions(self).call(node.name, node.arguments)
 
     def _convert(self, type_name: TypeName, arguments: Sequence[Node]) -> Said:
-        value = self.value(arguments[0])
-        style = 0
-        if len(arguments) > 1:
-            number = self.value(arguments[1]).literal
-            if len(arguments) > 2 or number is None or not number.text.isdecimal():
-                raise Untranslatable("a CONVERT whose style is not written out")
-            style = int(number.text)
+        style = self._style(arguments[1:])
         family, target, width = _named_type(type_name)
+        if family in _DATES and (day := self._day(arguments[0], style)):
+            return Said(f"({day})::{target}", family)
+        value = self.value(arguments[0])
         if family in _TEXTS and value.family in _DATES:
             return Said(f"{_styled(value, style)}::{target}", family, width=width)
         minutes = type_name.name == "smalldatetime" and value.family is Family.TIMESTAMP and not value.literal
         sql = f"date_trunc('minute', {value.sql} + interval '30 s')" if minutes else self.to(value, family, style)
         return Said(f"({sql})::{target}", family, width=width)
+
+    def _style(self, arguments: Sequence[Node]) -> int:
+        """The number that a CONVERT ends with; 0: none."""
+        if not arguments:
+            return 0
+        number = self.value(arguments[0]).literal
+        if len(arguments) > 1 or number is None or not number.text.isdecimal():
+            raise Untranslatable("a CONVERT whose style is not written out")
+        return int(number.text)
+
+    def _day(self, node: Node, style: int) -> str:
+        """The day of what is made a text and then a date again, in the same style; empty: it is something else.
+
+        So the time of day was taken off before there was a type for days. Two digits of a year are enough for
+        today alone.
+        """
+        if not isinstance(node, Call) or node.name != "convert" or not node.type or len(node.arguments) != 2:
+            return ""
+        family, target, _ = _named_type(node.type)
+        inner, of = node.arguments[0], self.value(node.arguments[0])
+        today = isinstance(inner, Call) and inner.name in ("getdate", "current_timestamp", "sysdatetime")
+        whole = style in _STYLES and target not in _TOO_SHORT and style != 108
+        if "HH24" in _STYLES.get(style, ""):
+            whole = whole and target in ("char(10)", "varchar(10)")
+        short = style in _SHORT_STYLES and today and target not in _TOO_SHORT
+        same = family in _TEXTS and of.family in _DATES and style == self._style(node.arguments[1:])
+        return f"({of.sql})::date" if same and (whole or short) else ""
 
 
 # Literals.
@@ -390,7 +414,8 @@ def _written_moment(node: Literal, family: Family, style: int) -> str:
         return f"{literal(shown.partition(' ')[2] or '00:00:00')}::time"
     if family is Family.DATE:
         return f"{literal(shown.partition(' ')[0])}::date"
-    return f"{literal(shown)}::timestamp" + (" AT TIME ZONE 'UTC'" if family is Family.INSTANT else "")
+    sql = f"{literal(shown)}::timestamp"
+    return f"({sql} AT TIME ZONE 'UTC')" if family is Family.INSTANT else sql
 
 
 def _is_number(text: str) -> bool:
@@ -419,7 +444,7 @@ def _converted(value: Said, family: Family) -> str:
         case Family.DATE, Family.TIMESTAMP:
             return f"({sql})::timestamp"
         case Family.TIMESTAMP | Family.DATE, Family.INSTANT:
-            return f"({sql})::timestamp AT TIME ZONE 'UTC'"
+            return f"(({sql})::timestamp AT TIME ZONE 'UTC')"
         case Family.INTEGER, Family.TEXT | Family.PADDED:
             return f"({sql})::text"
         case Family.UUID, Family.TEXT | Family.PADDED:
@@ -446,6 +471,12 @@ _STYLES = {
     121: "YYYY-MM-DD HH24:MI:SS.MS",
     23: "YYYY-MM-DD",
 }
+
+
+_SHORT_STYLES = (1, 2, 3, 4, 5, 10, 11, 12)
+"""The same days with two digits of the year."""
+_TOO_SHORT = [f"{kind}({length})" for kind in ("char", "varchar") for length in range(10)]
+"""Texts that might hold a part of a day alone."""
 
 
 def _styled(value: Said, style: int) -> str:
@@ -565,6 +596,8 @@ class _Functions:
 
     def _nullif(self, value: Node, other: Node) -> Said:
         first, second = self._work.value(value), self._work.value(other)
+        if first.literal:
+            raise Untranslatable("a NULLIF of what is written out")
         one, two = self._work._together([first, second])
         return Said(f"nullif({one}, {two})", first.family, width=first.width)
 

@@ -60,6 +60,12 @@ def _renamed(renames: Iterable[Rename], database: str) -> str:
     return database
 
 
+def unlike(table: str, name: str) -> str:
+    """A name for a table's index that nothing else is likely to have."""
+    short = hashlib.sha256(f"{table}\n{name}".encode()).hexdigest()[:_HASH]
+    return fitted(f"{name.encode()[: LONGEST - _HASH - 1].decode('utf-8', 'ignore')}_{short}")
+
+
 @dataclass
 class Taken:
     """The names that the relations of a schema have: tables, and what indexes and keys make."""

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from sterna.core.digest import Digest
 from sterna.core.errors import ApplyFailed
@@ -11,22 +12,28 @@ from sterna.core.event import Level
 from sterna.core.plan import Path, Plan
 from sterna.core.ports import Teller
 from sterna.core.schema import Kind
-from sterna.engines.postgres.connection import connected
+from sterna.engines.postgres.connection import bulk, translated
 from sterna.engines.postgres.foreign.drafting import Drafted
-from sterna.engines.postgres.foreign.reading import digest_at
+from sterna.engines.postgres.foreign.reading import digest_on
 from sterna.engines.postgres.names import shown
+
+if TYPE_CHECKING:
+    import asyncpg
 
 READERS = 2
 """How many tables are read back at the same time."""
 OPTION = "proof"
 """The plan's option: ``false`` leaves it out."""
-SHORTEST_SINCE = 120000
+SHORTEST_SINCE = 12
 """From 12 on, PostgreSQL writes a float with as few digits as tell it from all others, as the rows come."""
 
 
 @dataclass
 class Proof:
-    """Compares tables of the target with what was sent of them. ``purpose``: what its connections are called."""
+    """Compares tables of one of the target's databases with what was sent of them.
+
+    ``purpose``: what its connections are called.
+    """
 
     plan: Plan
     tell: Teller
@@ -38,14 +45,17 @@ class Proof:
         """Raises ApplyFailed where rows are missing, or there are too many. Other contents are told of."""
         if self.plan.options.get(OPTION, "").lower() == "false" or not tables:
             return
-        async with connected(self.plan.target, tables[0].to[0], purpose=self.purpose) as connection:
-            version = connection.info.server_version
         waiting = deque(tables)
 
         async def work() -> None:
-            while waiting:
-                table = waiting.popleft()
-                await self._prove(table, sent.get(table.to, Digest()), version)
+            with translated(self.plan.target):
+                connection = await bulk(self.plan.target, tables[0].to[0], purpose=self.purpose)
+                try:
+                    while waiting:
+                        table = waiting.popleft()
+                        await self._prove(connection, table, sent.get(table.to, Digest()))
+                finally:
+                    connection.terminate()
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -55,8 +65,8 @@ class Proof:
             raise several.exceptions[0] from several
         self._say(tables)
 
-    async def _prove(self, table: Drafted, sent: Digest, version: int) -> None:
-        there = await digest_at(self.plan.target, table.to, table.columns, self.purpose)
+    async def _prove(self, connection: "asyncpg.Connection[Any]", table: Drafted, sent: Digest) -> None:
+        there = await digest_on(connection, table.to, table.columns)
         if there.rows != sent.rows:
             raise ApplyFailed(
                 f"The target holds {there.rows} rows of {shown(table.to)}, but {sent.rows} were sent",
@@ -64,7 +74,8 @@ class Proof:
             )
         self._rows += there.rows
         floats = any(column.type.kind is Kind.FLOAT for column in table.source.columns)
-        if there.sum != sent.sum and not (floats and version < SHORTEST_SINCE):
+        old = connection.get_server_version().major < SHORTEST_SINCE
+        if there.sum != sent.sum and not (floats and old):
             self._other.append(shown(table.to))
             message = (
                 f"{shown(table.to)} holds as many rows as were sent, but some read otherwise than they were sent"

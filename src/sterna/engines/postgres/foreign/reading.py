@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - names in statements are quoted
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from sterna.core.digest import Digest, digest_of
 from sterna.core.errors import NotFound, Unsupported
@@ -11,6 +12,9 @@ from sterna.core.schema import Table
 from sterna.engines.postgres.connection import bulk, connected, sqlstate, translated
 from sterna.engines.postgres.foreign.naming import column_name, place
 from sterna.engines.postgres.names import quoted, shown
+
+if TYPE_CHECKING:
+    import asyncpg
 
 
 async def digest(plan: Plan, table: Table) -> Digest:
@@ -33,6 +37,16 @@ async def digest_at(
     endpoint: Endpoint, to: Path, columns: Sequence[str], purpose: str = "sterna digest"
 ) -> Digest:
     """The same for a table of the target by its own name, and those of its columns."""
+    with translated(endpoint):
+        connection = await bulk(endpoint, to[0], purpose=purpose)
+        try:
+            return await digest_on(connection, to, columns)
+        finally:
+            await connection.close()
+
+
+async def digest_on(connection: "asyncpg.Connection[Any]", to: Path, columns: Sequence[str]) -> Digest:
+    """The same on a connection to the table's database; one that it was not left to finish with is of no use."""
     total = Digest()
     rest = b""
 
@@ -42,17 +56,13 @@ async def digest_at(
         total += digest_of(whole + end)
 
     names = ", ".join(quoted(column) for column in columns)
-    with translated(endpoint):
-        connection = await bulk(endpoint, to[0], purpose=purpose)
-        try:
-            query = f"SELECT {names} FROM ONLY {quoted(*to[1:])}"
-            await connection.copy_from_query(query, output=take, format="text")
-        except Exception as error:
-            if sqlstate(error) in ("42P01", "3F000"):
-                raise NotFound(f"The target has no table {shown(to)}") from error
-            if sqlstate(error) == "42703":
-                raise Unsupported(f"{shown(to)} on the target has other columns") from error
-            raise
-        finally:
-            await connection.close()
+    query = f"SELECT {names} FROM ONLY {quoted(*to[1:])}"
+    try:
+        await connection.copy_from_query(query, output=take, format="text")
+    except Exception as error:
+        if sqlstate(error) in ("42P01", "3F000"):
+            raise NotFound(f"The target has no table {shown(to)}") from error
+        if sqlstate(error) == "42703":
+            raise Unsupported(f"{shown(to)} on the target has other columns") from error
+        raise
     return total

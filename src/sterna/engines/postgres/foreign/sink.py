@@ -1,5 +1,6 @@
 """Writes what another kind of source describes and gives: its tables, then its rows, then keys and the rest."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -46,6 +47,7 @@ class ForeignSink:
         self._checkpoints = Checkpoints(plan.target, room)
         self._loader = RowLoader(plan, room)
         self._draft: Draft | None = None
+        self._drafting = asyncio.Lock()
         self._generated: dict[str, Mapping[Path, frozenset[str]]] = {}
 
     @property
@@ -84,7 +86,7 @@ class ForeignSink:
         was = Sent.of(await self._checkpoints.position(lane))
         if was.position == chunk.position and chunk.position:
             return
-        sent = digest_of(chunk.data)
+        sent = await asyncio.to_thread(digest_of, chunk.data)
         if sent.rows != chunk.rows:
             raise BadData(f"A chunk of {shown(part.name.path)} has {sent.rows} rows instead of {chunk.rows}")
         now = Sent(was.digest + sent, chunk.position)
@@ -130,11 +132,12 @@ class ForeignSink:
 
     async def _drafted(self) -> Draft:
         """What is to be made, asked of the source once."""
-        if self._draft is None:
-            async with connected(self._plan.target, purpose=self._purpose) as target:
-                version = target.info.server_version
-            self._draft = draft(await self._source.schema(), self._plan.selection, version)
-        return self._draft
+        async with self._drafting:
+            if self._draft is None:
+                async with connected(self._plan.target, purpose=self._purpose) as target:
+                    version = target.info.server_version
+                self._draft = draft(await self._source.schema(), self._plan.selection, version)
+            return self._draft
 
     async def _table(self, part: Part) -> Drafted:
         tables = (await self._drafted()).tables

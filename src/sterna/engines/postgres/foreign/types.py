@@ -57,8 +57,18 @@ def loses_digits(column: Column) -> bool:
     return column.type.kind in _TIMES and column.type.scale > DIGITS
 
 
+def numbers_changes(column: Column) -> bool:
+    """Whether the source itself gives the column a new value with each change (``rowversion``).
+
+    Nobody writes such a column, so that it must not be NOT NULL where nothing fills it.
+    """
+    return column.type.kind is Kind.BINARY and column.type.native.lower() in ("rowversion", "timestamp")
+
+
 def changed(column: Column) -> str:
     """What a person should know about the way a type was changed; empty: its values mean the same."""
+    if numbers_changes(column):
+        return "bytes that stay as they are, and NULL in new rows, as nothing in PostgreSQL numbers changes"
     match column.type.kind:
         case Kind.XML:
             return "text, as PostgreSQL's xml does not take every document"

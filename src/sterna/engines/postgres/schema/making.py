@@ -255,7 +255,7 @@ class _Workshop:
             await self._work(target, at_once)
 
     async def _work(self, target: Connection, at_once: int) -> None:
-        await _give_memory(target, at_once)
+        await give_memory(target, at_once)
         while (statement := await self._next()) is not None:
             self.left_out += await self._try(target, statement)
             await self._done(statement)
@@ -310,7 +310,7 @@ class _Workshop:
         return not busy and not any(table in self._locked for table in statement.shares)
 
 
-async def _give_memory(target: Connection, at_once: int) -> None:
+async def give_memory(target: Connection, at_once: int) -> None:
     """Half of the shared buffers for all builders together, at most 1 GB each and at least what is set."""
     query = """
         SELECT setting::bigint * 1024,

@@ -12,6 +12,7 @@
 
 enum { PAGE = 8192, HEADER = 96, MOST = 2048, COLUMN = 18, HEAD = 4 };
 enum { GIVE_UP = -1, IS_NULL = 0, IS_VALUE = 1 };
+enum { DONE = -1, WHOLE_PAGE = -2 };
 enum {
     FALLBACK, TINYINT, SMALLINT, INT, BIGINT, BIT, DECIMAL, MONEY, SMALLMONEY, DOUBLE, REAL, DATE, TIME, DATETIME2,
     DATETIMEOFFSET, DATETIME, SMALLDATETIME, NARROW, WIDE, BINARY, UUID, ROWVERSION,
@@ -40,7 +41,7 @@ typedef struct {
     long lost, row_lost;
     /* the record at hand */
     const uint8_t *record;
-    int fixed_end, count, varying, vary_at, vary_data;
+    int fixed_end, count, varying, vary_at, vary_data, vary_end;
     const uint8_t *nulls; /* NULL where there is no bitmap */
     Field fields[MOST];
     int field_count;
@@ -192,10 +193,9 @@ static int put_number_text(Out *out, int negative, const char *text, int most) {
 }
 
 static int put_double(Out *out, const uint8_t *data) {
-    double value;
-    uint64_t bits = u64(data);
-    memcpy(&value, &bits, 8);
-    double size = value < 0 ? -value : value;
+    double size;
+    const uint64_t bits = u64(data), unsigned_bits = bits & INT64_MAX;
+    memcpy(&size, &unsigned_bits, 8);
     if (!(size < 9007199254740992.0) || !reserve(out, 64)) return GIVE_UP;
     char *text = PyOS_double_to_string(size, 'r', 0, 0, NULL);
     if (!text) {
@@ -208,13 +208,13 @@ static int put_double(Out *out, const uint8_t *data) {
 }
 
 static int put_real(Out *out, const uint8_t *data) {
-    float value;
-    uint32_t bits = u32(data);
-    memcpy(&value, &bits, 4);
-    float size = value < 0 ? -value : value;
+    float size;
+    const uint32_t bits = u32(data), unsigned_bits = bits & INT32_MAX;
+    memcpy(&size, &unsigned_bits, 4);
     if (!(size < 16777216.0f) || (size != 0 && size < 1.3e-38f) || !reserve(out, 64)) return GIVE_UP;
     char text[32];
     for (int digits = 6; digits <= 9; digits++) {
+        if (digits > 6 && size != 0 && !(bits & 0x7FFFFF)) return GIVE_UP; /* a power of two: its neighbours differ */
         snprintf(text, sizeof text, "%.*e", digits - 1, (double)size);
         if ((float)strtod(text, NULL) == size) break;
     }
@@ -450,7 +450,8 @@ static int open_record(Work *work, int at) {
     if (work->vary_data > room) return GIVE_UP;
     if (work->varying) {
         int end = (int)u16(record + work->vary_data - 2);
-        if ((end & 0x7FFF) > room) return GIVE_UP;
+        work->vary_end = end & 0x7FFF;
+        if (work->vary_end > room) return GIVE_UP;
         if (kind == 1 && end & 0x8000) {
             int start = work->varying > 1 ? (int)(u16(record + work->vary_data - 4) & 0x7FFF) : work->vary_data;
             if (start < work->vary_data || start + 2 > (end & 0x7FFF)) return GIVE_UP;
@@ -483,8 +484,7 @@ static int put_column(Work *work, const Column *column) {
     if (number > work->varying) return put_value(work, column, record, 0);
     int end = (int)u16(record + work->vary_at + 2 * (number - 1));
     int start = number > 1 ? (int)(u16(record + work->vary_at + 2 * (number - 2)) & 0x7FFF) : work->vary_data;
-    if (end & 0x8000 || start < work->vary_data || end < start || end > work->limit - (int)(record - work->page))
-        return GIVE_UP;
+    if (end & 0x8000 || start < work->vary_data || end < start || end > work->vary_end) return GIVE_UP;
     return put_value(work, column, record + start, end - start);
 }
 
@@ -698,12 +698,12 @@ static int put_row(Work *work, int at) {
     return IS_VALUE;
 }
 
-/* From that record on. Returns the record it stopped at, or -1. */
+/* From that record on. Returns the record it stopped at, DONE, or WHOLE_PAGE: all of it is for the Python code. */
 static int walk(Work *work, int slot, long *rows) {
     int count = (int)u16(work->page + 22);
     work->limit = PAGE - 2 * count;
-    if (work->limit < HEADER) return slot;
-    if (work->compression && slot < count && read_information(work) == GIVE_UP) return slot;
+    if (work->limit < HEADER) return WHOLE_PAGE;
+    if (work->compression && read_information(work) == GIVE_UP) return WHOLE_PAGE;
     for (; slot < count; slot++) {
         int at = (int)u16(work->page + PAGE - 2 * slot - 2);
         if (at < HEADER) continue;
@@ -716,7 +716,7 @@ static int walk(Work *work, int slot, long *rows) {
         work->lost += work->row_lost;
         ++*rows;
     }
-    return -1;
+    return DONE;
 }
 
 static int prepare(Work *work, const Py_buffer *page, const Py_buffer *plan) {
@@ -755,7 +755,7 @@ static PyObject *py_copy_text(PyObject *self, PyObject *args) {
 }
 
 static PyMethodDef methods[] = {
-    {"copy_text", py_copy_text, METH_VARARGS, "copy_text(page, plan, first) -> (text, rows, stopped or -1, digits lost)"},
+    {"copy_text", py_copy_text, METH_VARARGS, "copy_text(page, plan, first) -> (text, rows, stopped, digits lost)"},
     {NULL, NULL, 0, NULL},
 };
 

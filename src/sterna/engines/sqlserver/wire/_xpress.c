@@ -1,4 +1,4 @@
-/* Unpacks one record of a compressed backup: LZ77 with Huffman codes, as [MS-XCA] 2.2 describes it; and its checksum.
+/* Unpacks one record of a compressed backup: LZ77 with Huffman codes, as [MS-XCA] 2.2 describes it; and the checksums of backups.
  *
  * Every read is compared with the end of the input and every write with the end of the output first.
  */
@@ -6,39 +6,59 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { TABLE = 256, SYMBOLS = 512, LONGEST = 15, CODES = 1 << LONGEST };
+enum { TABLE = 256, SYMBOLS = 512, LONGEST = 15, ALL = 1 << LONGEST, QUICK = 11 };
 
-/* For every 15 bits: the symbol they begin with << 4 | the length of its code. 0: the lengths are no complete code. */
-static int make_table(const unsigned char *lengths, uint16_t *table) {
-    Py_ssize_t count[LONGEST + 1] = {0}, next[LONGEST + 1], sum = 0;
-    for (int symbol = 0; symbol < SYMBOLS; symbol++) {
-        int length = lengths[symbol / 2] >> (symbol & 1 ? 4 : 0) & 15;
-        if (length) count[length]++;
-    }
+/* The codes of a record. Those of up to QUICK bits, nearly all that are met, are found in one small table. */
+typedef struct {
+    uint16_t quick[1 << QUICK];   /* by the first bits: symbol << 4 | length of its code; 0: a longer one */
+    uint32_t end[LONGEST + 1];    /* by length: where its codes end, as numbers of 15 bits */
+    uint32_t start[LONGEST + 1];  /* and where they begin */
+    uint16_t first[LONGEST + 1];  /* and where its symbols begin in `symbols` */
+    uint16_t symbols[SYMBOLS];    /* by length, then by number */
+} Codes;
+
+/* 0: the lengths are no complete code. */
+static int read_codes(const unsigned char *lengths, Codes *codes) {
+    uint32_t count[LONGEST + 1] = {0}, sum = 0;
+    uint16_t place[LONGEST + 1], before = 0;
+    for (int symbol = 0; symbol < SYMBOLS; symbol++) count[lengths[symbol / 2] >> (symbol & 1 ? 4 : 0) & 15]++;
     for (int length = 1; length <= LONGEST; length++) {
-        next[length] = sum;
+        codes->start[length] = sum;
         sum += count[length] << (LONGEST - length);
+        codes->end[length] = sum;
+        codes->first[length] = place[length] = before;
+        before = (uint16_t)(before + count[length]);
     }
-    if (sum != CODES) return 0;
+    if (sum != ALL) return 0;
     for (int symbol = 0; symbol < SYMBOLS; symbol++) {
-        int length = lengths[symbol / 2] >> (symbol & 1 ? 4 : 0) & 15;
-        if (!length) continue;
-        const uint16_t entry = (uint16_t)(symbol << 4 | length);
-        uint16_t *at = table + next[length], *end = at + (1 << (LONGEST - length));
-        next[length] = end - table;
-        while (at < end) *at++ = entry;
+        const int length = lengths[symbol / 2] >> (symbol & 1 ? 4 : 0) & 15;
+        if (length) codes->symbols[place[length]++] = (uint16_t)symbol;
     }
+    uint32_t at = 0;
+    for (int length = 1; length <= QUICK; length++)
+        for (uint32_t k = 0; k < count[length]; k++) {
+            const uint16_t entry = (uint16_t)(codes->symbols[codes->first[length] + k] << 4 | length);
+            for (uint32_t end = at + (1u << (QUICK - length)); at < end; at++) codes->quick[at] = entry;
+        }
+    memset(codes->quick + at, 0, ((1u << QUICK) - at) * sizeof *codes->quick);
     return 1;
+}
+
+/* The symbol that 15 bits begin with, << 4 | the length of its code, which is longer than QUICK. */
+static uint16_t long_code(const Codes *codes, uint32_t bits) {
+    int length = QUICK + 1;
+    while (bits >= codes->end[length]) length++;
+    const uint32_t number = (bits - codes->start[length]) >> (LONGEST - length);
+    return (uint16_t)(codes->symbols[codes->first[length] + number] << 4 | length);
 }
 
 /* Returns what is wrong, or NULL. */
 static const char *unpack(const unsigned char *in, Py_ssize_t in_size, unsigned char *out, Py_ssize_t out_size,
-                          uint16_t *table) {
+                          Codes *codes) {
     if (in_size < TABLE) return "the code table is cut";
-    if (!make_table(in, table)) return "the code table is no complete code";
+    if (!read_codes(in, codes)) return "the code table is no complete code";
     Py_ssize_t at = TABLE, done = 0;
     uint32_t bits = 0;
     int spare = 16, beyond = 0; /* bits that are loaded beyond 16; words taken from behind the end, as zeros */
@@ -61,7 +81,8 @@ static const char *unpack(const unsigned char *in, Py_ssize_t in_size, unsigned 
     WORD(second)
     bits = first << 16 | second;
     while (done < out_size) {
-        const uint16_t entry = table[bits >> (32 - LONGEST)];
+        uint16_t entry = codes->quick[bits >> (32 - QUICK)];
+        if (!entry) entry = long_code(codes, bits >> (32 - LONGEST));
         const int symbol = entry >> 4;
         TAKE(entry & 15);
         if (symbol < 256) {
@@ -109,20 +130,17 @@ static PyObject *py_unpack(PyObject *self, PyObject *args) {
     Py_ssize_t size;
     if (!PyArg_ParseTuple(args, "y*n", &in, &size)) return NULL;
     PyObject *result = size < 0 ? NULL : PyBytes_FromStringAndSize(NULL, size);
-    uint16_t *table = malloc(CODES * sizeof *table);
+    Codes codes;
     const char *wrong = "the size is negative";
-    if (result && table) {
+    if (result) {
         unsigned char *out = (unsigned char *)PyBytes_AS_STRING(result);
         Py_BEGIN_ALLOW_THREADS
-        wrong = unpack(in.buf, in.len, out, size, table);
+        wrong = unpack(in.buf, in.len, out, size, &codes);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&in);
-    const int no_memory = !table;
-    free(table);
     if (result && !wrong) return result;
     Py_XDECREF(result);
-    if (no_memory) return PyErr_NoMemory();
     if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, wrong);
     return NULL;
 }
@@ -144,9 +162,32 @@ static PyObject *py_checksum(PyObject *self, PyObject *args) {
     return PyLong_FromUnsignedLong(sum);
 }
 
+static PyObject *py_sectors(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer in;
+    unsigned long start;
+    if (!PyArg_ParseTuple(args, "y*k", &in, &start)) return NULL;
+    const unsigned char *data = in.buf;
+    uint32_t sum = (uint32_t)start;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t at = 0; at < in.len; at += 512) {
+        uint32_t folded = 0, word = 0;
+        const Py_ssize_t end = in.len - at < 512 ? in.len : at + 512;
+        Py_ssize_t k = at;
+        for (; end - k >= 4; k += 4)
+            folded ^= (uint32_t)data[k] | (uint32_t)data[k + 1] << 8 | (uint32_t)data[k + 2] << 16 | (uint32_t)data[k + 3] << 24;
+        for (int shift = 0; k < end; k++, shift += 8) word |= (uint32_t)data[k] << shift;
+        sum = (sum << 1 | sum >> 31) ^ folded ^ word;
+    }
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&in);
+    return PyLong_FromUnsignedLong(sum);
+}
+
 static PyMethodDef methods[] = {
     {"unpack", py_unpack, METH_VARARGS, "unpack(data, size) -> bytes; ValueError says what is wrong"},
     {"checksum", py_checksum, METH_VARARGS, "checksum(data) -> int"},
+    {"sectors", py_sectors, METH_VARARGS, "sectors(data, sum) -> int: the sum, gone on with these sectors of 512 bytes"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -11,10 +11,8 @@ from sterna.engines.sqlserver.wire.definitions import Found
 from sterna.engines.sqlserver.wire.log import Lost
 from sterna.engines.sqlserver.wire.units import Span
 
-SYSTEM_OBJECTS = 100
-"""Base tables have smaller numbers."""
-_BASE_INDEXES = (0, 1)
-_BASE_TEXTS = 255
+_BASE_TEXTS = 255 << 48 | base.VALUES << 16
+"""The unit of texts of the catalogue that are too long for their rows."""
 _NEEDS = "SQL Server is needed to read it: "
 
 
@@ -31,26 +29,37 @@ class Affected:
 
 def affected(lost: Sequence[Lost], catalog: Catalog, tables: Iterable[Found], pages: Pages) -> Affected:
     """Pages that are no longer in use, and those of indexes, are of no account."""
-    owners = {unit.id: (one.id, unit) for one in tables for set_ in one.rowsets for unit in set_.units.values()}
-    by_object = {number >> 16 & 0xFFFFFFFF: owner for number, owner in owners.items()}
+    owners = {unit.id: (one.id, unit) for one in tables for held in one.rowsets for unit in held.units.values()}
+    by_object = {_object(number): owner for number, owner in owners.items()}
     mine: dict[int, str] = {}
     everything, notes = "", []
     for one in lost:
+        exact = owners.get(one.unit)
+        owner = exact or by_object.get(_object(one.unit))
         if one.context == redo.PFS:
             everything = everything or _NEEDS + one.why
-            continue
-        number = one.unit >> 16 & 0xFFFFFFFF
-        owner = owners.get(one.unit) or (by_object.get(number) if number >= SYSTEM_OBJECTS else None)
-        if owner:
-            if one.context == redo.IAM or _in_use(one, owner[1], pages):
-                mine.setdefault(owner[0], _NEEDS + one.why)
-        elif number in base.FIELDS and one.unit >> 48 in _BASE_INDEXES:
-            unit = _base_unit(catalog, number)
-            if unit is None or one.context == redo.IAM or _in_use(one, unit, pages):
+        elif exact is None and _of_base_table(one):
+            if _base_needs(one, catalog, pages):
                 everything = everything or f"{_NEEDS}its catalogue is not up to date: {one.why}"
-        elif number == base.VALUES and one.unit >> 48 == _BASE_TEXTS:
+        elif exact is None and one.unit == _BASE_TEXTS:
             notes.append(f"A text of the catalogue may be older than the rest: {one.why}")
+        elif owner and ((exact and one.context == redo.IAM) or _in_use(one, owner[1], pages)):
+            mine.setdefault(owner[0], _NEEDS + one.why)
     return Affected(mine, everything, tuple(notes))
+
+
+def _object(unit: int) -> int:
+    """What a page's header has of its unit. Databases that came from SQL Server 2000 have nothing else right."""
+    return unit >> 16 & 0xFFFFFFFF
+
+
+def _of_base_table(one: Lost) -> bool:
+    return _object(one.unit) in base.FIELDS and one.unit >> 48 == 1
+
+
+def _base_needs(one: Lost, catalog: Catalog, pages: Pages) -> bool:
+    unit = _base_unit(catalog, _object(one.unit))
+    return unit is None or one.context == redo.IAM or _in_use(one, unit, pages)
 
 
 def _base_unit(catalog: Catalog, table: int) -> Unit | None:

@@ -331,7 +331,7 @@ def _place_of_2005(row: Row, column: int) -> Place:
         row["scale"],
         row["collationid"],
         row["offsetleaf"],
-        row["nullbitleaf"],
+        row["nullbitleaf"] & 0xFFFF,
         row["bitposleaf"],
         row["ordkey"],
         row["hobtcolumnid"],

@@ -46,7 +46,6 @@ _DOUBLE = {932: "cp932", 936: "gbk", 949: "cp949", 950: "cp950"}
 SINGLE_BYTE = frozenset({437, 850, 874, *range(1250, 1259)})
 _BEST_FIT: dict[int, dict[int, int]] = {
     874: {0xDB + i: 0xF8C1 + i for i in range(4)} | {0xFC + i: 0xF8C5 + i for i in range(4)},
-    932: {0x80: 0x80, 0xA0: 0xA0, 0xFD: 0xF8F1, 0xFE: 0xF8F2, 0xFF: 0xF8F3},
     936: {0x80: 0x20AC, 0xFF: 0xF8F5},
     949: {0x80: 0x80, 0xFF: 0xF8F7},
     950: {0x80: 0x80, 0xFF: 0xF8F8},
@@ -99,7 +98,7 @@ def _one(page: int, byte: int) -> str:
 
 
 def _double(page: int) -> Decoder:
-    name, fits = _DOUBLE[page], _BEST_FIT[page]
+    name, fits = _DOUBLE[page], _BEST_FIT.get(page, {})
 
     def decode(raw: bytes) -> str:
         try:

@@ -1,7 +1,7 @@
 """Records of compressed tables: every column as short as its value, described by four bits each ("CD" records).
 
 With page compression, a page begins with an anchor record, whose values are the beginnings of others, and a
-dictionary of values that occur often. What comes out of here is what an uncompressed record would hold.
+dictionary of values that occur often. ``expander`` makes of a short form what an uncompressed record would hold.
 """
 
 import struct
@@ -45,7 +45,7 @@ _NOTHING = Information([], [])
 
 
 def opener(layout: Layout) -> Open:
-    """As ``records.opener``, for a table with row or page compression."""
+    """As ``records.opener``, for a table with row or page compression: values still have their short form."""
     getters = [_getter(column) for column in layout.columns]
 
     def open_page(page: bytes) -> Callable[[int, int], list[Raw] | None]:
@@ -155,7 +155,6 @@ def _words(page: bytes, at: int, limit: int) -> list[bytes]:
 
 def _getter(column: Physical) -> Callable[[list[Field], Information], Raw]:
     index = column.nullbit - 1
-    expand = expander(column)
     if index < 0:
         raise Unsupported(f"Column {column.name} of a compressed table has no place in its records.")
 
@@ -167,8 +166,6 @@ def _getter(column: Physical) -> Callable[[list[Field], Information], Raw]:
             field = information.words[field.number]
         if information.anchor and isinstance(field, bytes) and index < len(information.anchor):
             field = _anchored(field, information.anchor[index])
-        if isinstance(field, bytes):
-            return expand(field)
         return field.data if isinstance(field, Bit) else field
 
     return get

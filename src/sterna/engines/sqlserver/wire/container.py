@@ -14,8 +14,8 @@ from threading import Lock
 from sterna.core.errors import Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire import sums, xpress
-from sterna.engines.sqlserver.wire.faults import Fault, damaged
-from sterna.engines.sqlserver.wire.mtf import Report, Window
+from sterna.engines.sqlserver.wire.faults import damaged
+from sterna.engines.sqlserver.wire.mtf import Window
 
 FIRST = 0x1E0
 """Where the first record lies."""
@@ -95,17 +95,6 @@ class RecordBlob:
             pieces.append(data[max(offset - start, 0) : end - start])
         return b"".join(pieces)
 
-    def check(self, report: Report) -> Iterator[int]:
-        """Unpacks every record; reports those that are wrong. Gives, again and again, how many it went through."""
-        number = 0
-        while number < self.records:
-            try:
-                self._piece(number, self._packed(number, number + 1))
-            except ValueError as error:
-                report(Fault(self.name, self._starts[number], f"{error} (byte {self._places[number]} as packed)"))
-            number += 1
-            yield number
-
     def _unpacked(self, first: int, beyond: int) -> Iterator[tuple[int, bytes]]:
         """The records of these numbers; neighbours are read in one go."""
         while first < beyond:
@@ -129,7 +118,7 @@ class RecordBlob:
             try:
                 data = self._piece(number, packed[place : self._end(number) - begin])
             except ValueError as error:
-                raise damaged(self.name, self._starts[number], f"{error} (byte {self._places[number]})") from error
+                raise damaged(self.name, self._places[number], str(error)) from error
             with self._lock:
                 self._kept[number] = data
                 while len(self._kept) > _KEPT:
@@ -163,23 +152,38 @@ class RecordBlob:
     def _index(self) -> None:
         window = Window(self._blob, _AHEAD)
         at = end = FIRST
+        after_mark = False
         while at < self._blob.size:
             head = window.read(at, self._head + xpress.TABLE)
             record = self._record(head, at)
             if record is not None and self._is_record(record, head):
+                if record.end > self._blob.size:
+                    break  # the file was cut here
+                self._check_gap(end, at, _LONGEST_GAP if after_mark else 0)
                 self._add(at, record.size)
-                at = end = record.end
+                at, after_mark = record.end, False
             elif head[:4] == b"SFMB" and at % _SECTOR == 0:
                 size = int.from_bytes(head[8:10], "little")
                 if size < _SECTOR:
                     raise damaged(self.name, at, f"a file mark says that it has {size} bytes")
+                self._check_gap(end, at, 2 * size)
                 self._add(at, size)
-                at = end = at + size
+                at, after_mark = at + size, True
             elif not self.records:
                 raise self._nothing_readable(head)
             else:
                 at = (at // _SECTOR + 1) * _SECTOR
-                self._check_gap(window, end, at)
+                if at - end > _LONGEST_GAP and any(window.read(at, _SECTOR)):
+                    self._check_gap(end, at, 0)
+                continue
+            end = at
+        if not self.records:
+            raise damaged(self.name, FIRST, "the first compressed record is missing or cut")
+
+    def _check_gap(self, end: int, at: int, longest: int) -> None:
+        """Before a file mark there is padding up to the next device block; anything longer was a record once."""
+        if at - end > longest:
+            raise damaged(self.name, end, "neither a compressed record nor a file mark lies here")
 
     def _add(self, at: int, size: int) -> None:
         self._starts.append(self._size)
@@ -204,11 +208,6 @@ class RecordBlob:
             return False
         data = self._blob.read_at(record.at + self._head, record.length)
         return len(data) == record.length and sums.of_record(data) == record.checksum
-
-    def _check_gap(self, window: Window, end: int, at: int) -> None:
-        """Padding is short; a longer run of zeros is the unused end of a file, anything else is damage."""
-        if at - end > _LONGEST_GAP and any(window.read(at, _SECTOR)):
-            raise damaged(self.name, end, "neither a compressed record nor a file mark lies here")
 
     def _nothing_readable(self, head: bytes) -> Exception:
         """Why the very first record cannot be read."""

@@ -5,6 +5,7 @@ The engine works with this. Opening it reads headers alone; pages are read when 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from threading import RLock
 
@@ -15,7 +16,7 @@ from sterna.core.schema import Schema, Table
 from sterna.engines.sqlserver.wire import collations, lob
 from sterna.engines.sqlserver.wire.affected import Affected, affected
 from sterna.engines.sqlserver.wire.catalog import Catalog, read_catalog
-from sterna.engines.sqlserver.wire.chain import Chain, chains
+from sterna.engines.sqlserver.wire.chain import Chain, LogicalSet, chains
 from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
 from sterna.engines.sqlserver.wire.definitions import Definitions, Found, Texts
 from sterna.engines.sqlserver.wire.headers import SetRecord
@@ -32,8 +33,9 @@ class DatabaseBackup:
     Everything that reads pages raises BadData or Unsupported; first of all if ``problems`` is not empty.
     """
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, stop_at: datetime | None = None) -> None:
         self.chain = chain
+        self._stop_at = stop_at
         self._lock = RLock()
         self._losses = Losses()
 
@@ -137,11 +139,19 @@ class DatabaseBackup:
                 raise BadData(self.problems[0])
             full, differential = self.chain.full, self.chain.differential
             assert full is not None
+            self._check_moment(differential or full)
             pages = PageMap.of(full.stripes)
             if differential:
                 pages = pages.overlay(PageMap.of(differential.stripes))
             own = stretches((differential or full).stripes)
-            return replay(pages, own, [piece for log in self.chain.logs for piece in stretches(log.stripes)])
+            later = [piece for log in self.chain.logs for piece in stretches(log.stripes)]
+            return replay(pages, own, later, self._stop_at)
+
+    def _check_moment(self, copied: LogicalSet) -> None:
+        """Raises BadData if the pages are newer than the moment that is wanted."""
+        finished = copied.record.finished
+        if self._stop_at is not None and finished is not None and finished > self._stop_at:
+            raise BadData(f"{copied} ended at {finished}, after {self._stop_at}: an older backup is needed.")
 
     @property
     def _pages(self) -> BulkPages:
@@ -199,25 +209,30 @@ class DatabaseBackup:
 
 
 def text_decoder(collation: int) -> Callable[[bytes], str]:
-    """Texts of the catalogue are in the database's code page, or in UTF-16: every second byte of those is zero."""
+    """Texts of the catalogue are in the database's code page, or in UTF-16, where ASCII letters have a zero."""
     narrow = collations.decoder(collations.code_page(collation))
 
     def decode(data: bytes) -> str:
-        wide = len(data) % 2 == 0 and data.count(0) * 4 > len(data)
+        wide = len(data) % 2 == 0 and 0 in data
         return data.decode("utf-16-le", "replace") if wide else narrow(data)
 
     return decode
 
 
-def open_databases(blobs: Sequence[Blob], *, set_number: int | None = None) -> Sequence[DatabaseBackup]:
+def open_databases(
+    blobs: Sequence[Blob], *, set_number: int | None = None, stop_at: datetime | None = None
+) -> Sequence[DatabaseBackup]:
     """The databases of which the files hold backups, by name; of each the newest state that they give.
 
     Files come in any order: stripes, several sets in one, differentials, logs. ``set_number``: see ``chains``.
+    ``stop_at``: the state at that moment by the server's clock, which has to lie in the log backups.
     Raises BadData, Unsupported for files that are no backups; what a chain lacks is told by ``problems``.
     """
-    return databases_of([open_media(blob) for blob in blobs], set_number=set_number)
+    return databases_of([open_media(blob) for blob in blobs], set_number=set_number, stop_at=stop_at)
 
 
-def databases_of(media: Sequence[MediaFile], *, set_number: int | None = None) -> Sequence[DatabaseBackup]:
+def databases_of(
+    media: Sequence[MediaFile], *, set_number: int | None = None, stop_at: datetime | None = None
+) -> Sequence[DatabaseBackup]:
     """The same of files that are open already."""
-    return [DatabaseBackup(chain) for chain in chains(media, set_number)]
+    return [DatabaseBackup(chain, stop_at) for chain in chains(media, set_number)]

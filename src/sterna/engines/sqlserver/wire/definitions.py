@@ -20,7 +20,7 @@ from sterna.core.schema import (
     Schema,
     Table,
 )
-from sterna.engines.sqlserver.wire.base import Row
+from sterna.engines.sqlserver.wire.base import PAGE, Row
 from sterna.engines.sqlserver.wire.catalog import (
     DECIMALS,
     FOREIGN_COLUMN,
@@ -29,6 +29,7 @@ from sterna.engines.sqlserver.wire.catalog import (
     TEXT_OF_COMPUTED,
     TEXT_OF_FILTER,
     TEXT_OF_OBJECT,
+    TIMES,
     Catalog,
     Place,
     Rowset,
@@ -53,6 +54,8 @@ ROW_STORES = (0, 1, 2)
 """No compression, row and page compression."""
 
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
+_MOST_COLUMNS = 30_000
+"""A table with sparse columns may have so many."""
 _HEAP, _CLUSTERED, _NONCLUSTERED = 0, 1, 2
 _KINDS_OF_INDEX = {
     3: "XML index",
@@ -156,7 +159,7 @@ class Definitions:
     def _table(self, row: Row) -> Found:
         number = row["id"]
         rowsets = tuple(one for one in self._catalog.rowsets.get(number, ()) if one.index <= _CLUSTERED)
-        logical = sorted(self._catalog.columns.get(number, ()), key=lambda column: column["colid"])
+        logical = [column for column in self._columns(number) if not column["status"] & COLUMN_SET]
         places = [self._places(rowset) for rowset in rowsets]
         stored = {column["colid"] for column in logical if _is_stored(column, places)}
         columns = tuple(self._column(number, column, column["colid"] in stored) for column in logical)
@@ -214,8 +217,10 @@ class Definitions:
             if column["status"] & FILESTREAM:
                 return f"Column {column.text('name')} is kept outside the database (FILESTREAM)."
             missing = any(column["colid"] not in here for here in places)
-            if missing and not column["status"] & (COMPUTED | COLUMN_SET):
+            if missing and not column["status"] & COMPUTED:
                 return f"The catalogue does not say where column {column.text('name')} is kept."
+            if any(column["colid"] in here and not _can_be(here[column["colid"]]) for here in places):
+                return f"The catalogue says of column {column.text('name')} what cannot be: it is damaged."
         return ""
 
     def _unreadable(self, layouts: Sequence[Layout]) -> str:
@@ -245,6 +250,10 @@ class Definitions:
         for row in self._catalog.properties.get((table, column), ()):
             return _variant_text(row.raw("value"))
         return ""
+
+    def _columns(self, table: int) -> list[Row]:
+        """In their logical order."""
+        return sorted(self._catalog.columns.get(table, ()), key=lambda column: column["colid"])
 
     def _column_names(self, table: int) -> dict[int, str]:
         return {row["colid"]: row.text("name") for row in self._catalog.columns.get(table, ())}
@@ -319,6 +328,7 @@ class Definitions:
                 yield Leftover(kind, self._path(row), text, why)
             elif self._ours(row, USER_TABLE):
                 yield from self._special_indexes(row)
+                yield from self._column_sets(row)
         for row in sorted(self._catalog.types.values(), key=lambda row: row.text("name")):
             if row["id"] >= FIRST_USER_TYPE and row["xtype"] not in (240, 243):
                 native = describe(row["xtype"], row["xtype"], row["length"], row["prec"], row["scale"]).native
@@ -330,6 +340,12 @@ class Definitions:
                     "Its columns take the type it stands for.",
                 )
 
+    def _column_sets(self, table: Row) -> Iterator[Leftover]:
+        for column in self._columns(table["id"]):
+            if column["status"] & COLUMN_SET:
+                why = "It shows sparse columns together, which are moved one by one."
+                yield Leftover("column set", (*self._path(table), column.text("name")), why=why)
+
     def _special_indexes(self, table: Row) -> Iterator[Leftover]:
         for row in self._real_indexes(table["id"]):
             if row["type"] in _KINDS_OF_INDEX:
@@ -337,9 +353,7 @@ class Definitions:
 
 
 def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
-    """Whether rows hold the column: a computed one only if it is persisted, a column set never."""
-    if column["status"] & COLUMN_SET:
-        return False
+    """Whether rows hold the column: a computed one only if it is persisted."""
     return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
 
 
@@ -359,6 +373,17 @@ def _physical(row: Row, place: Place, default: object) -> Physical:
         not row["status"] & NOT_NULL,
         row["colid"],
         default,
+    )
+
+
+def _can_be(place: Place) -> bool:
+    """Whether a record can hold a column like that."""
+    return (
+        -_MOST_COLUMNS <= place.offset < PAGE
+        and place.nullbit <= _MOST_COLUMNS
+        and place.bitpos < 8
+        and (place.xtype not in DECIMALS or place.scale <= place.precision <= 38)
+        and (place.xtype not in TIMES or place.scale <= 7)
     )
 
 

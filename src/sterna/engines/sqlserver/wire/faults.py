@@ -11,7 +11,7 @@ class Fault:
 
     file: str
     offset: int
-    """Byte in the file; of a compressed file, in what it unpacks to."""
+    """Byte in the file; for what lies inside the records of a compressed one, in what it unpacks to."""
     message: str
     page: str = ""
     """``file:page``, where it is one page that is wrong."""

@@ -1,4 +1,4 @@
-"""Floating-point numbers as PostgreSQL, from 12 on, prints them: the fewest digits that read back the same.
+"""Floating-point numbers as PostgreSQL (from 12 on) prints them: the fewest digits that read back the same.
 
 Where a shorter number falls exactly between two doubles, Python takes it and PostgreSQL does not; this can only
 happen from 2 to the power of 53 on (24 for ``real``).
@@ -8,6 +8,8 @@ import math
 import struct
 
 _REAL = struct.Struct("<f")
+_TOO_MUCH = 3.4028235677973366e38
+"""Rounds to no number of four bytes."""
 
 
 def double_text(value: float) -> str:
@@ -39,10 +41,20 @@ def shortest_real(value: float) -> float:
     """The double that is written with the fewest digits that read back as the same number of four bytes."""
     raw = _REAL.pack(value)
     for digits in range(1 if abs(value) < 1.2e-38 else 6, 9):
-        near = float(f"{value:.{digits - 1}e}")
-        if -3.4028235e38 <= near <= 3.4028235e38 and _REAL.pack(near) == raw:
-            return near
+        for near in _rounded(value, digits):
+            if abs(near) < _TOO_MUCH and _REAL.pack(near) == raw:
+                return near
     return float(f"{value:.8e}")
+
+
+def _rounded(value: float, digits: int) -> list[float]:
+    """The nearest number of so many digits; for a power of two, whose neighbour below is nearer, the next too."""
+    near = f"{value:.{digits - 1}e}"
+    if abs(math.frexp(value)[0]) != 0.5:
+        return [float(near)]
+    mantissa, _, power = near.partition("e")
+    larger = int(mantissa.replace(".", "")) + (1 if value > 0 else -1)
+    return [float(near), float(f"{larger}e{int(power) - digits + 1}")]
 
 
 def _infinite(value: float) -> str:
@@ -70,10 +82,13 @@ def _inside(digits: str, exponent: int, size: float, gap: int, lowest: bool) -> 
 
 
 def _longer(size: float, count: int, gap: int) -> tuple[str, int]:
+    lowest = math.frexp(size)[0] == 0.5
     for places in range(count, 17):
         digits, exponent = _parts(f"{size:.{places}e}")
-        if _inside(digits, exponent, size, gap, math.frexp(size)[0] == 0.5):
-            break
+        above = str(int(digits.ljust(places + 1, "0")) + 1)
+        for one in (digits, above) if lowest else (digits,):
+            if _inside(one, exponent, size, gap, lowest):
+                return one.rstrip("0"), exponent
     return digits, exponent
 
 

@@ -1,8 +1,9 @@
-"""What backup files hold, as JSON: sets as RESTORE HEADERONLY tells them, what is needed to read their pages."""
+"""What backup files hold, as JSON: the sets as RESTORE HEADERONLY tells them, and what it takes to read them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sterna.core.errors import BadData
 from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile
 
@@ -35,7 +36,10 @@ def has_encrypted_pages(share: BackupSet) -> bool:
     if not share.regions or not share.regions[0].pieces:
         return False
     piece = share.regions[0].pieces[0]
-    data = share.source.read_at(piece.start, min(piece.length, 2 * pages_.EXTENT_SIZE))
+    try:
+        data = share.source.read_at(piece.start, min(piece.length, 2 * pages_.EXTENT_SIZE))
+    except BadData:
+        return False  # who reads the pages will tell
     said = [
         bool(data[at + 4] & pages_.ENCRYPTED)
         for at in range(0, len(data) - pages_.HEAD, pages_.SIZE)

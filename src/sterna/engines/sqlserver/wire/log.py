@@ -9,6 +9,7 @@ known, the page is given up, and the table that it belongs to needs SQL Server. 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from struct import error as StructError
 
 from sterna.core.errors import BadData
@@ -102,17 +103,32 @@ def _stretch(stripe: BackupSet, start: int, length: int, file: int, first: int) 
     return Stretch(stripe.file, read, length, file, first)
 
 
-def replay(pages: BulkPages, log: Sequence[Stretch], later: Sequence[Stretch] = ()) -> Replay:
-    """Play ``log``, then ``later``, onto the pages. Raises BadData for a log that cannot be read."""
-    return _Player(pages, [*log, *later]).play()
+def replay(
+    pages: BulkPages, log: Sequence[Stretch], later: Sequence[Stretch] = (), stop_at: datetime | None = None
+) -> Replay:
+    """Play ``log``, which came with the pages, then ``later``, onto them.
+
+    ``stop_at``: what was committed after that moment, by the server's clock, is not done. It lies in ``later``.
+    Raises BadData for a log that cannot be read.
+    """
+    return _Player(pages, [*log, *later], stop_at).play()
+
+
+def _is_after(change: Change, moment: datetime) -> bool:
+    """Whether it is a commit after the moment."""
+    if change.operation != COMMIT:
+        return False
+    committed = change.committed
+    return committed is not None and committed > moment
 
 
 class _Player:
     """Plays a log once. Its fields: the pages with changes, open pages, open transactions, and what came of it."""
 
-    def __init__(self, pages: BulkPages, log: Sequence[Stretch]) -> None:
+    def __init__(self, pages: BulkPages, log: Sequence[Stretch], stop_at: datetime | None) -> None:
         self._overlay = Overlay(pages)
         self._log = log
+        self._stop_at = stop_at
         self._open: dict[int, _Transaction] = {}
         self._apart: OrderedDict[Pointer, RowPage] = OrderedDict()
         self._lost: dict[Pointer, Lost] = {}
@@ -132,11 +148,13 @@ class _Player:
         return Replay(pages, self._done, self._undone, tuple(self._lost.values()), len(unfinished))
 
     def _records(self, since: Lsn = 0) -> Iterator[Change]:
-        """Each record once: backups of the log overlap those before them."""
+        """Each record once, up to the moment at which to stop: backups of the log overlap those before them."""
         last = max(since - 1, 0)
         for stretch in self._log:
             for change in changes(stretch):
                 if change.lsn > last:
+                    if self._stop_at is not None and _is_after(change, self._stop_at):
+                        return
                     last = change.lsn
                     yield change
 

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sterna.core.errors import BadData
 
@@ -103,6 +104,14 @@ class Change:
         if at + length > len(self.data):
             raise ValueError("the log record is too short")
         return self.data[at : at + length]
+
+    @property
+    def committed(self) -> datetime | None:
+        """When a COMMIT was written, by the server's clock; None: it does not say."""
+        ticks, days = struct.unpack_from("<Ii", self.data, 0x18) if len(self.data) >= 0x20 else (0, -1)
+        if not 0 <= days < 2_958_464 or ticks >= 300 * 86400:
+            return None
+        return datetime(1900, 1, 1) + timedelta(days=days, milliseconds=round(ticks * 10 / 3))
 
     def elements(self) -> list[bytes]:
         """What follows the fixed part: rows, or what was there before and after. Raises ValueError."""

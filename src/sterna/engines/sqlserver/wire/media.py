@@ -16,6 +16,10 @@ from sterna.engines.sqlserver.wire.mtf import LEAD, Block, Source, Stream, walk
 OLDEST = 9
 """Major version of SQL Server 2005: files of older ones have other structures."""
 _LARGEST_CONFIGURATION = 64 << 20
+_LARGEST_TOGETHER = 256 << 20
+_MOST_SETS = 65_535
+_MOST_REGIONS = 10_000
+_MOST_LOGS = 1_000_000
 _MASKED_PASSWORD = 5
 _KNOWN_STREAMS = frozenset(("RAID", "MQCI", "APAD", "MQDA", "MQTL", "CSUM", "OTCP", "TSMP", "SPAD"))
 
@@ -221,25 +225,44 @@ def _read(source: Source, version: int | None) -> MediaFile:
     first = next(blocks, None)
     if first is None or not first.whole or first.kind != "TAPE":
         raise damaged(source.name, 0, "the file ends before its media header does")
-    media = _media(source, first, version)
-    sets: list[BackupSet] = []
-    draft: _Draft | None = None
+    reading = _Reading(source, _media(source, first, version))
     for block in blocks:
-        if block.kind == "SFMB" and not sets and draft is None and block.whole:
-            media = replace(media, device_block=block.end - block.at)
-        elif block.kind == "SSET":
-            _keep(draft, sets)
-            draft = _Draft(source, media, block)
-        elif draft is not None:
-            draft.add(block)
-    _keep(draft, sets)
-    return MediaFile(source, media, tuple(sets))
+        reading.add(block)
+    reading.keep()
+    return MediaFile(source, reading.media, tuple(reading.sets))
 
 
-def _keep(draft: "_Draft | None", sets: list[BackupSet]) -> None:
-    finished = draft.finished() if draft else None
-    if finished:
-        sets.append(finished)
+class _Reading:
+    """A file of which not all blocks were met yet."""
+
+    def __init__(self, source: Source, media: Media) -> None:
+        self.media = media
+        self.sets: list[BackupSet] = []
+        self._source = source
+        self._draft: _Draft | None = None
+        self._configured = 0
+
+    def add(self, block: Block) -> None:
+        """The next block of the file."""
+        if block.kind == "SSET":
+            self.keep()
+            self._draft = _Draft(self._source, self.media, block)
+        elif self._draft is not None:
+            self._draft.add(block)
+        elif block.kind == "SFMB" and block.whole:
+            self.media = replace(self.media, device_block=block.end - block.at)
+
+    def keep(self) -> None:
+        """The set at hand has no more blocks."""
+        if self._draft is None:
+            return
+        found = self._draft.finished()
+        self._configured += self._draft.configured
+        if len(self.sets) == _MOST_SETS or self._configured > _LARGEST_TOGETHER:
+            raise damaged(self._source.name, self._draft.at, "the file holds more backup sets than can be")
+        if found:
+            self.sets.append(found)
+        self._draft = None
 
 
 def _media(source: Source, block: Block, version: int | None) -> Media:
@@ -279,6 +302,12 @@ class _Draft:
         self._logs: list[LogStream] = []
         self._unknown: set[str] = set()
         self._ended = False
+        self.configured = 0
+        """Bytes of its configuration, all times that it was met."""
+
+    @property
+    def at(self) -> int:
+        return self._start.at
 
     def add(self, block: Block) -> None:
         """The next block of the set."""
@@ -294,6 +323,8 @@ class _Draft:
                 self._logs.extend(self._log(block))
             case "ESET":
                 self._ended = block.whole
+        if len(self._regions) > _MOST_REGIONS or len(self._logs) > _MOST_LOGS:
+            raise damaged(self._source.name, block.at, "the set has more parts than any backup")
 
     def finished(self) -> BackupSet | None:
         """The set; None: the file ends before it says anything."""
@@ -326,11 +357,14 @@ class _Draft:
         """The configuration at the set's start, later replaced by the final one."""
         stream = block.stream("MQCI")
         if stream is None:
+            if not block.whole:
+                return
             raise damaged(self._source.name, block.at, "the set has no configuration")
         if stream.length > _LARGEST_CONFIGURATION:
             raise damaged(
                 self._source.name, stream.at, f"the configuration says that it has {stream.length} bytes"
             )
+        self.configured += stream.length
         data = self._source.read_at(stream.start, stream.length)
         if len(data) == stream.length:
             self._configuration = configuration(data, self._source.name, stream.start)

@@ -19,6 +19,7 @@ LEAD = 2
 WITH_CHECKSUM = 0x100
 """Media format attribute of a data stream that a CSUM stream follows."""
 _WINDOW = 64 << 10
+_ALIGNED = 512
 _MOST_STREAMS = 100_000
 _WORDS_OF_BLOCK = struct.Struct("<26H")
 _WORDS_OF_STREAM = struct.Struct("<11H")
@@ -133,6 +134,10 @@ def walk(source: Source, report: Report | None = None) -> Iterator[Block]:
         yield block
         if not block.whole:
             return
+        if block.end % _ALIGNED:
+            raise damaged(
+                source.name, at, f"block {block.kind} ends at byte {block.end}, where no block can begin"
+            )
         at = block.end
 
 

@@ -13,10 +13,11 @@ from threading import Lock
 from sterna.core.errors import BadData
 from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.faults import damaged
+from sterna.engines.sqlserver.wire.frames import PLACE_BITS
 from sterna.engines.sqlserver.wire.media import BackupSet
 from sterna.engines.sqlserver.wire.mtf import Source
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
-from sterna.engines.sqlserver.wire.weave import ABSENT, PLACE_BITS, Woven, weave
+from sterna.engines.sqlserver.wire.weave import ABSENT, Woven, weave
 
 _KEPT = 64
 """Extents that single pages were read from and that stay in memory: 4 MB."""
@@ -95,7 +96,8 @@ class PageMap:
                 wanted = {}
             wanted.setdefault(number, []).append(page_id)
             last = number
-        yield from self._together(file_id, wanted)
+        if wanted:
+            yield from self._together(file_id, wanted)
 
     def overlay(self, differential: "PageMap") -> "PageMap":
         """This map with the pages of a differential backup laid over it. Both stay as they are."""

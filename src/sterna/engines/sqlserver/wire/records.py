@@ -187,10 +187,15 @@ def _record(page: bytes, at: int, limit: int, kind: int) -> Record:
 
 def _without_stub(record: Record) -> Record:
     """A forwarded record, without the place of its stub: it lies behind the columns as one more."""
-    last = piece(record, len(record.ends))
-    if isinstance(last, OffRow) and last.pointer[:2] == _STUB_HEADER:
+    if record.ends and record.ends[-1] & 0x8000 and _last(record)[:2] == _STUB_HEADER:
         return record._replace(ends=record.ends[:-1])
     return record
+
+
+def _last(record: Record) -> bytes:
+    """The bytes of the last column, which is stored elsewhere."""
+    last = piece(record, len(record.ends))
+    return last.pointer if isinstance(last, OffRow) else last
 
 
 def _getter(column: Physical) -> Callable[[Record], Raw]:
@@ -256,9 +261,7 @@ def _sparse(column: Physical) -> Callable[[Record], bytes | None]:
     def get(record: Record) -> bytes | None:
         if not record.ends or not record.ends[-1] & 0x8000:
             return None
-        last = piece(record, len(record.ends))
-        assert isinstance(last, OffRow)
-        return in_vector(last.pointer, column.column_id)
+        return in_vector(_last(record), column.column_id)
 
     return get
 

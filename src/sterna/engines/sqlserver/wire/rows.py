@@ -27,6 +27,10 @@ Read = Callable[[Raw], object]
 
 native = compiled("_rows")
 """Writes rows as text, where they are common."""
+_DONE = -1
+"""The compiled code came to the end of the page."""
+_PATIENCE = 8
+"""After so many records of a page that the compiled code does not know, Python does the rest of the page."""
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
 
 
@@ -48,9 +52,7 @@ class Rows:
         self.older: Counter[str] = Counter()
         self.losses = Losses()
         self._open = compressed.opener(layout) if layout.compression else opener(layout)
-        self._readers = [
-            _reader(column, _decoder(column, layout.compression), fetch, self.older) for column in layout.columns
-        ]
+        self._readers = [_reader(column, layout.compression, fetch, self.older) for column in layout.columns]
         self._values = [_plain(read) if column.xtype == types.VARIANT else read for column, read in self._pairs()]
         self._writers = [_writer(column, read, self.losses, unstorable) for column, read in self._pairs()]
         self._plan = plan.compiled(layout) if native else None
@@ -80,18 +82,23 @@ class Rows:
         if native is None or self._plan is None:
             return self._python_text(page, 0, None)
         space_end(page)
-        pieces, total, slot = [], 0, 0
-        while slot >= 0:
+        pieces: list[bytes] = []
+        total = slot = 0
+        for left in range(_PATIENCE, -1, -1):
             text, rows, stopped, digits = native.copy_text(page, self._plan, slot)
+            self.losses.digits += digits
             pieces.append(text)
             total += rows
-            self.losses.digits += digits
-            slot = -1
-            if stopped >= 0:
-                text, rows = self._python_text(page, stopped, stopped + 1)
-                pieces.append(text)
-                total += rows
-                slot = stopped + 1
+            if stopped == _DONE:
+                break
+            # A record that is not common, or one too many of them, or a page that is not.
+            end = stopped + 1 if left and stopped >= 0 else None
+            text, rows = self._python_text(page, max(stopped, 0), end)
+            pieces.append(text)
+            total += rows
+            if end is None:
+                break
+            slot = end
         return b"".join(pieces), total
 
     def _python_text(self, page: bytes, first: int, end: int | None) -> tuple[bytes, int]:
@@ -121,7 +128,11 @@ class Rows:
     def _spoilt(self, page: bytes, slot: int, fault: Exception, column: int = -1) -> Trouble:
         """The error for one row: BadData, or Unsupported if that was the fault."""
         table = f"{self.layout.table}: " if self.layout.table else ""
-        place = table + where(page, slot) + (f", column {self.layout.columns[column].name}" if column >= 0 else "")
+        place = (
+            table
+            + where(page, slot if slot >= 0 else None)
+            + (f", column {self.layout.columns[column].name}" if column >= 0 else "")
+        )
         if isinstance(fault, Unsupported):
             return Unsupported(f"{place}: {fault.message}")
         return BadData(f"{place}: {fault.message if isinstance(fault, Trouble) else fault}")
@@ -145,42 +156,45 @@ def _writer(column: Physical, read: Read, losses: Losses, unstorable: Unstorable
     return write
 
 
-def _decoder(column: Physical, compression: int) -> types.Decode:
-    if column.xtype == types.VARIANT:
-        return read_variant
-    decode = types.decoder(column)
-    if column.xtype in (types.DECIMAL, types.NUMERIC) and column.offset < 0 and not compression:
+def _decoder(column: Physical) -> types.Decode:
+    return read_variant if column.xtype == types.VARIANT else types.decoder(column)
+
+
+def _near(column: Physical, decode: types.Decode, compression: int) -> types.Decode:
+    """For values that lie in their row: these may have a short form."""
+    if compression:
+        expand = compressed.expander(column)
+        return lambda raw: decode(expand(raw))
+    if column.xtype in (types.DECIMAL, types.NUMERIC) and column.offset < 0:
         return lambda raw: decode(compressed.unpacked(raw, column.precision, column.scale))
     return decode
 
 
-def _reader(column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> Read:
-    if column.xtype in types.OLD_LOBS:
-        return _by_length(column, decode, fetch, older)
+def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str]) -> Read:
+    far = _decoder(column)
+    near = _near(column, far, compression)
+    by_length = column.xtype in types.OLD_LOBS
 
     def read(raw: Raw) -> object:
-        if type(raw) is bytes or type(raw) is int:
-            return decode(raw)  # type: ignore[arg-type] # only the decoder of bits meets an int
-        return _unusual(raw, column, decode, fetch, older)
+        if type(raw) is bytes and not (by_length and len(raw) == 16):
+            return near(raw)
+        return unusual(raw)
+
+    def unusual(raw: Raw) -> object:
+        if type(raw) is int:
+            return bool(raw)
+        if raw is OLDER:
+            return _default(column, older)
+        assert isinstance(
+            raw, OffRow | bytes
+        )  # the 16 bytes of text, ntext and image are a pointer without a mark
+        data = lob.whole(raw.pointer if isinstance(raw, OffRow) else raw, fetch)
+        return None if data is None else far(data)
 
     return read
 
 
-def _by_length(column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> Read:
-    """text, ntext and image: the 16 bytes in the row are a pointer, though the record does not say so."""
-
-    def read(raw: Raw) -> object:
-        pointed = OffRow(raw) if type(raw) is bytes and len(raw) == 16 else raw
-        return decode(pointed) if type(pointed) is bytes else _unusual(pointed, column, decode, fetch, older)
-
-    return read
-
-
-def _unusual(raw: Raw, column: Physical, decode: types.Decode, fetch: Fetch, older: Counter[str]) -> object:
-    if isinstance(raw, OffRow):
-        data = lob.whole(raw.pointer, fetch)
-        return None if data is None else decode(data)
-    assert raw is OLDER
+def _default(column: Physical, older: Counter[str]) -> object:
     if column.default is None and not column.nullable:
         older[column.name] += 1
     return column.default

@@ -28,7 +28,16 @@ def of_record_plainly(data: bytes) -> int:
 
 
 def of_sectors(data: bytes, total: int = 0) -> int:
-    """Of whole sectors of 512 bytes: each turns the sum once. ``total`` is the sum of what came before."""
+    """Of sectors of 512 bytes: each turns the sum once. ``total`` is the sum of what came before."""
+    if _native is not None:
+        summed: int = _native.sectors(data, total)
+        return summed
+    return of_sectors_plainly(data, total)
+
+
+def of_sectors_plainly(data: bytes, total: int = 0) -> int:
+    """The same in Python."""
+    data += bytes(-len(data) % 4)
     for start in range(0, len(data), SECTOR):
         total = (total << 1 | total >> 31) & _ALL ^ _fold(data[start : start + SECTOR], 4)
     return total

@@ -9,7 +9,6 @@ from sterna.engines.sqlserver.wire import base, units
 from sterna.engines.sqlserver.wire.catalog import IN_ROW, Rowset
 from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
 from sterna.engines.sqlserver.wire.definitions import Found
-from sterna.engines.sqlserver.wire.records import Layout
 from sterna.engines.sqlserver.wire.rows import Row, Rows
 from sterna.engines.sqlserver.wire.units import Allocation, Span
 
@@ -96,7 +95,7 @@ class TableReader:
 
     def rows(self, part: PageRange) -> Iterator[Row]:
         """The values of the stored columns, row by row. Raises BadData, Unsupported."""
-        reader = Rows(self._layout(part), self._fetch)
+        reader = self._open(part, "replace")
         for _, page in self.data_pages(part):
             yield from reader.values(page)
             self._check(reader)
@@ -106,7 +105,7 @@ class TableReader:
 
         What could not be kept exactly is added to ``losses``. Raises BadData, Unsupported.
         """
-        reader = Rows(self._layout(part), self._fetch, unstorable=unstorable)
+        reader = self._open(part, unstorable)
         texts: list[bytes] = []
         size = rows = 0
         for number, page in self.data_pages(part, after):
@@ -140,8 +139,12 @@ class TableReader:
     def _name(self) -> str:
         return ".".join(self._found.table.path[1:])
 
-    def _layout(self, part: PageRange) -> Layout:
-        return self._found.layouts[part.partition]
+    def _open(self, part: PageRange, unstorable: Unstorable) -> Rows:
+        """Raises BadData for columns that cannot be, Unsupported for types that are not read."""
+        try:
+            return Rows(self._found.layouts[part.partition], self._fetch, unstorable=unstorable)
+        except (ValueError, OverflowError, LookupError) as wrong:
+            raise BadData(f"{self._name}: the catalogue is damaged: {wrong}.") from wrong
 
     def _fetch(self, page: int, file: int) -> bytes:
         return self._pages.page(file, page)

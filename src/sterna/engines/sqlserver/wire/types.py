@@ -86,9 +86,9 @@ def _number(form: str) -> Decode:
     return lambda raw: read(raw)[0]
 
 
-def _bit(raw: bytes | int) -> bool:
-    """From the bit of a record, or from the byte that variants and compressed records hold."""
-    return bool(raw if isinstance(raw, int) else raw[0])
+def _bit(raw: bytes) -> bool:
+    """From the byte that variants and compressed records hold."""
+    return bool(raw[0])
 
 
 def _real(raw: bytes) -> float:

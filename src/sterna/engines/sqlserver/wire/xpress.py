@@ -5,12 +5,15 @@ of 512 codes in 256 bytes; the bits lie in little-endian words of 16, lengths of
 among them.
 """
 
+from collections.abc import Callable
+
 from sterna.engines.sqlserver.wire.native import compiled
 
 _native = compiled("_xpress")
 TABLE = 256
 _SYMBOLS = 512
 _LONGEST = 15
+Unpack = Callable[[bytes, int], bytes]
 _SHARE = tuple(
     sum((1 << _LONGEST) >> length for length in (byte & 15, byte >> 4) if length) for byte in range(256)
 )

@@ -1,0 +1,254 @@
+"""What the catalogue of a backup means: types, keys, texts, and tables whose rows cannot be read."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from sterna.core.errors import BadData, NotFound, Unsupported
+from sterna.core.schema import Identity, Kind, Leftover, Table
+from sterna.engines.sqlserver.wire import base
+from sterna.engines.sqlserver.wire.affected import affected
+from sterna.engines.sqlserver.wire.catalog import OLDEST, Boot, read_boot
+from sterna.engines.sqlserver.wire.coltypes import describe
+from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows
+from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases, text_decoder
+from sterna.engines.sqlserver.wire.definitions import _identity, readable
+from sterna.engines.sqlserver.wire.log import Lost, Replay
+from sterna.engines.sqlserver.wire.media import open_media
+from sterna.engines.sqlserver.wire.tables import PageRange
+from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
+from tests.backups.corpus import MAKERS
+from tests.backups.reading import MemoryBlob
+from tests.unit.bak_logs import Held, page_of
+
+LATIN, POLISH = 0x3400D008, 0x0000D013
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> MemoryBlob:
+    path: Path = MAKERS["shop_2016"](tmp_path_factory.mktemp("shop")).paths[0]
+    return MemoryBlob(path.name, path.read_bytes())
+
+
+def opened(blob: MemoryBlob) -> DatabaseBackup:
+    (found,) = open_databases([blob])
+    return found
+
+
+def table(backup: DatabaseBackup, name: str) -> Table:
+    return next(one for one in backup.tables if one.path[2] == name)
+
+
+def test_tables_come_with_keys_rules_and_comments(shop: MemoryBlob) -> None:
+    customers, orders = table(opened(shop), "Customers"), table(opened(shop), "Orders")
+    assert customers.comment == "Who buys"
+    assert customers.columns[0].comment == "the customer's number"
+    assert customers.columns[0].identity == Identity(1, 1, 5)
+    assert orders.columns[0].identity == Identity(100, 10, 140)
+    assert customers.primary is not None
+    assert customers.primary.columns == ("Id",)
+    assert [key.columns for key in customers.uniques] == [("Name",)]
+    assert [(check.name, check.text) for check in customers.checks] == [
+        ("CK_Customers_Credit", "([Credit]>(-1000))")
+    ]
+    assert [column.default for column in customers.columns] == ["", "", "('new')", "(getdate())", ""]
+    (key,) = orders.foreign
+    assert (key.columns, key.target, key.target_columns) == (("Customer",), ("sales", "Customers"), ("Id",))
+    by_name = {index.name: index for index in orders.indexes}
+    assert by_name["IX_Orders_Customer"].include == ("Total",)
+    assert by_name["IX_Orders_Customer"].where == "([Customer] IS NOT NULL)"
+    assert by_name["IX_Orders_Total"].columns == (("Paid", False), ("Total", True))
+
+
+def test_a_computed_column_has_its_expression_and_no_place_in_rows(shop: MemoryBlob) -> None:
+    twice = next(column for column in table(opened(shop), "Orders").columns if column.name == "Twice")
+    assert (twice.computed, twice.stored) == ("([Total]*(2))", False)
+
+
+def test_modules_are_left_over_and_encrypted_ones_are_named(shop: MemoryBlob) -> None:
+    found = {one.path[2]: one for one in opened(shop).schema().leftovers}
+    assert found["Big"] == Leftover(
+        "view", ("Shop", "dbo", "Big"), "create view dbo.Big as select * from dbo.Orders where Total > 5"
+    )
+    assert found["Secret"].text == ""
+    assert "encrypted" in found["Secret"].why
+    assert len(found["Long"].text) > 8192
+    assert {found[name].kind for name in ("Watch", "Away", "Counter", "Twice", "Clean")} == {
+        "trigger",
+        "synonym",
+        "sequence",
+        "function",
+        "procedure",
+    }
+
+
+@pytest.mark.parametrize(
+    ("xtype", "length", "precision", "scale", "kind", "native"),
+    [
+        (56, 4, 10, 0, Kind.INTEGER, "int"),
+        (106, 9, 12, 3, Kind.DECIMAL, "decimal(12,3)"),
+        (231, 100, 0, 0, Kind.TEXT, "nvarchar(50)"),
+        (231, -1, 0, 0, Kind.TEXT, "nvarchar(max)"),
+        (175, 5, 0, 0, Kind.TEXT, "char(5)"),
+        (42, 8, 27, 7, Kind.TIMESTAMP, "datetime2(7)"),
+        (43, 10, 34, 7, Kind.TIMESTAMP_ZONED, "datetimeoffset(7)"),
+        (165, 20, 0, 0, Kind.BINARY, "varbinary(20)"),
+        (98, 8016, 0, 0, Kind.VARIANT, "sql_variant"),
+        (255, 20, 0, 0, Kind.OTHER, "vector"),
+        (77, 1, 0, 0, Kind.OTHER, "type 77"),
+    ],
+)
+def test_types_are_told_in_common_words(
+    xtype: int, length: int, precision: int, scale: int, kind: Kind, native: str
+) -> None:
+    found = describe(xtype, xtype, length, precision, scale)
+    assert (found.kind, found.native) == (kind, native)
+
+
+def test_types_of_the_clr_are_told_by_their_number() -> None:
+    assert describe(240, 128, 892, 0, 0).native == "hierarchyid"
+    assert describe(240, 130, -1, 0, 0).kind == Kind.GEOMETRY
+    assert describe(240, 300, -1, 0, 0).kind == Kind.OTHER
+
+
+def identity_of(xtype: int, data: bytes) -> Identity | None:
+    return _identity(base.Row({"xtype": xtype}, {"idtval": data}))
+
+
+def test_the_next_number_of_a_row_follows_the_last_one() -> None:
+    assert identity_of(56, struct.pack("<iiiB", 4279, 212, 3219, 0)) == Identity(3219, 212, 4491)
+    assert identity_of(56, struct.pack("<iiiB", 0, 1, 1, 1)) == Identity(1, 1, 1)
+    assert identity_of(48, bytes((255, 1, 200, 0))) == Identity(200, 1, 256)
+    assert identity_of(127, struct.pack("<qqqB", -5, -1, 0, 0)) == Identity(0, -1, -6)
+    decimals = b"".join(bytes((sign,)) + size.to_bytes(4, "little") for sign, size in ((1, 30), (0, 2), (1, 40)))
+    assert identity_of(108, decimals + b"\0") == Identity(40, -2, 28)
+    assert identity_of(56, b"") is None
+
+
+def test_texts_are_in_the_code_page_or_in_utf_16() -> None:
+    assert text_decoder(LATIN)(b"caf\xe9") == "café"
+    assert text_decoder(POLISH)("zażółć".encode("cp1250")) == "zażółć"
+    assert text_decoder(LATIN)("select 'ж'".encode("utf-16-le")) == "select 'ж'"
+
+
+def test_what_a_person_wrote_is_told_from_what_is_encrypted() -> None:
+    assert readable("create view v as\r\n\tselect 'é' as x")
+    assert not readable("\x03\x91\x17ab\x02\x88\x05zz\x1f\x01")
+
+
+def test_an_allocation_map_gives_pages_in_order_and_by_parts() -> None:
+    free = bytearray(page_of([], (1, 1), kind=11))
+    free[100 : 100 + 8088] = bytes((0x40,)) * 8088
+    free[100 + 17] = 0
+    bits = bytearray(7988)
+    bits[0], bits[2] = 0b0000_1100, 0b1
+    held = Allocation(((1, 9), (1, 500)), ((1, 0, bytes(bits)), (2, PAGES_OF_MAP, bytes(7988))), Held(bytes(free)))
+    everything = [9, *range(16, 32), *range(128, 136), 500]
+    assert held.most == 26
+    assert list(held.spans(10)) == [Span(1, 9, 32), Span(1, 128, 501)]
+    for size in (1, 5, 10, 1000):
+        pages = [page for span in held.spans(size) for page in held.within(span)]
+        assert pages == [page for page in everything if page != 17]
+
+
+def test_parts_are_written_and_read_as_text() -> None:
+    part = PageRange(1, 3, 88, 4096)
+    assert PageRange.parse(str(part)) == part
+    with pytest.raises(ValueError):
+        PageRange.parse("1:2")
+
+
+def test_a_table_that_is_not_there_is_not_found(shop: MemoryBlob) -> None:
+    with pytest.raises(NotFound):
+        opened(shop).parts(("Shop", "dbo", "Nothing"))
+
+
+def test_copies_say_where_they_go_on(shop: MemoryBlob) -> None:
+    backup = opened(shop)
+    path = table(backup, "Orders").path
+    (part,) = backup.parts(path)
+    (piece,) = backup.copy_text(path, part)
+    assert (piece.rows, piece.next_page) == (4, part.stop)
+    assert list(backup.copy_text(path, part, piece.next_page)) == []
+    assert backup.count(path) == 4
+
+
+def boot(version: int, flags: int = 0, kind: int = 13) -> bytes:
+    page = bytearray(page_of([], (1, 9), kind=kind))
+    struct.pack_into("<H", page, 4, flags)
+    struct.pack_into("<HH", page, 100, version, version)
+    page[148:404] = "Shop".encode("utf-16-le").ljust(256, b"\x20")
+    struct.pack_into("<IH", page, 612, 19, 1)
+    return bytes(page)
+
+
+def test_the_boot_page_names_the_database() -> None:
+    assert read_boot(Held(boot(852))) == Boot(852, 852, "Shop", 0, (1, 19))
+
+
+def test_databases_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(Unsupported, match="TDE"):
+        read_boot(Held(boot(852, flags=8)))
+    with pytest.raises(Unsupported, match="before 2005"):
+        read_boot(Held(boot(OLDEST - 1)))
+    with pytest.raises(BadData, match="not a boot page"):
+        read_boot(Held(boot(852, kind=1)))
+    with pytest.raises(BadData, match="lacks the boot page"):
+        read_boot(Held())
+
+
+def test_pages_lost_to_the_log_concern_the_tables_that_use_them(shop: MemoryBlob) -> None:
+    backup = opened(shop)
+    orders, customers = table(backup, "Orders"), table(backup, "Customers")
+    found = {one.table.path: one for one in backup._read_tables}
+    unit = found[orders.path].rowsets[0].units[1]
+    first = backup.parts(orders.path)[0]
+    pages, catalog, tables = backup.replay.pages, backup._catalog, list(found.values())
+
+    def judged(*lost: Lost) -> tuple[set[int], str]:
+        told = affected(lost, catalog, tables, pages)
+        return set(told.tables), told.all
+
+    used, unused = (1, first.first), (1, 390_000)
+    number = found[orders.path].id
+    assert judged(Lost(used, unit.id, 1, "why")) == ({number}, "")
+    assert judged(Lost(unused, unit.id, 1, "why")) == (set(), "")
+    assert judged(Lost(used, 0x0100_0000_7777_0000, 1, "why")) == (set(), "")
+    assert "why" in judged(Lost((1, 1), 99 << 16, 11, "why"))[1]
+    columns = catalog.rowsets[base.COLUMNS][0].units[1]
+    place = next(page for page in range(400) if pages.has(1, page) and in_unit(pages.page(1, page), base.COLUMNS))
+    assert "catalogue" in judged(Lost((1, place), columns.id, 2, "why"))[1]
+
+    backup.__dict__["_replay"] = Replay(pages, 1, 0, (Lost(used, unit.id, 1, "why"),), 0)
+    for cached in ("_found", "_affected"):
+        backup.__dict__.pop(cached, None)
+    assert list(backup.needs) == [orders.path]
+    assert not backup.consistent
+    with pytest.raises(Unsupported, match="SQL Server is needed to read it: why"):
+        backup.count(orders.path)
+    assert backup.count(customers.path) == 4
+
+
+def in_unit(page: bytes, number: int) -> bool:
+    return page[1] == 1 and struct.unpack_from("<I", page, 24)[0] == number
+
+
+def test_a_count_that_is_not_the_servers_is_a_fault(shop: MemoryBlob) -> None:
+    assert list(verify_rows([open_media(shop)], [])) == []
+    data = bytearray(shop.data)
+    backup = opened(shop)
+    part = backup.parts(table(backup, "Orders").path)[0]
+    pages = backup.replay.pages
+    page = next(page for _, page in pages.pages(1, range(part.first, part.stop)) if page[1] == 1)
+    at = data.find(page[96:2000])
+    assert at > 0
+    data[at] |= 6 << 1
+    faults = list(verify_rows([open_media(MemoryBlob("a.bak", bytes(data)))], []))
+    assert [fault.message for fault in faults] == ["dbo.Orders has 3 rows, and by the server's own count 4."]
+
+
+def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> None:
+    with pytest.raises(BadData, match="no backup set 2"):
+        list(count_tables([open_media(shop)], 2))
+    assert [one.rows for one in count_tables([open_media(shop)])] == [4, 4]
