@@ -335,6 +335,8 @@ async def test_a_cluster_gets_each_key_where_it_belongs(tmp_path: Path) -> None:
 async def test_an_aof_goes_into_a_cluster_also_after_a_break(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, cluster("redis70") as nodes:
         pipeline = client_of(source).pipeline(transaction=False)
+        for number in range(50):
+            pipeline.set(f"expiring:{number}", 1, ex=5000 + number)
         for number in range(40_000):
             pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
         pipeline.execute()

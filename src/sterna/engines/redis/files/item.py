@@ -77,6 +77,7 @@ class ItemReading:
         self._touched: Touched | None = None
         self._rest = b""
         """What was read beyond an RDB part."""
+        self._keys = self._left_out = self._commands_sent = 0
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """What is left of it, from ``at`` on."""
@@ -89,9 +90,17 @@ class ItemReading:
                 async with aclosing(self._entry(self._item.entries[number])) as chunks:
                     async for chunk in chunks:
                         yield chunk
+            self._tell_done()
         finally:
             if self._touched:
                 self._touched.close()
+
+    def _tell_done(self) -> None:
+        """What came of it, in this run."""
+        parts = [f"{self._keys} keys restored"] if self._keys or not self._item.is_log else []
+        parts += [f"{self._left_out} left out: expired, or not selected"] if self._left_out else []
+        parts += [f"{self._commands_sent} commands carried out"] if self._item.is_log else []
+        self._tell(Level.INFO, "redis.file.read", f"{self._item.name}: {', '.join(parts)}", file=self._item.name)
 
     @property
     def _tracks(self) -> bool:
@@ -226,6 +235,7 @@ class ItemReading:
 
     def _piece(self, entry: Entry, reader: Reader, piece: Piece, at: FilePosition) -> Chunk:
         """The commands of a piece. A SWAPDB takes our checkpoint along: the one that was moved is taken away."""
+        self._commands_sent += piece.count
         place = 0
         for one, other in piece.swaps:
             place = other if place == one else one if place == other else place
@@ -263,6 +273,8 @@ class ItemReading:
         rows: int = 0,
         skipped: int = 0,
     ) -> Chunk:
+        self._keys += rows
+        self._left_out += skipped
         reached = self._reached(entry, reader, at)
         if self._work.aim.cluster and self._item.is_log:
             at = FilePosition(at.alone, at.item)  # only from its beginning may a log be written twice
