@@ -158,7 +158,9 @@ def _tables_of(database: DatabaseBackup, selection: Selection) -> Findings:
         return [_failed(TABLES, f"{'.'.join(path)}: {why}", _UNREADABLE) for path, why in named]
     tables = [table for table in database.tables if selection.place(table.path) is not None]
     rows = sum(max(0, table.rows) for table in tables)
-    return [_passed(TABLES, f"{database.name}: {len(tables)} tables, {rows} rows by the catalogue")]
+    seen = f"{database.name}: {len(tables)} tables, {rows} rows by the catalogue"
+    remarks = [Finding(TABLES, Severity.ALARM, text) for text in database.remarks[:MOST]]
+    return [_passed(TABLES, seen), *remarks]
 
 
 LOOKS: dict[str, Callable[[Opened], Awaitable[Findings]]] = {CHAIN: _chain, VERIFY: _verify, TABLES: _tables}
