@@ -73,6 +73,7 @@ class Notes:
 
 
 def family_of(column: Column) -> Family:
+    """Raises Untranslatable for one whose values no expression knows."""
     if column.type.kind is Kind.TEXT:
         return Family.PADDED if type_of(column.type).startswith("char(") else Family.TEXT
     if column.type.kind not in _OF_KIND:
@@ -81,6 +82,7 @@ def family_of(column: Column) -> Family:
 
 
 def literal_said(node: Literal) -> Said:
+    """What is written out, in PostgreSQL's language."""
     match node.kind:
         case "text":
             return Said(literal(node.text), Family.TEXT, node)
@@ -191,6 +193,7 @@ TOO_SHORT = [f"{kind}({length})" for kind in ("char", "varchar") for length in r
 
 
 def styled(value: Said, style: int) -> str:
+    """SQL for a date as a text in a style of CONVERT. Raises Untranslatable."""
     if value.literal or style not in STYLES or (value.family is Family.DATE and "HH24" in STYLES[style]):
         raise Untranslatable(f"a date as a text of style {style}")
     return f"to_char({value.sql}, '{STYLES[style]}')"

@@ -72,7 +72,7 @@ class Work(Protocol):
 
 
 class Functions:
-    """The functions that have arguments, each in a method of its own name."""
+    """The functions of ``FUNCTIONS``, each in a method of its own name."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
