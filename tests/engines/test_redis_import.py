@@ -23,6 +23,7 @@ from tests.engines.moving import Move, endpoint
 from tests.engines.redis_files import (
     BUCKET,
     assert_equal,
+    client_of,
     imported,
     importing,
     opening,
@@ -63,13 +64,13 @@ PAIRS = [("redis62", "redis70"), ("redis70", "valkey81"), ("redis80", "redis80")
 @pytest.mark.parametrize(("writer", "reader"), PAIRS)
 async def test_an_rdb_file_brings_everything_that_its_server_has(writer: str, reader: str, tmp_path: Path) -> None:
     with running(writer) as source, running(reader) as target:
-        fill(source.client())
+        fill(client_of(source))
         bucket = tmp_path / "bucket"
         bucket.mkdir()
         (bucket / "dump.rdb").write_bytes(saved(source))
         await imported(endpoint(target), bucket, tmp_path / "job", "dump.rdb")
         await assert_equal(source, target)
-        assert not target.client().keys("sterna:*")
+        assert not client_of(target).keys("sterna:*")
 
 
 @pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
@@ -77,7 +78,7 @@ async def test_an_rdb_file_brings_everything_that_its_server_has(writer: str, re
 async def test_an_aof_brings_what_its_commands_made(flavor: str, preamble: str, tmp_path: Path) -> None:
     options = ("--appendonly", "yes", "--aof-use-rdb-preamble", preamble, "--appendfsync", "always")
     with running(flavor, *options) as source, running(flavor) as target:
-        client = source.client()
+        client = client_of(source)
         fill(client)
         rewritten(source)
         touch(client)
@@ -86,7 +87,7 @@ async def test_an_aof_brings_what_its_commands_made(flavor: str, preamble: str, 
         move = await imported(endpoint(target), bucket, tmp_path / "job", *names)
         source.restart()
         await assert_equal(source, target)
-        assert not target.client().keys("sterna:*")
+        assert not client_of(target).keys("sterna:*")
         assert not [event for event in await move.events() if event.level != "INFO"]
 
 
@@ -103,8 +104,8 @@ def shelved(server: Any, bucket: Path) -> Path:
 async def test_only_the_manifest_needs_to_be_named(tmp_path: Path) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "always", "--aof-timestamp-enabled", "yes")
     with running("valkey91", *options) as source, running("valkey91") as target:
-        fill(source.client())
-        touch(source.client())
+        fill(client_of(source))
+        touch(client_of(source))
         bucket = shelved(source, tmp_path / "bucket")
         (bucket / "appendonlydir" / "appendonly.aof.9.incr.aof").write_bytes(b"history, and no AOF")
         await imported(endpoint(target), bucket, tmp_path / "job", "appendonlydir/appendonly.aof.manifest")
@@ -115,7 +116,7 @@ async def test_only_the_manifest_needs_to_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packing", ["zip", "stored zip", "tar.gz", "tar", "gz"])
 async def test_archives_are_opened(packing: str, tmp_path: Path) -> None:
     with running("redis70") as source, running("valkey81") as target:
-        fill(source.client())
+        fill(client_of(source))
         data = saved(source)
         bucket = tmp_path / "bucket"
         bucket.mkdir()
@@ -130,9 +131,9 @@ async def test_a_multi_part_aof_in_an_archive_is_put_in_order(packing: str, tmp_
         running("redis80", "--appendonly", "yes", "--appendfsync", "always") as source,
         running("redis80") as target,
     ):
-        fill(source.client())
+        fill(client_of(source))
         rewritten(source)
-        touch(source.client())
+        touch(client_of(source))
         folder = source.folder / "appendonlydir"
         files = {f"x/{path.name}": path.read_bytes() for path in sorted(folder.iterdir(), reverse=True)}
         bucket = tmp_path / "bucket"
@@ -167,8 +168,8 @@ LOG = ("--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--appendfsync", "
 
 async def test_keys_that_an_aof_writes_begin_anew_and_others_stay(tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        touch(source.client())
-        client = target.client()
+        touch(client_of(source))
+        client = client_of(target)
         client.rpush("aof:list", "old")
         client.set("counter:7", 1_000_000)
         client.set("five", "other database")
@@ -185,7 +186,7 @@ async def test_keys_that_an_aof_writes_begin_anew_and_others_stay(tmp_path: Path
 @pytest.mark.parametrize("full", [False, True])
 async def test_a_flush_takes_away_what_the_file_brought_and_nothing_else(full: bool, tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        client, other = source.client(), target.client()
+        client, other = client_of(source), client_of(target)
         if full:
             other.set("others", "stay")
         touch(client)
@@ -215,7 +216,7 @@ async def test_expiries_that_are_over_end_keys_only_at_the_end(tmp_path: Path) -
     with running("valkey91") as target:
         (tmp_path / "appendonly.aof").write_bytes(log)
         await imported(endpoint(target), tmp_path, tmp_path / "job", "appendonly.aof")
-        client = target.client()
+        client = client_of(target)
         assert client.get("a") == b"6"
         assert client.ttl("a") == -1
         assert not client.exists("b")
@@ -223,7 +224,7 @@ async def test_expiries_that_are_over_end_keys_only_at_the_end(tmp_path: Path) -
 
 async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, running("redis70") as target:
-        client = source.client()
+        client = client_of(source)
         pipeline = client.pipeline(transaction=False)
         for number in range(60_000):
             pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
@@ -236,7 +237,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
             before = (await move.progress()).bytes
             await move.until(lambda job, figures, before=before: figures.bytes > before)  # type: ignore[misc]
             await move.cut()
-            assert target.client().dbsize() > 0
+            assert client_of(target).dbsize() > 0
             move.go()
         await move.ended()
         await assert_equal(source, target)
@@ -249,7 +250,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
                                   b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nz\r\n$1\r\n1\r\n"])  # fmt: skip
 async def test_the_end_of_an_aof_that_is_cut_off_is_left_out_and_told(tail: bytes, tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        touch(source.client())
+        touch(client_of(source))
         bucket = shelved(source, tmp_path / "bucket")
         with (bucket / "appendonly.aof").open("ab") as file:
             start = file.tell()
@@ -263,7 +264,7 @@ async def test_the_end_of_an_aof_that_is_cut_off_is_left_out_and_told(tail: byte
 
 async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        touch(source.client())
+        touch(client_of(source))
         bucket = shelved(source, tmp_path / "bucket")
         data = bytearray((bucket / "appendonly.aof").read_bytes())
         place = data.index(b"*3\r\n", len(data) // 2)
@@ -277,7 +278,7 @@ async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -
 
 async def test_a_flipped_bit_in_an_rdb_file_is_found(tmp_path: Path) -> None:
     with running("redis70") as source, running("redis70") as target:
-        fill(source.client())
+        fill(client_of(source))
         data = bytearray(saved(source))
         data[data.index(b"compressed") + 40] ^= 1
         (tmp_path / "dump.rdb").write_bytes(data)
@@ -302,27 +303,27 @@ async def test_an_admin_command_in_a_file_is_refused_by_name(tmp_path: Path) -> 
         (tmp_path / "a.aof").write_bytes(command(b"SELECT", b"0") + command(b"CONFIG", b"SET", b"maxmemory", b"1"))
         failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof"))
         assert "CONFIG at byte 23 is not a command about data" in failure.message
-        assert target.client().config_get("maxmemory")["maxmemory"] == "0"
+        assert client_of(target).config_get("maxmemory")["maxmemory"] == "0"
 
 
 async def test_databases_are_selected_and_mapped(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, running("redis70") as target:
         for number in (0, 2, 5):
-            source.client(db=number).set(f"in:{number}", 1)
+            client_of(source, db=number).set(f"in:{number}", 1)
         bucket = shelved(source, tmp_path / "bucket")
         selection = Selection(only=("2",), renames=(Rename("2", "7"),))
         await imported(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", selection=selection)
-        assert target.client(db=7).keys() == [b"in:2"]
-        assert set(target.client().info("keyspace")) == {"db7"}
+        assert client_of(target, db=7).keys() == [b"in:2"]
+        assert set(client_of(target).info("keyspace")) == {"db7"}
 
 
 async def test_a_cluster_gets_each_key_where_it_belongs(tmp_path: Path) -> None:
     with running("redis70") as source, cluster("redis70") as nodes:
-        fill(source.client())
+        fill(client_of(source))
         for number in (3, 9):
-            source.client(db=number).flushdb()
+            client_of(source, db=number).flushdb()
         big = {f"field-{number}": "x" * 100 for number in range(200_000)}
-        source.client().hset("big", mapping=big)
+        client_of(source).hset("big", mapping=big)
         (tmp_path / "dump.rdb").write_bytes(saved(source))
         end = replace(endpoint(nodes[0]), addresses=tuple((node.host, node.port) for node in nodes))
         await imported(end, tmp_path, tmp_path / "job", "dump.rdb")
@@ -331,17 +332,17 @@ async def test_a_cluster_gets_each_key_where_it_belongs(tmp_path: Path) -> None:
 
 async def test_an_aof_goes_into_a_cluster_also_after_a_break(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, cluster("redis70") as nodes:
-        pipeline = source.client().pipeline(transaction=False)
+        pipeline = client_of(source).pipeline(transaction=False)
         for number in range(40_000):
             pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
         pipeline.execute()
-        nodes[0].client().flushall()
+        client_of(nodes[0]).flushall()
         bucket = shelved(source, tmp_path / "bucket")
         pace = Pace(copy_bytes_per_s=1 << 20)
         move = await importing(endpoint(nodes[1]), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
         await move.until(lambda job, figures: figures.bytes > 0)
         await move.cut()
-        assert sum(node.client().dbsize() for node in nodes) > 0
+        assert sum(client_of(node).dbsize() for node in nodes) > 0
         move.go()
         await move.ended()
         assert_spread(source, nodes)
@@ -349,7 +350,7 @@ async def test_an_aof_goes_into_a_cluster_also_after_a_break(tmp_path: Path) -> 
 
 async def test_another_database_than_0_is_found_before_a_cluster_is_written(tmp_path: Path) -> None:
     with running("redis70") as source, cluster("redis70") as nodes:
-        source.client(db=4).set("a", 1)
+        client_of(source, db=4).set("a", 1)
         (tmp_path / "dump.rdb").write_bytes(saved(source))
         failure = await failed(importing(endpoint(nodes[0]), tmp_path, tmp_path / "job", "dump.rdb"))
         assert "The files have keys in database 4" in failure.message
@@ -357,8 +358,8 @@ async def test_another_database_than_0_is_found_before_a_cluster_is_written(tmp_
 
 def assert_spread(source: Server, nodes: list[Server]) -> None:
     """Every key is on one node, with the same value."""
-    mine = source.client()
-    found = {key: node.client() for node in nodes for key in node.client().keys("*")}
+    mine = client_of(source)
+    found = {key: client_of(node) for node in nodes for key in client_of(node).keys("*")}
     assert sorted(found) == sorted(mine.keys())
     for key, client in found.items():
         assert mine.type(key) == client.type(key)
@@ -387,17 +388,17 @@ def cluster(flavor: str) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         nodes = [stack.enter_context(running(flavor, "--cluster-enabled", "yes")) for _ in range(3)]
         for number, node in enumerate(nodes):
-            client = node.client()
+            client = client_of(node)
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5462, min(16383, number * 5462 + 5461))
             client.execute_command("CLUSTER", "MEET", nodes[0].host, nodes[0].port)
         for node in nodes:
             wait_for(lambda node=node: b"cluster_state:ok" in info_of(node))  # type: ignore[misc]
-            wait_for(lambda node=node: len(node.client().execute_command("CLUSTER", "SLOTS")) == 3)  # type: ignore[misc]
+            wait_for(lambda node=node: len(client_of(node).execute_command("CLUSTER", "SLOTS")) == 3)  # type: ignore[misc]
         yield nodes
 
 
 def info_of(node: Server) -> bytes:
-    found = node.client().execute_command("CLUSTER", "INFO")
+    found = client_of(node).execute_command("CLUSTER", "INFO")
     return found if isinstance(found, bytes) else "\r\n".join(f"{k}:{v}" for k, v in found.items()).encode()
 
 
@@ -407,7 +408,7 @@ async def test_a_backup_of_a_server_is_taken_and_its_own_kind_reads_it(
     flavor: str, form: str, tmp_path: Path
 ) -> None:
     with running(flavor) as source, running(flavor) as target:
-        fill(source.client())
+        fill(client_of(source))
         bucket = tmp_path / "bucket"
         bucket.mkdir()
         file = StoredFile(BUCKET, f"i/1.{form}")

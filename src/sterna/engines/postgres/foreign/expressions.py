@@ -272,7 +272,7 @@ class _Work:
             family = max(families, key=_NUMBERS.index)
         elif families == set(_TEXTS):
             family = Family.TEXT
-        elif families <= {Family.BIT, Family.INTEGER}:
+        elif families == {Family.BIT, Family.INTEGER}:
             family = Family.INTEGER
         else:
             raise Untranslatable("it chooses between values of different kinds")
@@ -596,6 +596,8 @@ class _Functions:
 
     def _nullif(self, value: Node, other: Node) -> Said:
         first, second = self._work.value(value), self._work.value(other)
+        if first.literal:
+            raise Untranslatable("a NULLIF of what is written out")
         one, two = self._work._together([first, second])
         return Said(f"nullif({one}, {two})", first.family, width=first.width)
 
