@@ -70,7 +70,7 @@ def trouble(fault: ServerFault, where: str) -> Trouble:
 def _device(said: Said, message: str) -> Trouble:
     """The server could not open or read a backup file: the operating system's error says why."""
     low = said.text.lower()
-    if "operating system error 5(" in low or "access is denied" in low or "http" in low and "403" in low:
+    if "operating system error 5(" in low or "access is denied" in low or ("http" in low and "403" in low):
         return AccessDenied(message, hint=_MAY_READ)
     if any(f"operating system error {number}(" in low for number in (2, 3, 53, 67)):
         return ApplyFailed(message, hint=_SAME_FOLDER)
@@ -87,7 +87,9 @@ def _file(said: Said, message: str) -> Trouble:
     if "operating system error 112(" in low or "not enough space" in low:
         return TargetFull(message, hint=_ROOM)
     if "operating system error 5(" in low or "access is denied" in low:
-        return AccessDenied(message, hint="Give the account that SQL Server runs as the right to its data folders.")
+        return AccessDenied(
+            message, hint="Give the account that SQL Server runs as the right to its data folders."
+        )
     return ApplyFailed(message, hint="Make the default data and log folders of the instance exist on the server.")
 
 
@@ -114,7 +116,9 @@ _KNOWN: dict[int, tuple[type[Trouble], str]] = {
     **dict.fromkeys((3132, 3231, 3227, 3247), (BadData, "Name all files of the media set, each once.")),
     **dict.fromkeys((4305, 4326, 4330, 3136, 4327), (BadData, _CHAIN)),
     **dict.fromkeys((3117, 3118, 4306), (ApplyFailed, _BEGIN)),
-    **dict.fromkeys((1801, 3154, 3159), (KeyConflict, "Choose another name, or let the job overwrite (is_cover).")),
+    **dict.fromkeys(
+        (1801, 3154, 3159), (KeyConflict, "Choose another name, or let the job overwrite (is_cover).")
+    ),
     **dict.fromkeys((3257, 1101, 1105, 9002), (TargetFull, _ROOM)),
     **dict.fromkeys((1827, 905, 909, 40530), (Unsupported, _EDITION)),
     **dict.fromkeys((3169, 948, 1813), (Unsupported, _NEWER)),

@@ -1,4 +1,4 @@
-"""Which backup sets go into a database, in which order, and from which on. Pure; the rules are those of RESTORE."""
+"""Which backup sets go into a database, in which order, and from which on: by the rules of RESTORE. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from sterna.engines.sqlserver.restoring.values import NONE, ONLINE, BackedUp, Ex
 from sterna.engines.sqlserver.wire.chain import DIFFERENTIAL, FULL, LOG
 
 SYSTEM = frozenset(("master", "model", "msdb", "tempdb", "resource", "mssqlsystemresource"))
-CHAIN_HINT = "Name all files of the chain: the full backup with all its stripes, the differential, every log after."
+CHAIN_HINT = (
+    "Name all files of the chain: the full backup with all its stripes, the differential, every log after."
+)
 WAITING_HINT = "Restore its full backup first, by a job with last_backup false, so that it waits for more."
 COVER_HINT = "Choose another name, let the job overwrite the database (is_cover), or drop it."
 

@@ -37,8 +37,8 @@ URL_SINCE = 16
 LONGEST_URL = 259
 _PIECE = 1 << 20
 _HINT = (
-    "Give the instance a folder that Sterna and the server both see (shared_folder here, shared_path as the server "
-    "sees it); or use SQL Server 2022 or newer with a bucket that is reached by https."
+    "Give the instance a folder that Sterna and the server both see (shared_folder here, shared_path as the "
+    "server sees it); or use SQL Server 2022 or newer with a bucket that is reached by https."
 )
 Heard = Callable[[int], None]
 
@@ -106,7 +106,9 @@ class Folder:
         with _told(self.here):
             free = shutil.disk_usage(self.here).free
         if missing > free:
-            raise TargetFull(f"The shared folder {self.here} has {free} bytes free, and the files need {missing} more")
+            raise TargetFull(
+                f"The shared folder {self.here} has {free} bytes free, and the files need {missing} more"
+            )
 
     def _put(self, number: int, located: Located, entry: Entry, heard: Heard, stop: threading.Event) -> None:
         whole, part, note = self._paths(number, located)

@@ -268,7 +268,7 @@ class _Work:
 
 
 def grouped(plan: Plan, sets: Sequence[BackedUp]) -> Mapping[str, Sequence[BackedUp]]:
-    """The sets of each database that the plan takes, by the name in the backups. Raises BadData, naming a missing one.
+    """The sets of each database that the plan takes, by name. Raises BadData, naming a missing one.
 
     Of a media set's sets those of other databases are left out. Names of databases differ not by case alone.
     """

@@ -116,7 +116,9 @@ class Server:
             return ServerFault(self._errors() or [Said(int(error.number), str(error.args[0]))])
         if isinstance(error, ssl.SSLCertVerificationError):
             hint = "Register the instance with the authority that signed its certificate."
-            return AccessDenied(f"The certificate of {self.endpoint} is refused: {error.verify_message}", hint=hint)
+            return AccessDenied(
+                f"The certificate of {self.endpoint} is refused: {error.verify_message}", hint=hint
+            )
         if isinstance(error, ssl.SSLError):
             return Unreachable(f"No TLS with {self.endpoint}: {error.reason or error}")
         if isinstance(error, pytds.ClosedConnectionError | OSError):
@@ -226,4 +228,3 @@ async def connected(endpoint: Endpoint) -> AsyncIterator[Server]:
         yield server
     finally:
         await server.close()
-

@@ -1,11 +1,12 @@
 """What databases and their files are called on the server. Pure."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 
 from sterna.core.errors import KeyConflict, Unsupported
 from sterna.core.plan import Plan
-from sterna.engines.sqlserver.restoring.tsql import LONGEST_NAME, quoted
+from sterna.engines.sqlserver.restoring.tsql import quoted
 from sterna.engines.sqlserver.restoring.values import FILESTREAM_FILE, Instance, ListedFile
 
 _LONGEST_STEM = 60
@@ -40,8 +41,9 @@ def new_files(listed: Sequence[ListedFile], target: str, instance: Instance, tag
     """Logical names, and new paths: in the instance's own folders, with names that nothing else has."""
     if not instance.data_path or not instance.log_path:
         raise Unsupported("The server does not say where the files of new databases go")
-    stem = re.sub(r"[^A-Za-z0-9_-]", "_", target)[:_LONGEST_STEM]
-    return {each.logical: _path(each, f"{stem}_{tag}_{each.file_id}", instance) for each in listed}
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", target)[:_LONGEST_STEM]
+    stem = f"{plain}_{tag}_{hashlib.sha256(target.lower().encode()).hexdigest()[:6]}"
+    return {each.logical: _path(each, f"{stem}_{each.file_id}", instance) for each in listed}
 
 
 def _path(file: ListedFile, stem: str, instance: Instance) -> str:
@@ -49,6 +51,3 @@ def _path(file: ListedFile, stem: str, instance: Instance) -> str:
         return f"{instance.log_path}{stem}.ldf"
     ending = "" if file.kind in (FILESTREAM_FILE, "F") else ".mdf" if file.file_id == 1 else ".ndf"
     return f"{instance.data_path}{stem}{ending}"
-
-
-__all__ = ["LONGEST_NAME", "check_names", "new_files", "target_name"]

@@ -141,7 +141,8 @@ class Wire:
         answer = self._packet()
         if _encryption(answer[_HEADER:]) not in (ON, REQUIRED):
             raise AccessDenied(
-                f"{self._host} does not offer TLS", hint="Give the SQL Server a certificate, or turn off TLS for it."
+                f"{self._host} does not offer TLS",
+                hint="Give the SQL Server a certificate, or turn off TLS for it.",
             )
         self._secure = _handshake(context_of(tls), self._host, self._exchange)
         return answer[:_HEADER] + _with_encryption(answer[_HEADER:], NOT_SUPPORTED)

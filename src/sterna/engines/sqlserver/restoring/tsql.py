@@ -117,7 +117,8 @@ def database_files(name: str) -> Statement:
     database is RESTORING or RECOVERY_PENDING.
     """
     return Statement(
-        "SELECT name, type_desc, physical_name, redo_start_lsn FROM sys.master_files WHERE database_id = DB_ID(%s)",
+        "SELECT name, type_desc, physical_name, redo_start_lsn FROM sys.master_files"
+        " WHERE database_id = DB_ID(%s)",
         (name,),
     )
 
