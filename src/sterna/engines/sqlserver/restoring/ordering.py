@@ -54,7 +54,7 @@ def order(sets: Sequence[BackedUp], start: int | None, number: int | None = None
     found = [each for each in _candidates(sets, start) if number is None or (each and each[-1].position == number)]
     if not found:
         return Order(problems=(_nothing_fits(sets, start),))
-    best = max(found, key=lambda each: (_end(each, start), -sum(one.kind == LOG for one in each)))
+    best = max(found, key=lambda each: (_end(each, start), _pages(each), -len(each)))
     end = _end(best, start)
     unused = [one for one in sets if not any(one is each for each in best)]
     late = [one for one in unused if one.last_lsn > end and number is None]
@@ -104,6 +104,11 @@ def _goes_on(log: BackedUp, end: int, fork: object) -> bool:
 
 def _end(sets: tuple[BackedUp, ...], start: int | None) -> int:
     return sets[-1].last_lsn if sets else start or 0
+
+
+def _pages(sets: tuple[BackedUp, ...]) -> int:
+    """Up to where in the log the newest pages come: from there on, logs are played."""
+    return max((one.last_lsn for one in sets if one.kind != LOG), default=0)
 
 
 def _nothing_fits(sets: Sequence[BackedUp], start: int | None) -> str:
