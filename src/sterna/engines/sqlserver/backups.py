@@ -52,8 +52,10 @@ class SqlServerBackups:
     ) -> Mapping[str, Any]:
         """Writes tables into a folder, a file for each: ``form`` is csv, parquet or sql.
 
-        ``tables``: only these, as ``schema.table``. Tells how far it is: database, schema, table, rows, done,
-        note. Gives ``tables`` (schema, table, rows, file relative to the folder), ``skipped`` (schema, table, trouble),
+        ``tables``: only these, as ``schema.table``. Tells how far it is: database, schema, table, rows,
+        done, note.
+
+        Gives ``tables`` (schema, table, rows, file relative to the folder), ``skipped`` (schema, table, trouble),
         ``scripts`` (the other files of sql), ``replaced`` (characters that UTF-8 cannot hold); database where
         there are several. Raises BadData, Unsupported, Invalid before anything is written; DiskFull,
         NeedsOperator, Unreachable also later.

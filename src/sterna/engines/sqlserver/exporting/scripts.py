@@ -35,7 +35,7 @@ def write_rows(file: BinaryIO, table: Table, rows: Iterable[Row]) -> None:
     places = [n for n, column in enumerate(stored) if _is_given(column)]
     given = [stored[n] for n in places]
     name, names = _name(table.path), ", ".join(quoted(column.name) for column in given)
-    start = f"INSERT INTO {name} {f'({names}) VALUES (' if given else 'DEFAULT VALUES'}"
+    start = " ".join(["INSERT INTO", name, f"({names}) VALUES (" if given else "DEFAULT VALUES"])
     writers = [literal(column) for column in given]
     numbered = any(column.identity for column in given)
     file.write(f"-- The rows of {name}\n{_SESSION}".encode())
@@ -109,7 +109,7 @@ class Scripts:
         yield _SESSION
         for schema in sorted({table.path[1] for table in self.tables} - {"dbo"}):
             make = f"CREATE SCHEMA {quoted(schema)}"
-            yield f"IF SCHEMA_ID({text(schema)}) IS NULL EXEC({text(make)});\n{_GO}"
+            yield f"IF SCHEMA_ID({text(schema)}) IS NULL EXEC sp_executesql {text(make)};\n{_GO}"
         for table in self.tables:
             yield _created(table) + _GO
         for leftover in self.leftovers:
@@ -167,7 +167,8 @@ def _after(table: Table) -> Iterator[str]:
         if column.identity and column.identity.following != column.identity.seed:
             # The server adds the increment only if there ever was a row.
             last = column.identity.following - (column.identity.increment if table.rows else 0)
-            yield f"EXEC({text(f'DBCC CHECKIDENT ({text(_name(table.path))}, RESEED, {last})')});\n"
+            command = f"DBCC CHECKIDENT ({text(_name(table.path))}, RESEED, {last})"
+            yield f"EXEC sp_executesql {text(command)};\n"
     yield from _comments(table)
 
 
