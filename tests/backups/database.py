@@ -157,9 +157,11 @@ class TableWriter:
                 page.fixed = 5
         else:
             self._plain(puts)
-        rooted(self.image, self.filler.unit, self.filler.pages)
-        if clustering(self.table) is None and self.filler.pages:
-            self.filler.unit.root = self.filler.pages[-1].place
+        pages, unit = self.filler.pages, self.filler.unit
+        if clustering(self.table) is not None:
+            rooted(self.image, unit, pages)
+        elif pages:
+            unit.first, unit.root = pages[0].place, pages[-1].place
 
     def _plain(self, rows: Sequence[Put]) -> None:
         moved: list[tuple[Put, Page, int]] = []

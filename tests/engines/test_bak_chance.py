@@ -11,7 +11,7 @@ import pytest
 from sterna.engines.sqlserver.wire.database import DatabaseBackup
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.verify import verify
-from tests.backups import chance
+from tests.backups import chance, chance_log
 from tests.backups.corpus import Found, expect
 from tests.backups.database import build
 from tests.backups.reading import blobs, opened, read
@@ -41,3 +41,13 @@ def test_what_was_written_by_chance_is_read(tmp_path: Path, seed: int) -> None:
     paths = write_backup(tmp_path / "chance.bak", [Set(build(db, version), protect=how)], media)
     assert differences(opened(paths)[db.name], expect(db)) == []
     assert list(verify([open_media(blob) for blob in blobs(paths)])) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1, 1 + examples(40)))
+def test_a_busy_database_comes_out_as_its_transactions_left_it(tmp_path: Path, seed: int) -> None:
+    """Pages copied at any moment, logs behind: what was committed is there, what was not is not."""
+    paths, due = chance_log.chain(tmp_path, seed)
+    (backup,) = opened(paths).values()
+    assert (backup.problems, dict(backup.needs)) == ((), {})
+    assert sorted(read(backup, backup.tables[0])) == due

@@ -5,7 +5,7 @@ import io
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from sterna.core.errors import BadData
-from sterna.core.job import Condition, Failure
-from sterna.core.plan import Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
+from sterna.core.errors import BadData, KeyConflict, Unreachable
+from sterna.core.files import Entry, Storage
+from sterna.core.job import Condition, Failure, Phase
+from sterna.core.plan import Conflict, Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
 from sterna.engines.redis.engine import RedisEngine
 from sterna.engines.redis.wire.resp import command
 from sterna.storage.folder import FolderStorage
@@ -280,11 +281,12 @@ async def test_a_flipped_bit_in_an_rdb_file_is_found(tmp_path: Path) -> None:
     with running("redis70") as source, running("redis70") as target:
         fill(client_of(source))
         data = bytearray(saved(source))
-        data[data.index(b"compressed") + 40] ^= 1
+        data[data.index("wörld".encode())] ^= 1
         (tmp_path / "dump.rdb").write_bytes(data)
         failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "dump.rdb"))
         assert failure.code == BadData.code
-        assert "dump.rdb" in failure.message
+        assert "dump.rdb: RDB offset" in failure.message
+        assert "the checksum is" in failure.message
 
 
 async def failed(move: Move) -> Failure:
@@ -333,6 +335,8 @@ async def test_a_cluster_gets_each_key_where_it_belongs(tmp_path: Path) -> None:
 async def test_an_aof_goes_into_a_cluster_also_after_a_break(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, cluster("redis70") as nodes:
         pipeline = client_of(source).pipeline(transaction=False)
+        for number in range(50):
+            pipeline.set(f"expiring:{number}", 1, ex=5000 + number)
         for number in range(40_000):
             pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
         pipeline.execute()
@@ -411,18 +415,129 @@ async def test_a_backup_of_a_server_is_taken_and_its_own_kind_reads_it(
         fill(client_of(source))
         bucket = tmp_path / "bucket"
         bucket.mkdir()
-        file = StoredFile(BUCKET, f"i/1.{form}")
-        end = Endpoint("redis", (), files=(file,))
-        move = Move(endpoint(source), end, tmp_path / "job", Plan(endpoint(source), end, mode=Mode.FULL))
-        move.engine = move.engines["redis"] = RedisEngine(opening(FolderStorage(bucket)))
+        move = backing_up(source, FolderStorage(bucket), tmp_path / "job", name := f"i/1.{form}")
         await move.start()
         await move.ended()
-        assert (await move.progress()).bytes == (bucket / file.name).stat().st_size
-        await imported(endpoint(target), bucket, tmp_path / "import", file.name)
+        assert (await move.progress()).bytes == (bucket / name).stat().st_size
+        await imported(endpoint(target), bucket, tmp_path / "import", name)
         await assert_equal(source, target)
         home = tmp_path / "home"
         home.mkdir()
-        name = "dump.rdb" if form == "rdb" else "appendonly.aof"
-        shutil.copy(bucket / file.name, home / name)
+        shutil.copy(bucket / name, home / ("dump.rdb" if form == "rdb" else "appendonly.aof"))
         with running(flavor, "--appendonly", "yes" if form == "aof" else "no", folder=home) as reader:
             await assert_equal(source, reader)
+
+
+async def test_a_file_that_is_replaced_meanwhile_is_imported_anew(tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, running("redis70") as target:
+        pipeline = client_of(source).pipeline(transaction=False)
+        for number in range(60_000):
+            pipeline.incr(f"n:{number % 100}")
+        pipeline.execute()
+        bucket = shelved(source, tmp_path / "bucket")
+        pace = Pace(copy_bytes_per_s=1 << 20)
+        move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
+        await move.until(lambda job, figures: figures.bytes > 0)
+        await move.cut()
+        client_of(source).incr("later")
+        shelved(source, bucket)
+        move.go()
+        await move.ended()
+        assert [event.message for event in await move.events("run.again") if "replaced" in event.message]
+        await assert_equal(source, target)
+
+
+async def test_the_policy_stop_leaves_a_target_with_keys_alone(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        (tmp_path / "a.aof").write_bytes(command(b"SET", b"a", b"1"))
+        client_of(target).set("b", 2)
+        move = importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof", conflict=Conflict.STOP)
+        failure = await failed(move)
+        assert (failure.code, client_of(target).keys("*[ab]")) == (KeyConflict.code, [b"b"])
+
+
+async def test_the_policy_skip_keeps_what_the_target_has(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        (tmp_path / "a.aof").write_bytes(command(b"SET", b"a", b"1") + command(b"MSET", b"b", b"1", b"c", b"1"))
+        client_of(target).set("b", 2)
+        await imported(endpoint(target), tmp_path, tmp_path / "job", "a.aof", conflict=Conflict.SKIP)
+        assert client_of(target).mget("a", "b", "c") == [b"1", b"2", b"1"]
+
+
+async def test_of_several_files_the_last_one_wins(tmp_path: Path) -> None:
+    with running("redis70") as source, running("redis70") as target:
+        client_of(source).rpush("both", "rdb")
+        client_of(source).set("one", 1)
+        (tmp_path / "1.rdb").write_bytes(saved(source))
+        (tmp_path / "2.aof").write_bytes(command(b"RPUSH", b"both", b"aof") + command(b"INCR", b"two"))
+        (tmp_path / "3.aof").write_bytes(command(b"RPUSH", b"both", b"last") + command(b"SET", b"three", b"3"))
+        move = await imported(endpoint(target), tmp_path, tmp_path / "job", "1.rdb", "2.aof", "3.aof")
+        client = client_of(target)
+        assert client.lrange("both", 0, -1) == [b"last"]
+        assert client.mget("one", "two", "three") == [b"1", b"1", b"3"]
+        figures = await move.progress()
+        assert figures.bytes == figures.bytes_total > 100
+
+
+async def test_twice_the_same_import_is_the_same_as_once(tmp_path: Path) -> None:
+    with running("redis62", *LOG) as source, running("redis62") as target:
+        touch(client_of(source))
+        bucket = shelved(source, tmp_path / "bucket")
+        move = await imported(endpoint(target), bucket, tmp_path / "job", "appendonly.aof")
+        await move.again()
+        await move.ended()
+        source.restart()
+        await assert_equal(source, target)
+
+
+def backing_up(source: Server, storage: Storage, folder: Path, *names: str) -> Move:
+    end = Endpoint("redis", (), files=tuple(StoredFile(BUCKET, name) for name in names))
+    move = Move(endpoint(source), end, folder, Plan(endpoint(source), end, mode=Mode.FULL))
+    move.engine = move.engines["redis"] = RedisEngine(opening(storage))
+    return move
+
+
+class Stubborn(FolderStorage):
+    """Refuses some writes before it takes one."""
+
+    refusals = 2
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> Entry:
+        if self.refusals:
+            self.refusals -= 1
+            next(iter(pieces))
+            raise Unreachable("the bucket is away")
+        return super().write(name, pieces)
+
+
+async def test_a_backup_waits_for_its_bucket(tmp_path: Path) -> None:
+    with running("redis70") as source:
+        fill(client_of(source))
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        move = await backing_up(source, Stubborn(bucket), tmp_path / "job", "1.rdb").start()
+        await move.ended()
+        assert (await move.progress()).retries == 2
+        assert (bucket / "1.rdb").read_bytes().startswith(b"REDIS0010")
+        assert [path.name for path in bucket.iterdir()] == ["1.rdb"]
+
+
+async def test_a_backup_that_is_cut_is_taken_anew(tmp_path: Path) -> None:
+    with running("redis70", "--rdb-key-save-delay", "200") as source:
+        client_of(source).mset({f"key:{number}": "x" * 1000 for number in range(3000)})
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        move = await backing_up(source, FolderStorage(bucket), tmp_path / "job", "1.rdb").start()
+        await move.until(lambda job, figures: job.phase is Phase.COPY)
+        await move.cut()
+        move.go()
+        await move.ended()
+        assert (bucket / "1.rdb").stat().st_size == (await move.progress()).bytes > 50_000
+
+
+async def test_a_backup_of_a_server_that_is_away_says_so(tmp_path: Path) -> None:
+    with running("redis70") as source:
+        move = backing_up(source, FolderStorage(tmp_path), tmp_path / "job", "1.rdb")
+        source.kill9()
+        failure = await failed(move)
+        assert "redis.source.reachable" in failure.message

@@ -1,7 +1,7 @@
 """Makes drafted tables on the target: empty before the rows, their keys and the rest after them."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from sterna.core.event import Level
 from sterna.core.plan import Conflict, Path
 from sterna.core.ports import Teller
 from sterna.engines.postgres.connection import Connection, sqlstate
-from sterna.engines.postgres.foreign.drafting import Drafted, Left, Order
+from sterna.engines.postgres.foreign.drafts import Drafted, Left, Order
 from sterna.engines.postgres.names import quoted, shown
 from sterna.engines.postgres.schema.making import give_memory
 
@@ -140,7 +140,7 @@ _NEEDING = """
        AND NOT coalesce(r.ev_class, k.conrelid, a.adrelid,
                         CASE d.classid WHEN 'pg_class'::regclass THEN d.objid END, 0) = ANY (%(oids)s)
      ORDER BY 1"""
-"""Views have a rule that needs their tables, foreign keys are constraints; a computed column needs its own table."""
+"""A view has a rule that needs its tables, a foreign key is a constraint, a computed column needs its table."""
 
 
 async def make_schemas(target: Connection, names: Iterable[str]) -> None:
@@ -178,14 +178,20 @@ async def _or_tell(target: Connection, sql: str, left: Left, tell: Teller) -> No
         tell_left([Left(left.kind, left.name, left.text, _said(error))], tell)
 
 
-def tell_left(left: Iterable[Left], tell: Teller) -> None:
-    """An event for each thing that is not as on the source."""
-    for each in left:
+def tell_left(left: Sequence[Left], tell: Teller) -> None:
+    """An event for each thing that is not as on the source, and one for those that are too many."""
+    if len(left) > MOST_TOLD:
+        counted = Counter(each.kind for each in left[MOST_TOLD:])
+        rest = ", ".join(f"{count} × {kind}" for kind, count in sorted(counted.items()))
+        tell(Level.WARN, "schema.left", f"Not moved either, besides those that are named: {rest}", kind="more")
+    for each in left[:MOST_TOLD]:
         message = f"Not moved: {each.kind} {each.name}: {each.why}"
         text = each.text[:LONGEST_TOLD]
         tell(Level.WARN, "schema.left", message, kind=each.kind, name=each.name, why=each.why, text=text)
 
 
+MOST_TOLD = 2000
+"""Things that get an event of their own."""
 LONGEST_TOLD = 16 << 10
 """Letters of a definition that an event holds."""
 

@@ -18,13 +18,14 @@ from sterna.engines.sqlserver.wire.affected import Affected, affected
 from sterna.engines.sqlserver.wire.catalog import Catalog, read_catalog
 from sterna.engines.sqlserver.wire.chain import Chain, LogicalSet, chains
 from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
-from sterna.engines.sqlserver.wire.definitions import Definitions, Found, Texts
+from sterna.engines.sqlserver.wire.definitions import Definitions, Found
 from sterna.engines.sqlserver.wire.headers import SetRecord
 from sterna.engines.sqlserver.wire.log import Replay, replay, stretches
 from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
 from sterna.engines.sqlserver.wire.rows import Row
 from sterna.engines.sqlserver.wire.tables import PART_PAGES, BulkPages, PageRange, Piece, TableReader
+from sterna.engines.sqlserver.wire.texts import Texts
 
 
 class DatabaseBackup:
@@ -100,11 +101,11 @@ class DatabaseBackup:
         """The table in stretches of about so many pages: the same each time. Raises NotFound."""
         return self._reader(table).parts(pages)
 
-    def rows(self, table: Path, part: PageRange | None = None) -> Iterator[Row]:
-        """The values of the stored columns, row by row."""
+    def rows(self, table: Path, part: PageRange | None = None, *, variants: bool = False) -> Iterator[Row]:
+        """The values of the stored columns, row by row; ``variants``: those of sql_variant come as Variant."""
         reader = self._reader(table)
         for one in [part] if part else reader.parts():
-            yield from reader.rows(one)
+            yield from reader.rows(one, variants=variants)
 
     def copy_text(
         self, table: Path, part: PageRange, after: int = 0, *, unstorable: Unstorable = "refuse"
