@@ -41,8 +41,11 @@ def database_name(name: str) -> str:
 
 
 def place(selection: Selection, path: Path) -> Path | None:
-    """Where a database, schema or table goes; None: it is not taken."""
-    if selection.only and path[0] not in selection.only:
+    """Where a database, schema or table goes; None: it is not taken.
+
+    Databases are the same in whatever case they are typed, as they are for the servers that they come from.
+    """
+    if selection.only and path[0].lower() not in {name.lower() for name in selection.only}:
         return None
     found = selection.place(path)
     if found is None:
@@ -53,11 +56,8 @@ def place(selection: Selection, path: Path) -> Path | None:
 
 
 def _renamed(renames: Iterable[Rename], database: str) -> str:
-    for old in (database, ALL):
-        for each in renames:
-            if each.old == old:
-                return each.new
-    return database
+    found = {each.old.lower(): each.new for each in reversed(tuple(renames))}
+    return found.get(database.lower(), found.get(ALL, database))
 
 
 def unlike(table: str, name: str) -> str:
