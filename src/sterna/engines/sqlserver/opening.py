@@ -15,6 +15,9 @@ from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 SET = "set"
 """The option that names the one backup set, by its position, that is wanted of files with several."""
 
+ALL = "*"
+"""The old name of a rename that is for every database."""
+
 STOP_AT = "stop_at"
 """The option that names a moment, by the source's clock, whose state is wanted; it lies in the log backups."""
 
@@ -30,7 +33,7 @@ class Opened:
     others: tuple[str, ...]
     """The names of those that it does not."""
     missing: tuple[str, ...]
-    """Databases that were asked for and that no file holds."""
+    """Databases that were asked for, or were to be called something else, and that no file holds."""
     selection: Selection
     """What of them the plan takes."""
 
@@ -89,6 +92,7 @@ def takes(selection: Selection, database: str) -> bool:
 
 
 def _missing(selection: Selection, found: Sequence[DatabaseBackup]) -> tuple[str, ...]:
-    asked = [*selection.only, *(each.path[0] for each in selection.objects)]
+    renamed = (each.old for each in selection.renames if each.old != ALL)
+    asked = [*selection.only, *(each.path[0] for each in selection.objects), *renamed]
     there = {each.name.lower() for each in found}
     return tuple(name for name in dict.fromkeys(asked) if name.lower() not in there)
