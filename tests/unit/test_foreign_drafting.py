@@ -13,7 +13,8 @@ from sterna.core.schema import Column, ForeignKey, Identity, Index, Key, Kind, S
 from sterna.engines.postgres.checkpoint import BEGINNING
 from sterna.engines.postgres.foreign import building
 from sterna.engines.postgres.foreign.building import tell_left
-from sterna.engines.postgres.foreign.drafting import Draft, Drafted, Left, draft
+from sterna.engines.postgres.foreign.drafting import draft
+from sterna.engines.postgres.foreign.drafts import Draft, Drafted, Left
 from sterna.engines.postgres.foreign.loading import Sent, table_of, without
 from sterna.engines.postgres.foreign.types import changed, type_of
 

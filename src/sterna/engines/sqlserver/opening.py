@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
-from sterna.core.errors import NeedsOperator, Unsupported
+from sterna.core.errors import Invalid, NeedsOperator, Unsupported
 from sterna.core.files import Blob, Opens
 from sterna.core.plan import Plan, Selection, StoredFile
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
@@ -13,6 +14,9 @@ from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 
 SET = "set"
 """The option that names the one backup set, by its position, that is wanted of files with several."""
+
+STOP_AT = "stop_at"
+"""The option that names a moment, by the source's clock, whose state is wanted; it lies in the log backups."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,22 @@ async def _open(file: StoredFile, opens: Opens | None) -> Blob:
 
 def _chosen(plan: Plan, blobs: tuple[Blob, ...], media: tuple[MediaFile, ...]) -> Opened:
     number = plan.options.get(SET, "")
-    found = databases_of(media, set_number=int(number) if number.isdecimal() else None)
+    found = databases_of(
+        media,
+        set_number=int(number) if number.isdecimal() else None,
+        stop_at=_moment(plan.options.get(STOP_AT, "")),
+    )
     taken = tuple(each for each in found if takes(plan.selection, each.name))
     others = tuple(each.name for each in found if each not in taken)
     return Opened(blobs, media, taken, others, _missing(plan.selection, found), plan.selection)
+
+
+def _moment(text: str) -> datetime | None:
+    """Raises Invalid."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise Invalid(STOP_AT, f"{text!r} is no moment: 2026-01-31T12:00:00") from None
 
 
 def takes(selection: Selection, database: str) -> bool:

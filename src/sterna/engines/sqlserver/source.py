@@ -1,6 +1,7 @@
 """Reads the tables of the databases that backup files hold. They stand still: there is no log to follow."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,13 +9,17 @@ from sterna.core.change import ROWS_TEXT, Chunk, Format, Name, Part, Position
 from sterna.core.errors import BadData, NotFound, Unsupported
 from sterna.core.event import Level
 from sterna.core.files import Opens
-from sterna.core.plan import Plan, Selection
+from sterna.core.plan import Path, Plan, Selection
 from sterna.core.ports import Log, Teller
 from sterna.core.schema import Schema, Table
 from sterna.engines.sqlserver.opening import Opened, opened
+from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
 from sterna.engines.sqlserver.wire.database import DatabaseBackup
 from sterna.engines.sqlserver.wire.page import SIZE as PAGE_SIZE
 from sterna.engines.sqlserver.wire.tables import PageRange, Piece
+
+UNSTORABLE = "unstorable_text"
+"""The option: ``replace`` writes U+FFFD for characters that PostgreSQL cannot hold; else they stop the job."""
 
 
 class SqlServerSource:
@@ -25,6 +30,10 @@ class SqlServerSource:
         self._tell = tell
         self._databases = {each.name: each for each in found.databases}
         self._tables: dict[tuple[str, ...], Table] = {}
+        self._counted: Counter[Path] = Counter()
+        """Rows that were read, of tables that were read from their beginning."""
+        self._resumed: set[Path] = set()
+        """Tables of which an earlier run has read something."""
 
     @property
     def log(self) -> Log | None:
@@ -68,13 +77,31 @@ class SqlServerSource:
             raise Unsupported(f"Rows are read as {ROWS_TEXT}, and the target takes {', '.join(formats)}")
         pages = PageRange.parse(part.spec)
         begin = _page(after) if after is not None else 0
-        pieces = self._database(part.name).copy_text(part.name.path, pages, begin)
+        if after is not None:
+            self._resumed.add(part.name.path)
+        unstorable: Unstorable = "replace" if self._plan.options.get(UNSTORABLE) == "replace" else "refuse"
+        pieces = self._database(part.name).copy_text(part.name.path, pages, begin, unstorable=unstorable)
         while (piece := await asyncio.to_thread(_next, pieces)) is not None:
             size = piece.pages * PAGE_SIZE
+            self._counted[part.name.path] += piece.rows
             yield Chunk(ROWS_TEXT, piece.data, piece.rows, size, Position(str(piece.next_page)))
 
     async def copied(self) -> None:
-        """Nothing is held."""
+        """Tells what of the rows could not be kept exactly, and where the server's own counts differ."""
+        for database in self._databases.values():
+            for text in _lost(database.losses):
+                self._tell(Level.WARN, "backup.rounded", f"{database.name}: {text}")
+            database.losses.digits = database.losses.characters = 0
+            if database.replay.clean:
+                self._tell_counts(database.name)
+
+    def _tell_counts(self, database: str) -> None:
+        """The log does not keep the server's counts: they hold for a backup of a quiet database alone."""
+        for path, table in self._tables.items():
+            read = self._counted[path]
+            if path[0] == database and path not in self._resumed and read != table.rows >= 0:
+                text = f"{'.'.join(path)}: {read} rows were read; by the server's own count there are {table.rows}"
+                self._tell(Level.WARN, "backup.count", text)
 
     async def rows(self) -> int:
         return sum(max(0, table.rows) for table in self._tables.values()) if self._tables else -1
@@ -88,6 +115,13 @@ class SqlServerSource:
 
 def _takes(selection: Selection, table: Table) -> bool:
     return selection.place(table.path) is not None
+
+
+def _lost(losses: Losses) -> Iterator[str]:
+    if losses.digits:
+        yield f"{losses.digits} times had a seventh digit of the second, which PostgreSQL does not keep: rounded"
+    if losses.characters:
+        yield f"{losses.characters} characters cannot be kept in PostgreSQL's text: U+FFFD stands for them"
 
 
 def _unreadable(tables: Sequence[Table]) -> str:

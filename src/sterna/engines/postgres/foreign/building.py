@@ -15,7 +15,7 @@ from sterna.core.event import Level
 from sterna.core.plan import Conflict, Path
 from sterna.core.ports import Teller
 from sterna.engines.postgres.connection import Connection, sqlstate
-from sterna.engines.postgres.foreign.drafting import Drafted, Left, Order
+from sterna.engines.postgres.foreign.drafts import Drafted, Left, Order
 from sterna.engines.postgres.names import quoted, shown
 from sterna.engines.postgres.schema.making import give_memory
 

@@ -20,7 +20,8 @@ from sterna.engines.postgres.checks.on_source import NEWEST, OLDEST
 from sterna.engines.postgres.checks.verdict import Verdict, alarm, failed, listed, passed, statements
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.foreign.building import InTheWay, in_the_way, named, needing
-from sterna.engines.postgres.foreign.drafting import Draft, draft
+from sterna.engines.postgres.foreign.drafting import draft
+from sterna.engines.postgres.foreign.drafts import Draft
 from sterna.engines.postgres.foreign.types import changed, loses_digits, type_of
 from sterna.engines.postgres.names import quoted, shown
 
