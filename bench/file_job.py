@@ -38,7 +38,9 @@ async def run(file: Path, engine: str, port: int, folder: Path) -> str:
     store = await open_store(str(folder / "sterna.db"), folder / "key")
     try:
         able = engines(opens)
-        job = await Desk(store, able, opens=opens).create("0" * 32, "bench", "bench", plan=plan_of(file, engine, port), start=True)
+        job = await Desk(store, able, opens=opens).create(
+            "0" * 32, "bench", "bench", plan=plan_of(file, engine, port), start=True
+        )
         await Runner(store, able, job.id, folder / "job").run()
         done = await store.job(job.id)
         return "" if done.condition is Condition.DONE else f"{done.phase} {done.condition}: {done.failure}"
