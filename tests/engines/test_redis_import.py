@@ -74,7 +74,7 @@ async def test_an_rdb_file_brings_everything_that_its_server_has(writer: str, re
         assert not client_of(target).keys("sterna:*")
 
 
-@pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
+@pytest.mark.parametrize("flavor", ["redis62", "redis70", "redis80", "valkey81", "valkey91"])
 @pytest.mark.parametrize("preamble", ["yes", "no"])
 async def test_an_aof_brings_what_its_commands_made(flavor: str, preamble: str, tmp_path: Path) -> None:
     options = ("--appendonly", "yes", "--aof-use-rdb-preamble", preamble, "--appendfsync", "always")
