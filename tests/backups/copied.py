@@ -101,9 +101,9 @@ def said(kind: Kind, col: Col, value: str) -> str:
     if kind.xtype == 43:
         return zoned(kind, value)
     if kind.name == "char":
-        return stored(kind, value, col.collation).decode(col.collation.codec)
+        return stored(kind, value, col.collation).decode(col.collation.codec).ljust(kind.length)
     if kind.name == "nchar":
-        return stored(kind, value, col.collation).decode("utf-16-le", "surrogatepass")
+        return stored(kind, value, col.collation).decode("utf-16-le", "surrogatepass").ljust(kind.length // 2)
     return value
 
 

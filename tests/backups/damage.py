@@ -101,7 +101,10 @@ def mend(data: bytearray) -> None:
         if data[at : at + 4] == b"SFMB":
             at += max(first, 512)
             continue
-        at = mend_streams(data, at + first)
+        following = mend_streams(data, at + first)
+        if following <= at:
+            return
+        at = following
 
 
 def mend_streams(data: bytearray, at: int) -> int:

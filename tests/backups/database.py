@@ -132,10 +132,14 @@ class TableWriter:
             pushed.add(worst)
         return pushed
 
+    def measure(self, row: Put) -> None:
+        """Note what must leave a row."""
+        self._pushed = self.too_large(self.layout.until(row.columns), row)
+
     def record(self, row: Put, form: int = 0, trailer: Piece | None = None) -> bytes:
         """A row as bytes."""
         layout = self.layout.until(row.columns)
-        self._pushed = self.too_large(layout, row)
+        self.measure(row)
         tag = TAG if row.versioned else b""
         return plain(layout, row.values, self.off, form, tag, row.uniquifier, trailer)
 
@@ -148,14 +152,16 @@ class TableWriter:
         puts = [row if isinstance(row, Put) else Put(row) for row in rows]
         self.rowset.rows = sum(not row.ghost for row in puts)
         if self.rowset.level in (1, 2):
-            compressor = Compressor(self.layout, self.off)
+            compressor = Compressor(self.layout, self.off, self.measure)
             for page in compressor.pages(puts, self.rowset.level == 2, self.filler.page):
                 page.fixed = 5
         else:
             self._plain(puts)
-        rooted(self.image, self.filler.unit, self.filler.pages)
-        if clustering(self.table) is None and self.filler.pages:
-            self.filler.unit.root = self.filler.pages[-1].place
+        pages, unit = self.filler.pages, self.filler.unit
+        if clustering(self.table) is not None:
+            rooted(self.image, unit, pages)
+        elif pages:
+            unit.first, unit.root = pages[0].place, pages[-1].place
 
     def _plain(self, rows: Sequence[Put]) -> None:
         moved: list[tuple[Put, Page, int]] = []

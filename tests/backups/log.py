@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass, field
 
-from tests.backups.pages import Lsn, Page, Place
+from tests.backups.pages import Lsn, Page, Place, checksum
 
 HEAP, CLUSTERED = 1, 2
 FORMAT, INSERT, DELETE, MODIFY, PIECES, SET_BITS, FREE_SPACE, COUNT = 1, 2, 3, 4, 6, 7, 10, 0x12
@@ -81,8 +81,9 @@ class Log:
             struct.pack_into("<H", made, end - 2 * (number + 1), at)
             at += len(record)
         struct.pack_into("<BBHHHHHIIII", made, 0, 0, 0, len(self.records), end, size, 3, self.previous, self.vlf,
-                         self.block, 1, 0xC0FFEE)  # fmt: skip
+                         self.block, 1, 0)  # fmt: skip
         self._seal(made)
+        struct.pack_into("<I", made, 24, checksum(bytes(made)))
         self.out += bytes(made)
         self.block += size // 512
         self.previous = size

@@ -289,6 +289,14 @@ def page_bytes(one: Set, file: int, number: int) -> bytes:
     return protect(raw, one.protect)
 
 
+def filled(log: bytes) -> int:
+    """Bytes of log blocks, without what fills up behind them."""
+    at = 0
+    while at < len(log) and log[at] & 0x10:
+        at += int.from_bytes(log[at + 6 : at + 8], "little")
+    return at
+
+
 def log_blocks(tape: Tape, one: Set, active: bool) -> None:
     """MSTL blocks: the virtual log files in use and one that is not."""
     used: list[tuple[Lsn, bytes]] = [one.earlier] if one.earlier else []
@@ -300,7 +308,7 @@ def log_blocks(tape: Tape, one: Set, active: bool) -> None:
         offset = start + block_number * 512
         has = bool(data)
         block = block_head(b"MSTL", 0, 4 + number, 0x80, 0, 0) + bytearray(0x250 - 52)
-        struct.pack_into("<QQI", block, 0x3C, offset * has, (offset + len(data)) * has, 2)
+        struct.pack_into("<QQI", block, 0x3C, offset * has, (offset + filled(data)) * has, 2)
         struct.pack_into("<HH", block, 0x50, 500, 0x5C)
         struct.pack_into("<IQQHB", block, 0x5C, vlf, 0x1F0000, start, 2, 0x40)
         close(tape, block)

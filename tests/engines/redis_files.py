@@ -56,9 +56,14 @@ async def assert_equal(one: Server, other: Server) -> None:
     assert found.compared > 0
 
 
+def client_of(server: Server, **settings: Any) -> Any:
+    """A client of a server, for commands that the client library has no types for."""
+    return server.client(**settings)
+
+
 def saved(server: Server) -> bytes:
     """The server's RDB file."""
-    server.client().execute_command("SAVE")
+    client_of(server).execute_command("SAVE")
     return (server.folder / "dump.rdb").read_bytes()
 
 
@@ -71,7 +76,7 @@ def wait_for(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 def rewritten(server: Server) -> None:
     """Let the server write its AOF anew, and wait until it has."""
-    client = server.client()
+    client = client_of(server)
     wait_for(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
     client.execute_command("BGREWRITEAOF")
 

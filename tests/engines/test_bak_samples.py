@@ -21,6 +21,7 @@ from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_database
 from sterna.engines.sqlserver.wire.log import Replay, replay, stretches
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
+from sterna.engines.sqlserver.wire.rowpage import RowPage, page_lsn
 
 SAMPLES = next(
     (
@@ -153,7 +154,7 @@ def test_pages_that_the_log_brought_up_to_date_equal_those_of_a_later_backup() -
     same_records = 0
     for page in (29, 130, 153, 154, 1):
         mine, theirs = played.pages.page(1, page), copied.page(1, page)
-        if redo.page_lsn(mine) == redo.page_lsn(theirs):
+        if page_lsn(mine) == page_lsn(theirs):
             assert contents(mine) == contents(theirs)
             same_records += 1
     assert same_records == 4
@@ -177,15 +178,15 @@ def test_pages_split_in_a_real_log_come_out_as_they_were_backed_up() -> None:
     lab = "lab/sql2008-backups/dbareports/"
     pages = pages_of(lab + "FULL/SQL2008_dbareports_FULL_20170518_041739.bak")
     log = open_media(Bytes(lab + "LOG/SQL2008_dbareports_LOG_20170518_041831.trn"))
-    made: dict[tuple[int, int], redo.RowPage] = {}
+    made: dict[tuple[int, int], RowPage] = {}
     for change in (change for stretch in stretches(log.sets) for change in redo_changes(stretch)):
         if change.operation == redo.FORMAT:
-            made[change.place] = redo.RowPage.parse(redo.formatted(change))
-        elif change.place in made and change.lsn <= redo.page_lsn(pages.page(*change.place)):
+            made[change.place] = RowPage.parse(redo.formatted(change))
+        elif change.place in made and change.lsn <= page_lsn(pages.page(*change.place)):
             redo.apply(made[change.place], change)
     assert len(made) == 6
     for place, page in made.items():
-        assert page.records == redo.RowPage.parse(pages.page(*place)).records
+        assert page.records == RowPage.parse(pages.page(*place)).records
 
 
 def redo_changes(stretch: Any) -> Iterator[Any]:
@@ -328,7 +329,7 @@ def played_onto(full: Sequence[str], logs: Sequence[Sequence[str]]) -> Replay:
 
 def contents(page: bytes) -> object:
     """What matters of a page: its records, or the bits of a map."""
-    return redo.RowPage.parse(page).records if page[1] in (1, 3, 4, 10) else page[96:]
+    return RowPage.parse(page).records if page[1] in (1, 3, 4, 10) else page[96:]
 
 
 def text_of(backup: DatabaseBackup, table: str) -> bytes:

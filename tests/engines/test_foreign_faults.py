@@ -1,6 +1,9 @@
 """What goes wrong on the way of another kind's tables: what was moved is exact, or the job says why not."""
 
 import asyncio
+import random
+import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,14 +17,28 @@ from sterna.core.digest import digest_of
 from sterna.core.errors import Fenced, NotFound, StartAgain, Unsupported
 from sterna.core.event import Level
 from sterna.core.finding import Finding, Severity
-from sterna.core.job import Job, JobId, Phase
+from sterna.core.job import Condition, Job, JobId, Phase
 from sterna.core.plan import Conflict, Mode, Plan, Rename, Selection
-from sterna.core.ports import Room
+from sterna.core.ports import Engine, Room
 from sterna.core.progress import Progress
 from sterna.core.schema import Key, Kind, Schema, Table
 from sterna.engines.postgres.engine import PostgresEngine
 from sterna.engines.postgres.foreign import building
-from tests.engines.foreign_shop import FILES, TEXT, Shop, ShopMove, ShopSource, column, integer, table, text
+from sterna.jobs.desk import Desk
+from sterna.store.sql import open_store
+from tests.contract.stores import KEY
+from tests.engines.foreign_shop import (
+    FILES,
+    TEXT,
+    Shop,
+    ShopEngine,
+    ShopMove,
+    ShopSource,
+    column,
+    integer,
+    table,
+    text,
+)
 from tests.engines.moving import QUICK, postgres_endpoint
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer, Unavailable, start
@@ -47,7 +64,7 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def database(server: PostgresServer, request: pytest.FixtureRequest) -> str:
     """The name of a database that the test makes; there is none of it yet."""
-    return str(request.node.name)[5:60]
+    return f"{zlib.crc32(request.node.name.encode()):x} {request.node.name[5:45]}"
 
 
 def tables(database: str) -> tuple[Table, ...]:
@@ -286,7 +303,7 @@ async def test_a_table_that_others_need_is_not_replaced(
     server.sql('CREATE VIEW public.v AS SELECT a FROM dbo."Things"', database)
     move = ShopMove(shop_of(database, rows=20), plan_of(server), tmp_path)
     await move.start()
-    assert "view public.v depends on" in await move.fails("STERNA.2008")
+    assert "needed by others: view public.v" in await move.fails("STERNA.2008")
     assert server.sql("SELECT count(*) FROM public.v", database) == [(0,)]
 
 
@@ -455,3 +472,36 @@ async def test_a_server_that_does_not_answer_is_said_once(server: PostgresServer
     await move.fails("STERNA.2008")
     found = await move.store.findings(move.job.id)
     assert [each.check for each in found] == ["shop.files", "postgresql.target.reachable"]
+
+
+@pytest.mark.long
+async def test_a_worker_that_is_killed_at_any_moment_leaves_nothing_half_done(
+    server: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    shop = shop_of(database)
+    engines: dict[str, Engine] = {"shop": ShopEngine(shop), "postgresql": PostgresEngine()}
+    store = await open_store(tmp_path / "sterna.db", KEY)
+    try:
+        desk = Desk(store, engines)
+        job = await desk.create("0" * 32, "cli", "move", plan=plan_of(server))
+        await desk.run(job)
+        words = [str(tmp_path / "sterna.db"), job.id, str(tmp_path / "job"), database]
+        kills = 0
+        while (await store.job(job.id)).condition is not Condition.DONE:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.engines.foreign_child", *words
+            )
+            try:
+                await asyncio.wait_for(child.wait(), 1 + 2 * chance.random() if kills < 8 else 60)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+                kills += 1
+            assert (await store.job(job.id)).condition is not Condition.FAILED, (await store.job(job.id)).failure
+        assert kills
+    finally:
+        await store.close()
+    await assert_exact(server, shop, database)

@@ -5,7 +5,7 @@ import io
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from sterna.core.errors import BadData
-from sterna.core.job import Condition, Failure
-from sterna.core.plan import Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
+from sterna.core.errors import BadData, KeyConflict, Unreachable
+from sterna.core.files import Entry, Storage
+from sterna.core.job import Condition, Failure, Phase
+from sterna.core.plan import Conflict, Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
 from sterna.engines.redis.engine import RedisEngine
 from sterna.engines.redis.wire.resp import command
 from sterna.storage.folder import FolderStorage
@@ -23,6 +24,7 @@ from tests.engines.moving import Move, endpoint
 from tests.engines.redis_files import (
     BUCKET,
     assert_equal,
+    client_of,
     imported,
     importing,
     opening,
@@ -63,13 +65,13 @@ PAIRS = [("redis62", "redis70"), ("redis70", "valkey81"), ("redis80", "redis80")
 @pytest.mark.parametrize(("writer", "reader"), PAIRS)
 async def test_an_rdb_file_brings_everything_that_its_server_has(writer: str, reader: str, tmp_path: Path) -> None:
     with running(writer) as source, running(reader) as target:
-        fill(source.client())
+        fill(client_of(source))
         bucket = tmp_path / "bucket"
         bucket.mkdir()
         (bucket / "dump.rdb").write_bytes(saved(source))
         await imported(endpoint(target), bucket, tmp_path / "job", "dump.rdb")
         await assert_equal(source, target)
-        assert not target.client().keys("sterna:*")
+        assert not client_of(target).keys("sterna:*")
 
 
 @pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
@@ -77,7 +79,7 @@ async def test_an_rdb_file_brings_everything_that_its_server_has(writer: str, re
 async def test_an_aof_brings_what_its_commands_made(flavor: str, preamble: str, tmp_path: Path) -> None:
     options = ("--appendonly", "yes", "--aof-use-rdb-preamble", preamble, "--appendfsync", "always")
     with running(flavor, *options) as source, running(flavor) as target:
-        client = source.client()
+        client = client_of(source)
         fill(client)
         rewritten(source)
         touch(client)
@@ -86,7 +88,7 @@ async def test_an_aof_brings_what_its_commands_made(flavor: str, preamble: str, 
         move = await imported(endpoint(target), bucket, tmp_path / "job", *names)
         source.restart()
         await assert_equal(source, target)
-        assert not target.client().keys("sterna:*")
+        assert not client_of(target).keys("sterna:*")
         assert not [event for event in await move.events() if event.level != "INFO"]
 
 
@@ -103,8 +105,8 @@ def shelved(server: Any, bucket: Path) -> Path:
 async def test_only_the_manifest_needs_to_be_named(tmp_path: Path) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "always", "--aof-timestamp-enabled", "yes")
     with running("valkey91", *options) as source, running("valkey91") as target:
-        fill(source.client())
-        touch(source.client())
+        fill(client_of(source))
+        touch(client_of(source))
         bucket = shelved(source, tmp_path / "bucket")
         (bucket / "appendonlydir" / "appendonly.aof.9.incr.aof").write_bytes(b"history, and no AOF")
         await imported(endpoint(target), bucket, tmp_path / "job", "appendonlydir/appendonly.aof.manifest")
@@ -115,7 +117,7 @@ async def test_only_the_manifest_needs_to_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packing", ["zip", "stored zip", "tar.gz", "tar", "gz"])
 async def test_archives_are_opened(packing: str, tmp_path: Path) -> None:
     with running("redis70") as source, running("valkey81") as target:
-        fill(source.client())
+        fill(client_of(source))
         data = saved(source)
         bucket = tmp_path / "bucket"
         bucket.mkdir()
@@ -130,9 +132,9 @@ async def test_a_multi_part_aof_in_an_archive_is_put_in_order(packing: str, tmp_
         running("redis80", "--appendonly", "yes", "--appendfsync", "always") as source,
         running("redis80") as target,
     ):
-        fill(source.client())
+        fill(client_of(source))
         rewritten(source)
-        touch(source.client())
+        touch(client_of(source))
         folder = source.folder / "appendonlydir"
         files = {f"x/{path.name}": path.read_bytes() for path in sorted(folder.iterdir(), reverse=True)}
         bucket = tmp_path / "bucket"
@@ -167,8 +169,8 @@ LOG = ("--appendonly", "yes", "--aof-use-rdb-preamble", "no", "--appendfsync", "
 
 async def test_keys_that_an_aof_writes_begin_anew_and_others_stay(tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        touch(source.client())
-        client = target.client()
+        touch(client_of(source))
+        client = client_of(target)
         client.rpush("aof:list", "old")
         client.set("counter:7", 1_000_000)
         client.set("five", "other database")
@@ -185,7 +187,7 @@ async def test_keys_that_an_aof_writes_begin_anew_and_others_stay(tmp_path: Path
 @pytest.mark.parametrize("full", [False, True])
 async def test_a_flush_takes_away_what_the_file_brought_and_nothing_else(full: bool, tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        client, other = source.client(), target.client()
+        client, other = client_of(source), client_of(target)
         if full:
             other.set("others", "stay")
         touch(client)
@@ -215,7 +217,7 @@ async def test_expiries_that_are_over_end_keys_only_at_the_end(tmp_path: Path) -
     with running("valkey91") as target:
         (tmp_path / "appendonly.aof").write_bytes(log)
         await imported(endpoint(target), tmp_path, tmp_path / "job", "appendonly.aof")
-        client = target.client()
+        client = client_of(target)
         assert client.get("a") == b"6"
         assert client.ttl("a") == -1
         assert not client.exists("b")
@@ -223,7 +225,7 @@ async def test_expiries_that_are_over_end_keys_only_at_the_end(tmp_path: Path) -
 
 async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, running("redis70") as target:
-        client = source.client()
+        client = client_of(source)
         pipeline = client.pipeline(transaction=False)
         for number in range(60_000):
             pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
@@ -236,7 +238,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
             before = (await move.progress()).bytes
             await move.until(lambda job, figures, before=before: figures.bytes > before)  # type: ignore[misc]
             await move.cut()
-            assert target.client().dbsize() > 0
+            assert client_of(target).dbsize() > 0
             move.go()
         await move.ended()
         await assert_equal(source, target)
@@ -249,7 +251,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
                                   b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nz\r\n$1\r\n1\r\n"])  # fmt: skip
 async def test_the_end_of_an_aof_that_is_cut_off_is_left_out_and_told(tail: bytes, tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        touch(source.client())
+        touch(client_of(source))
         bucket = shelved(source, tmp_path / "bucket")
         with (bucket / "appendonly.aof").open("ab") as file:
             start = file.tell()
@@ -263,7 +265,7 @@ async def test_the_end_of_an_aof_that_is_cut_off_is_left_out_and_told(tail: byte
 
 async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
-        touch(source.client())
+        touch(client_of(source))
         bucket = shelved(source, tmp_path / "bucket")
         data = bytearray((bucket / "appendonly.aof").read_bytes())
         place = data.index(b"*3\r\n", len(data) // 2)
@@ -277,13 +279,14 @@ async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -
 
 async def test_a_flipped_bit_in_an_rdb_file_is_found(tmp_path: Path) -> None:
     with running("redis70") as source, running("redis70") as target:
-        fill(source.client())
+        fill(client_of(source))
         data = bytearray(saved(source))
-        data[data.index(b"compressed") + 40] ^= 1
+        data[data.index("wörld".encode())] ^= 1
         (tmp_path / "dump.rdb").write_bytes(data)
         failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "dump.rdb"))
         assert failure.code == BadData.code
-        assert "dump.rdb" in failure.message
+        assert "dump.rdb: RDB offset" in failure.message
+        assert "the checksum is" in failure.message
 
 
 async def failed(move: Move) -> Failure:
@@ -302,27 +305,27 @@ async def test_an_admin_command_in_a_file_is_refused_by_name(tmp_path: Path) -> 
         (tmp_path / "a.aof").write_bytes(command(b"SELECT", b"0") + command(b"CONFIG", b"SET", b"maxmemory", b"1"))
         failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof"))
         assert "CONFIG at byte 23 is not a command about data" in failure.message
-        assert target.client().config_get("maxmemory")["maxmemory"] == "0"
+        assert client_of(target).config_get("maxmemory")["maxmemory"] == "0"
 
 
 async def test_databases_are_selected_and_mapped(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, running("redis70") as target:
         for number in (0, 2, 5):
-            source.client(db=number).set(f"in:{number}", 1)
+            client_of(source, db=number).set(f"in:{number}", 1)
         bucket = shelved(source, tmp_path / "bucket")
         selection = Selection(only=("2",), renames=(Rename("2", "7"),))
         await imported(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", selection=selection)
-        assert target.client(db=7).keys() == [b"in:2"]
-        assert set(target.client().info("keyspace")) == {"db7"}
+        assert client_of(target, db=7).keys() == [b"in:2"]
+        assert set(client_of(target).info("keyspace")) == {"db7"}
 
 
 async def test_a_cluster_gets_each_key_where_it_belongs(tmp_path: Path) -> None:
     with running("redis70") as source, cluster("redis70") as nodes:
-        fill(source.client())
+        fill(client_of(source))
         for number in (3, 9):
-            source.client(db=number).flushdb()
+            client_of(source, db=number).flushdb()
         big = {f"field-{number}": "x" * 100 for number in range(200_000)}
-        source.client().hset("big", mapping=big)
+        client_of(source).hset("big", mapping=big)
         (tmp_path / "dump.rdb").write_bytes(saved(source))
         end = replace(endpoint(nodes[0]), addresses=tuple((node.host, node.port) for node in nodes))
         await imported(end, tmp_path, tmp_path / "job", "dump.rdb")
@@ -331,17 +334,19 @@ async def test_a_cluster_gets_each_key_where_it_belongs(tmp_path: Path) -> None:
 
 async def test_an_aof_goes_into_a_cluster_also_after_a_break(tmp_path: Path) -> None:
     with running("redis70", *LOG) as source, cluster("redis70") as nodes:
-        pipeline = source.client().pipeline(transaction=False)
+        pipeline = client_of(source).pipeline(transaction=False)
+        for number in range(50):
+            pipeline.set(f"expiring:{number}", 1, ex=5000 + number)
         for number in range(40_000):
             pipeline.incr(f"n:{number % 100}").rpush(f"l:{number % 10}", number)
         pipeline.execute()
-        nodes[0].client().flushall()
+        client_of(nodes[0]).flushall()
         bucket = shelved(source, tmp_path / "bucket")
         pace = Pace(copy_bytes_per_s=1 << 20)
         move = await importing(endpoint(nodes[1]), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
         await move.until(lambda job, figures: figures.bytes > 0)
         await move.cut()
-        assert sum(node.client().dbsize() for node in nodes) > 0
+        assert sum(client_of(node).dbsize() for node in nodes) > 0
         move.go()
         await move.ended()
         assert_spread(source, nodes)
@@ -349,7 +354,7 @@ async def test_an_aof_goes_into_a_cluster_also_after_a_break(tmp_path: Path) -> 
 
 async def test_another_database_than_0_is_found_before_a_cluster_is_written(tmp_path: Path) -> None:
     with running("redis70") as source, cluster("redis70") as nodes:
-        source.client(db=4).set("a", 1)
+        client_of(source, db=4).set("a", 1)
         (tmp_path / "dump.rdb").write_bytes(saved(source))
         failure = await failed(importing(endpoint(nodes[0]), tmp_path, tmp_path / "job", "dump.rdb"))
         assert "The files have keys in database 4" in failure.message
@@ -357,8 +362,8 @@ async def test_another_database_than_0_is_found_before_a_cluster_is_written(tmp_
 
 def assert_spread(source: Server, nodes: list[Server]) -> None:
     """Every key is on one node, with the same value."""
-    mine = source.client()
-    found = {key: node.client() for node in nodes for key in node.client().keys("*")}
+    mine = client_of(source)
+    found = {key: client_of(node) for node in nodes for key in client_of(node).keys("*")}
     assert sorted(found) == sorted(mine.keys())
     for key, client in found.items():
         assert mine.type(key) == client.type(key)
@@ -387,17 +392,17 @@ def cluster(flavor: str) -> Iterator[list[Server]]:
     with ExitStack() as stack:
         nodes = [stack.enter_context(running(flavor, "--cluster-enabled", "yes")) for _ in range(3)]
         for number, node in enumerate(nodes):
-            client = node.client()
+            client = client_of(node)
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * 5462, min(16383, number * 5462 + 5461))
             client.execute_command("CLUSTER", "MEET", nodes[0].host, nodes[0].port)
         for node in nodes:
             wait_for(lambda node=node: b"cluster_state:ok" in info_of(node))  # type: ignore[misc]
-            wait_for(lambda node=node: len(node.client().execute_command("CLUSTER", "SLOTS")) == 3)  # type: ignore[misc]
+            wait_for(lambda node=node: len(client_of(node).execute_command("CLUSTER", "SLOTS")) == 3)  # type: ignore[misc]
         yield nodes
 
 
 def info_of(node: Server) -> bytes:
-    found = node.client().execute_command("CLUSTER", "INFO")
+    found = client_of(node).execute_command("CLUSTER", "INFO")
     return found if isinstance(found, bytes) else "\r\n".join(f"{k}:{v}" for k, v in found.items()).encode()
 
 
@@ -407,21 +412,132 @@ async def test_a_backup_of_a_server_is_taken_and_its_own_kind_reads_it(
     flavor: str, form: str, tmp_path: Path
 ) -> None:
     with running(flavor) as source, running(flavor) as target:
-        fill(source.client())
+        fill(client_of(source))
         bucket = tmp_path / "bucket"
         bucket.mkdir()
-        file = StoredFile(BUCKET, f"i/1.{form}")
-        end = Endpoint("redis", (), files=(file,))
-        move = Move(endpoint(source), end, tmp_path / "job", Plan(endpoint(source), end, mode=Mode.FULL))
-        move.engine = move.engines["redis"] = RedisEngine(opening(FolderStorage(bucket)))
+        move = backing_up(source, FolderStorage(bucket), tmp_path / "job", name := f"i/1.{form}")
         await move.start()
         await move.ended()
-        assert (await move.progress()).bytes == (bucket / file.name).stat().st_size
-        await imported(endpoint(target), bucket, tmp_path / "import", file.name)
+        assert (await move.progress()).bytes == (bucket / name).stat().st_size
+        await imported(endpoint(target), bucket, tmp_path / "import", name)
         await assert_equal(source, target)
         home = tmp_path / "home"
         home.mkdir()
-        name = "dump.rdb" if form == "rdb" else "appendonly.aof"
-        shutil.copy(bucket / file.name, home / name)
+        shutil.copy(bucket / name, home / ("dump.rdb" if form == "rdb" else "appendonly.aof"))
         with running(flavor, "--appendonly", "yes" if form == "aof" else "no", folder=home) as reader:
             await assert_equal(source, reader)
+
+
+async def test_a_file_that_is_replaced_meanwhile_is_imported_anew(tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, running("redis70") as target:
+        pipeline = client_of(source).pipeline(transaction=False)
+        for number in range(60_000):
+            pipeline.incr(f"n:{number % 100}")
+        pipeline.execute()
+        bucket = shelved(source, tmp_path / "bucket")
+        pace = Pace(copy_bytes_per_s=1 << 20)
+        move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
+        await move.until(lambda job, figures: figures.bytes > 0)
+        await move.cut()
+        client_of(source).incr("later")
+        shelved(source, bucket)
+        move.go()
+        await move.ended()
+        assert [event.message for event in await move.events("run.again") if "replaced" in event.message]
+        await assert_equal(source, target)
+
+
+async def test_the_policy_stop_leaves_a_target_with_keys_alone(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        (tmp_path / "a.aof").write_bytes(command(b"SET", b"a", b"1"))
+        client_of(target).set("b", 2)
+        move = importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof", conflict=Conflict.STOP)
+        failure = await failed(move)
+        assert (failure.code, client_of(target).keys("*[ab]")) == (KeyConflict.code, [b"b"])
+
+
+async def test_the_policy_skip_keeps_what_the_target_has(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        (tmp_path / "a.aof").write_bytes(command(b"SET", b"a", b"1") + command(b"MSET", b"b", b"1", b"c", b"1"))
+        client_of(target).set("b", 2)
+        await imported(endpoint(target), tmp_path, tmp_path / "job", "a.aof", conflict=Conflict.SKIP)
+        assert client_of(target).mget("a", "b", "c") == [b"1", b"2", b"1"]
+
+
+async def test_of_several_files_the_last_one_wins(tmp_path: Path) -> None:
+    with running("redis70") as source, running("redis70") as target:
+        client_of(source).rpush("both", "rdb")
+        client_of(source).set("one", 1)
+        (tmp_path / "1.rdb").write_bytes(saved(source))
+        (tmp_path / "2.aof").write_bytes(command(b"RPUSH", b"both", b"aof") + command(b"INCR", b"two"))
+        (tmp_path / "3.aof").write_bytes(command(b"RPUSH", b"both", b"last") + command(b"SET", b"three", b"3"))
+        move = await imported(endpoint(target), tmp_path, tmp_path / "job", "1.rdb", "2.aof", "3.aof")
+        client = client_of(target)
+        assert client.lrange("both", 0, -1) == [b"last"]
+        assert client.mget("one", "two", "three") == [b"1", b"1", b"3"]
+        figures = await move.progress()
+        assert figures.bytes == figures.bytes_total > 100
+
+
+async def test_twice_the_same_import_is_the_same_as_once(tmp_path: Path) -> None:
+    with running("redis62", *LOG) as source, running("redis62") as target:
+        touch(client_of(source))
+        bucket = shelved(source, tmp_path / "bucket")
+        move = await imported(endpoint(target), bucket, tmp_path / "job", "appendonly.aof")
+        await move.again()
+        await move.ended()
+        source.restart()
+        await assert_equal(source, target)
+
+
+def backing_up(source: Server, storage: Storage, folder: Path, *names: str) -> Move:
+    end = Endpoint("redis", (), files=tuple(StoredFile(BUCKET, name) for name in names))
+    move = Move(endpoint(source), end, folder, Plan(endpoint(source), end, mode=Mode.FULL))
+    move.engine = move.engines["redis"] = RedisEngine(opening(storage))
+    return move
+
+
+class Stubborn(FolderStorage):
+    """Refuses some writes before it takes one."""
+
+    refusals = 2
+
+    def write(self, name: str, pieces: Iterable[bytes]) -> Entry:
+        if self.refusals:
+            self.refusals -= 1
+            next(iter(pieces))
+            raise Unreachable("the bucket is away")
+        return super().write(name, pieces)
+
+
+async def test_a_backup_waits_for_its_bucket(tmp_path: Path) -> None:
+    with running("redis70") as source:
+        fill(client_of(source))
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        move = await backing_up(source, Stubborn(bucket), tmp_path / "job", "1.rdb").start()
+        await move.ended()
+        assert (await move.progress()).retries == 2
+        assert (bucket / "1.rdb").read_bytes().startswith(b"REDIS0010")
+        assert [path.name for path in bucket.iterdir()] == ["1.rdb"]
+
+
+async def test_a_backup_that_is_cut_is_taken_anew(tmp_path: Path) -> None:
+    with running("redis70", "--rdb-key-save-delay", "200") as source:
+        client_of(source).mset({f"key:{number}": "x" * 1000 for number in range(3000)})
+        bucket = tmp_path / "bucket"
+        bucket.mkdir()
+        move = await backing_up(source, FolderStorage(bucket), tmp_path / "job", "1.rdb").start()
+        await move.until(lambda job, figures: job.phase is Phase.COPY)
+        await move.cut()
+        move.go()
+        await move.ended()
+        assert (bucket / "1.rdb").stat().st_size == (await move.progress()).bytes > 50_000
+
+
+async def test_a_backup_of_a_server_that_is_away_says_so(tmp_path: Path) -> None:
+    with running("redis70") as source:
+        move = backing_up(source, FolderStorage(tmp_path), tmp_path / "job", "1.rdb")
+        source.kill9()
+        failure = await failed(move)
+        assert "redis.source.reachable" in failure.message

@@ -119,6 +119,7 @@ def test_an_rdb_file_and_an_aof_come_from_a_folder(stand: Stand, tmp_path: Path)
     assert stats.source_dbsize == stats.target_dbsize == str(sum_of_keys(stand.source))
     logs = stand.dcs.list_migration_task_logs(ListMigrationTaskLogsRequest(task_id=id, log_level="INFO"))
     assert any("dump.rdb is to be read, RDB" in row.message for row in logs.migration_logs)
+    assert any(f"dump.rdb: {stats.source_dbsize} keys restored" in row.message for row in logs.migration_logs)
 
     rewritten(stand.source)
     stand.source.client().incr("after the rewrite")

@@ -222,6 +222,14 @@ def lsn12(number: int) -> bytes:
     return struct.pack("<III", number // 10**15, number // 10**5 % 10**10, number % 10**5)
 
 
+def log_block(number: int, size: int, vlf: int = 20) -> bytes:
+    """A log block without records, ``number`` sectors from the start of its virtual log file."""
+    made = bytearray(size)
+    struct.pack_into("<BBHHHHHII", made, 0, 0x50, 0, 0, 96, size, 3, 512, vlf, number)
+    struct.pack_into("<I", made, 24, sector_sum(bytes(made)))
+    return bytes(made)
+
+
 @dataclass
 class Set:
     """A backup set to be written."""
@@ -245,7 +253,7 @@ class Set:
     fillers: int = 0
     pieces: int = 1
     """MQDA streams over which the pages are spread."""
-    log: bytes = bytes(1024)
+    log: bytes = field(default_factory=lambda: log_block(0, 512) + log_block(1, 512))
     unknown: bytes = b""
     """Kind of a further stream in the data block."""
 

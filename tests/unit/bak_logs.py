@@ -7,6 +7,7 @@ from sterna.core.errors import BadData
 from sterna.engines.sqlserver.wire import redo
 from sterna.engines.sqlserver.wire.log import Replay, replay
 from sterna.engines.sqlserver.wire.logrecords import Lsn, Stretch
+from sterna.engines.sqlserver.wire.rowpage import RowPage
 from tests.backups.log import Log, Transaction
 from tests.backups.pages import Page
 
@@ -52,7 +53,7 @@ def page_of(
     struct.pack_into("<I", head, 24, UNIT >> 16 & 0xFFFFFFFF)
     struct.pack_into("<IH", head, 32, place[1], place[0])
     struct.pack_into("<IIH", head, 40, lsn >> 48, lsn >> 16 & 0xFFFFFFFF, lsn & 0xFFFF)
-    return redo.RowPage(head, list(records)).render()
+    return RowPage(head, list(records)).render()
 
 
 class Script:
@@ -103,4 +104,4 @@ class Script:
 
 def records_of(played: Replay, place: tuple[int, int] = PLACE) -> list[bytes | None]:
     """The records of the page after all."""
-    return redo.RowPage.parse(played.pages.page(*place)).records
+    return RowPage.parse(played.pages.page(*place)).records

@@ -13,10 +13,11 @@ from sterna.engines.sqlserver.wire.catalog import OLDEST, Boot, read_boot
 from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases, text_decoder
-from sterna.engines.sqlserver.wire.definitions import _identity, readable
+from sterna.engines.sqlserver.wire.definitions import _identity
 from sterna.engines.sqlserver.wire.log import Lost, Replay
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.tables import PageRange
+from sterna.engines.sqlserver.wire.texts import readable
 from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
 from tests.backups.corpus import MAKERS
 from tests.backups.reading import MemoryBlob

@@ -10,6 +10,7 @@ from sterna.engines.sqlserver.wire import redo
 from sterna.engines.sqlserver.wire.log import replay
 from sterna.engines.sqlserver.wire.logrecords import Stretch, changes, lsn_of_decimal, lsn_text
 from sterna.engines.sqlserver.wire.overlay import Overlay
+from sterna.engines.sqlserver.wire.rowpage import RowPage
 from tests.unit.bak_logs import PLACE, UNIT, Held, Script, page_of, record, records_of
 
 A, B, C, D = (record(letter * 5, number) for number, letter in enumerate("abcd"))
@@ -242,7 +243,7 @@ def test_more_changed_pages_than_fit_in_memory_go_into_a_file() -> None:
     found = dict(overlay.pages(1, range(200)))
     assert list(found) == list(range(200))
     for number, page in found.items():
-        assert redo.RowPage.parse(page).records == [A if number % 3 else B]
+        assert RowPage.parse(page).records == [A if number % 3 else B]
     assert len(overlay) == 67
     assert not overlay.has(1, 200)
 

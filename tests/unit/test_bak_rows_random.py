@@ -23,7 +23,7 @@ needs_native = pytest.mark.skipif(rows_module.native is None, reason="the compil
 
 _FIXED = (48, 52, 56, 127, 104, 60, 122, 62, 59, 40, 61, 58, 36, 189, 106, 41, 42, 43, 175, 239, 173)
 _VARYING = (167, 231, 165, 98, 241, 240, 99)
-_COLLATIONS = (0, 0x34 << 24, 0x15, 0x10, 0x80)
+_COLLATIONS = (0, 0x34 << 24, 0x15, 0x10, 0x24, 0x11, 0x03, 0x80)
 
 
 def random_layout(chance: random.Random, compression: int) -> Layout:
@@ -69,6 +69,12 @@ def random_value(chance: random.Random) -> bytes:
         (
             b"",
             b"plain\ttext\\",
+            "日本\t語".encode("cp932"),
+            "中文\\文".encode("gbk"),
+            "żółw\n€😀".encode(),
+            bytes.fromhex("129cbec1bab2b0"),
+            bytes.fromhex("0f30423044d83dde0010"),
+            bytes.fromhex("1ffa80e90b0000800541"),
             "wide\nтекст😀".encode("utf-16-le"),
             b"\x38\1" + struct.pack("<i", 7),
             chance.randbytes(chance.randrange(12)),

@@ -14,7 +14,7 @@ from sterna.engines.sqlserver.wire.copytext import Losses, writer
 from sterna.engines.sqlserver.wire.floats import double_text, real_text
 from sterna.engines.sqlserver.wire.moments import Instant, Time, Timestamp
 from sterna.engines.sqlserver.wire.records import Physical
-from sterna.engines.sqlserver.wire.rows import Rows
+from sterna.engines.sqlserver.wire.rows import Rows, native
 from tests.unit.bak_pages import fixed_var, layout, page
 
 NOON = 12 * 36_000_000_000
@@ -183,7 +183,7 @@ def test_text_that_postgresql_cannot_store_is_refused_or_replaced_and_counted(br
     made = page([fixed_var(b"", [broken.encode("utf-16-le", "surrogatepass")], columns=1)])
     place = layout(Physical("name", 231, 20, offset=-1, nullbit=1))
     assert list(Rows(place).values(made)) == [(broken,)]
-    with pytest.raises(BadData, match="record 0, column name: the text holds U\\+0000 or half of a surrogate"):
+    with pytest.raises(BadData, match="record 0, column name: the text holds U\\+0000, half of a surrogate"):
         Rows(place).copy_text(made)
     rows = Rows(place, unstorable="replace")
     expected = "".join("�" if c in "\0\ud800\udc00" else c for c in broken)
@@ -297,9 +297,17 @@ def test_every_byte_of_a_code_page_is_a_character(number: int) -> None:
         (936, b"a\x80\xff", "a€\uf8f5"),
         (950, b"\xa4\xa4\x80", "中\x80"),
         (949, b"\xb0\xa1", "가"),
-        (932, b"\x81", "�"),
         (1255, b"\xca\xd9", "\u05ba\uf88d"),
-        (65001, b"\xff", "�"),
+        # characters that users define
+        (936, b"\xaa\xa1\xaf\xfe\xf8\xa1\xfe\xfe\xa1\x40\xa7\xa0", "\ue000\ue233\ue234\ue4c5\ue4c6\ue765"),
+        (950, b"\xfa\x40\xfe\xfe\x8e\x40\xa0\xfe\x81\x40\x8d\xfe", "\ue000\ue310\ue311\ueeb7\ueeb8\uf6b0"),
+        (950, b"\xc8\xfe", "\uf848"),
+        (949, b"\xc9\xa1\xfe\xfe", "\ue000\ue0bb"),
+        (932, b"\xf0\x40", "\ue000"),
+        # no text at all
+        (932, b"a\x81", "a\udc81"),
+        (949, b"\xfe\x41b", "\udcfeb"),
+        (65001, b"\xffa", "\udcffa"),
     ],
 )
 def test_bytes_that_are_undefined_are_read_as_windows_reads_them(number: int, raw: bytes, text: str) -> None:
@@ -309,3 +317,30 @@ def test_bytes_that_are_undefined_are_read_as_windows_reads_them(number: int, ra
 def test_the_text_of_a_value_does_not_depend_on_its_page() -> None:
     write = writer(column(175, 6), Losses())
     assert write("ab\t") == "ab\\t   "
+
+
+@pytest.mark.parametrize(
+    ("collation", "encoding", "text"),
+    [
+        (0x10, "cp932", "日本語ｱｲｳ\\表\t"),
+        (0x24, "gbk", "中华人民共和国\\n丂\n"),
+        (0x11, "cp949", "대한민국 abc"),
+        (0x03, "cp950", "臺灣許功蓋\\"),
+        (0x80, "utf-8", "aé中😀\t"),
+    ],
+)
+def test_text_of_several_bytes_is_written_without_python(collation: int, encoding: str, text: str) -> None:
+    raw = text.encode(encoding)
+    place = layout(
+        Physical("v", 167, 100, collation=collation, offset=-1, nullbit=1),
+        Physical("c", 175, 100, collation=collation, offset=-2, nullbit=2),
+    )
+    made = page([fixed_var(b"", [raw, raw], columns=2)])
+    rows = Rows(place)
+    escaped = text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    expected = f"{escaped}\t{escaped}{' ' * (100 - len(text))}\n".encode()
+    assert rows.copy_text(made) == (expected, 1)
+    if native is not None:
+        assert native.copy_text(made, rows._plan, 0) == (expected, 1, -1, 0)
+    rows._plan = None
+    assert rows.copy_text(made) == (expected, 1)

@@ -289,10 +289,45 @@ def test_a_geography_has_its_latitude_first_and_its_reference_system() -> None:
     assert well_known_text(raw, geography=True) == "SRID=4326;POINT (-122.3 47.6)"
 
 
-@pytest.mark.parametrize("kind", [9, 10, 11])
-def test_curves_of_several_pieces_and_the_whole_globe_are_refused_by_name(kind: int) -> None:
-    with pytest.raises(Unsupported, match=r"CURVE|GLOBE"):
-        well_known_text(spatial(SQUARE, [(3, 0)], [(-1, 0, kind)], version=2), geography=False)
+def curves(
+    points: Sequence[tuple[float, ...]], figures: list[tuple[int, int]], kind: int, segments: bytes
+) -> bytes:
+    return spatial(points, figures, [(-1, 0, kind)], version=2) + struct.pack("<I", len(segments)) + segments
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (
+            curves([*SQUARE, (7.0, 7.0), (8.0, 8.0)], [(3, 0)], 9, b"\3\2\0\0"),
+            "COMPOUNDCURVE (CIRCULARSTRING (0 0, 0 9, 9 9), (9 9, 0 0, 7 7, 8 8))",
+        ),
+        (
+            curves([*SQUARE, *HOLE, *SQUARE], [(1, 0), (2, 4), (3, 8)], 10, b"\2\3"),
+            f"CURVEPOLYGON ({RING}, CIRCULARSTRING {INNER}, "
+            "COMPOUNDCURVE ((0 0, 0 9), CIRCULARSTRING (0 9, 9 9, 0 0)))",
+        ),
+        (
+            curves([*SQUARE, (1.0, 1.0)], [(3, 0)], 9, b"\3\1"),
+            "COMPOUNDCURVE (CIRCULARSTRING (0 0, 0 9, 9 9, 0 0, 1 1))",
+        ),
+        (spatial([], [], [(-1, -1, 9)], version=2), "COMPOUNDCURVE EMPTY"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_curves_of_lines_and_arcs(raw: bytes, text: str) -> None:
+    assert well_known_text(raw, geography=False) == text
+
+
+@pytest.mark.parametrize("segments", [b"", b"\0", b"\2\0", b"\7\2\2"])
+def test_curves_whose_segments_do_not_fit_are_refused(segments: bytes) -> None:
+    with pytest.raises(ValueError, match="segments"):
+        well_known_text(curves(SQUARE, [(3, 0)], 9, segments), geography=False)
+
+
+def test_the_whole_globe_is_refused_by_name() -> None:
+    with pytest.raises(Unsupported, match="FULLGLOBE"):
+        well_known_text(spatial([], [], [(-1, -1, 11)], version=2), geography=True)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -162,6 +163,24 @@ def tables_of_backup(
     print_rows(tables, columns, as_json=False)
 
 
+@dataclass(frozen=True)
+class AsTyped:
+    """A file under the name that was typed for it: messages name it so."""
+
+    blob: Blob
+    name: str
+
+    @property
+    def size(self) -> int:
+        return self.blob.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.blob.read_at(offset, length)
+
+    def close(self) -> None:
+        self.blob.close()
+
+
 class Form(StrEnum):
     """What files of tables are made of."""
 
@@ -267,7 +286,7 @@ def opened_files(
     with contextlib.ExitStack() as stack:
         blobs: list[Blob] = []
         for text in files:
-            blobs.append(asyncio.run(open_file(tools, settings, text, project)))
+            blobs.append(AsTyped(asyncio.run(open_file(tools, settings, text, project)), text))
             stack.callback(blobs[-1].close)
         yield blobs
 

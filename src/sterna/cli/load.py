@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -83,6 +84,14 @@ def load_backup(
         int | None,
         typer.Option("--set", min=1, metavar="N", help="Of files with several sets: the state of set N."),
     ] = None,
+    stop_at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--stop-at",
+            metavar="TIME",
+            help="The state at this moment by the source's clock, in the log backups: 2026-01-31T12:00:00.",
+        ),
+    ] = None,
     replace_unstorable: Annotated[
         bool,
         typer.Option(
@@ -118,6 +127,8 @@ def load_backup(
     found = [asyncio.run(find_file(tools, settings, text, project)) for text in files]
     target = read_url(to, "target", tools.environ.get(PREFIX + "TARGET_PASSWORD", ""))
     options = {"set": str(set_number)} if set_number else {}
+    if stop_at:
+        options["stop_at"] = stop_at.isoformat()
     if replace_unstorable:
         options["unstorable_text"] = "replace"
     chosen = _Chosen(database or (), rename or (), exclude or ())

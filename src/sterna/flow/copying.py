@@ -45,11 +45,16 @@ class Copier:
         self, part: Part, after: Position | None, landed: Callable[[Part, Chunk], Awaitable[None]]
     ) -> None:
         chunks = self.source.copy(part, self.sink.formats, after)
-        async with aclosing(ahead(chunks, lambda chunk: chunk.size, self.stop)) as ready:
+        async with aclosing(ahead(chunks, _held, self.stop)) as ready:
             async for chunk in ready:
                 await self.limit.take(chunk.size, self.stop)
                 await self.sink.load(part, chunk)
                 await landed(part, chunk)
+
+
+def _held(chunk: Chunk) -> int:
+    """Bytes that a chunk takes while it waits; of packed or large values that is more than was read for it."""
+    return max(chunk.size, len(chunk.data) if isinstance(chunk.data, bytes) else 0)
 
 
 async def together(works: Sequence[Coroutine[None, None, None]]) -> None:

@@ -188,15 +188,15 @@ class Desk:
         return await self.backup_bucket(project_id)
 
     async def remove_stored(self, files: Sequence[StoredFile]) -> None:
-        """Delete files from their buckets; those that are gone already are passed over.
+        """Delete files from their buckets; those that are gone already, or their buckets, are passed over.
 
-        Raises NotFound where a bucket is gone, Unsupported, and what the bucket raises.
+        Raises Unsupported, and what the bucket raises.
         """
         if self.opens is None:
             raise Unsupported("Files in buckets cannot be reached")
         for file in files:
-            storage = await self.opens(file.bucket)
             with contextlib.suppress(NotFound):
+                storage = await self.opens(file.bucket)
                 await asyncio.to_thread(storage.delete, file.name)
 
     async def progress(self, job: Job) -> Progress:

@@ -27,7 +27,10 @@ async def import_plan(desk: Desk, project_id: str, wanted: CreateTask) -> tuple[
         "migration_method": wanted.migration_method,
         "network_type": wanted.network_type,
         "bucket_name": bucket,
-        "backup_files": asked.model_dump(exclude_none=True),
+        "backup_files": {
+            **asked.model_dump(exclude_none=True),
+            "file_source": "backup_record" if asked.from_record else "self_build_obs",
+        },
     }
     return plan, told
 

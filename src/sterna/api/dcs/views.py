@@ -83,6 +83,8 @@ def stats(job: Job, progress: Progress, now_ms: int) -> answers.Stats:
     known = (progress.source_rows, progress.rows_total, progress.rows + progress.skipped)
     source = next((it for it in known if it >= 0), 0)
     target = next((it for it in (progress.target_rows, progress.rows) if it >= 0), 0)
+    if imports(job) and not source:
+        source = target  # an AOF does not say how many keys its commands make
     return answers.Stats(
         full_migration_progress=str(100 if following or now is Status.SUCCESS else progress.percent),
         offset=str(_behind(job, progress, now_ms)),

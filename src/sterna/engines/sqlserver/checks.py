@@ -68,9 +68,9 @@ TABLES = "sqlserver.tables"
 
 
 def checks(plan: Plan, opens: Opens | None) -> Sequence[Check]:
-    """The checks of the files of a plan. A server that restores by itself reads tables that Sterna does not."""
+    """The checks of the files of a plan. A server that restores by itself is asked what it makes of them."""
     reads = plan.target.engine != "sqlserver"
-    names = [FILES, CHAIN, VERIFY, *([TABLES] if reads else [])]
+    names = [FILES, CHAIN, VERIFY, TABLES] if reads else [VERIFY]
     if plan.options.get("precheck", "").lower() == "false":
         names.remove(VERIFY)
     survey, wanted = Survey(plan, opens), frozenset(names)
@@ -158,7 +158,9 @@ def _tables_of(database: DatabaseBackup, selection: Selection) -> Findings:
         return [_failed(TABLES, f"{'.'.join(path)}: {why}", _UNREADABLE) for path, why in named]
     tables = [table for table in database.tables if selection.place(table.path) is not None]
     rows = sum(max(0, table.rows) for table in tables)
-    return [_passed(TABLES, f"{database.name}: {len(tables)} tables, {rows} rows by the catalogue")]
+    seen = f"{database.name}: {len(tables)} tables, {rows} rows by the catalogue"
+    remarks = [Finding(TABLES, Severity.ALARM, text) for text in database.remarks[:MOST]]
+    return [_passed(TABLES, seen), *remarks]
 
 
 LOOKS: dict[str, Callable[[Opened], Awaitable[Findings]]] = {CHAIN: _chain, VERIFY: _verify, TABLES: _tables}

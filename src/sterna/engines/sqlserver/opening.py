@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
-from sterna.core.errors import NeedsOperator, Unsupported
+from sterna.core.errors import Invalid, NeedsOperator, Unsupported
 from sterna.core.files import Blob, Opens
 from sterna.core.plan import Plan, Selection, StoredFile
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
@@ -13,6 +14,12 @@ from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 
 SET = "set"
 """The option that names the one backup set, by its position, that is wanted of files with several."""
+
+ALL = "*"
+"""The old name of a rename that is for every database."""
+
+STOP_AT = "stop_at"
+"""The option that names a moment, by the source's clock, whose state is wanted; it lies in the log backups."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Opened:
     others: tuple[str, ...]
     """The names of those that it does not."""
     missing: tuple[str, ...]
-    """Databases that were asked for and that no file holds."""
+    """Databases that were asked for, or were to be called something else, and that no file holds."""
     selection: Selection
     """What of them the plan takes."""
 
@@ -61,20 +68,31 @@ async def _open(file: StoredFile, opens: Opens | None) -> Blob:
 
 def _chosen(plan: Plan, blobs: tuple[Blob, ...], media: tuple[MediaFile, ...]) -> Opened:
     number = plan.options.get(SET, "")
-    found = databases_of(media, set_number=int(number) if number.isdecimal() else None)
+    found = databases_of(
+        media,
+        set_number=int(number) if number.isdecimal() else None,
+        stop_at=_moment(plan.options.get(STOP_AT, "")),
+    )
     taken = tuple(each for each in found if takes(plan.selection, each.name))
     others = tuple(each.name for each in found if each not in taken)
     return Opened(blobs, media, taken, others, _missing(plan.selection, found), plan.selection)
 
 
+def _moment(text: str) -> datetime | None:
+    """Raises Invalid."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise Invalid(STOP_AT, f"{text!r} is no moment: 2026-01-31T12:00:00") from None
+
+
 def takes(selection: Selection, database: str) -> bool:
     """Whether anything of a database is taken. SQL Server's names of databases differ not by case alone."""
-    if selection.only and database.lower() not in {name.lower() for name in selection.only}:
-        return False
-    return selection.touches((database,))
+    return selection.database(database) is not None and selection.touches((database,))
 
 
 def _missing(selection: Selection, found: Sequence[DatabaseBackup]) -> tuple[str, ...]:
-    asked = [*selection.only, *(each.path[0] for each in selection.objects)]
+    renamed = (each.old for each in selection.renames if each.old != ALL)
+    asked = [*selection.only, *(each.path[0] for each in selection.objects), *renamed]
     there = {each.name.lower() for each in found}
     return tuple(name for name in dict.fromkeys(asked) if name.lower() not in there)

@@ -1,20 +1,26 @@
 """Reads the tables of the databases that backup files hold. They stand still: there is no log to follow."""
 
 import asyncio
+import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from sterna.core.change import ROWS_TEXT, Chunk, Format, Name, Part, Position
-from sterna.core.errors import BadData, NotFound, Unsupported
+from sterna.core.errors import BadData, NotFound, StartAgain, Unsupported
 from sterna.core.event import Level
 from sterna.core.files import Opens
-from sterna.core.plan import Plan, Selection
+from sterna.core.plan import Path, Plan, Selection
 from sterna.core.ports import Log, Teller
 from sterna.core.schema import Schema, Table
 from sterna.engines.sqlserver.opening import Opened, opened
+from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
 from sterna.engines.sqlserver.wire.database import DatabaseBackup
 from sterna.engines.sqlserver.wire.page import SIZE as PAGE_SIZE
 from sterna.engines.sqlserver.wire.tables import PageRange, Piece
+
+UNSTORABLE = "unstorable_text"
+"""The option: ``replace`` writes U+FFFD for characters that PostgreSQL cannot hold; else they stop the job."""
 
 
 class SqlServerSource:
@@ -25,6 +31,10 @@ class SqlServerSource:
         self._tell = tell
         self._databases = {each.name: each for each in found.databases}
         self._tables: dict[tuple[str, ...], Table] = {}
+        self._counted: Counter[Path] = Counter()
+        """Rows that were read, of tables that were read from their beginning."""
+        self._resumed: set[Path] = set()
+        """Tables of which an earlier run has read something."""
 
     @property
     def log(self) -> Log | None:
@@ -63,18 +73,41 @@ class SqlServerSource:
     async def copy(
         self, part: Part, formats: Sequence[Format], after: Position | None = None
     ) -> AsyncIterator[Chunk]:
-        """Rows as lines of COPY, page by page. Raises BadData, Unsupported, Unreachable."""
+        """Rows as lines of COPY, page by page. Raises BadData, Unsupported, Unreachable.
+
+        A position says of which backups it is. Raises StartAgain for one of others: a file of that name was
+        replaced since, and rows of two backups must not be mixed.
+        """
         if ROWS_TEXT not in formats:
             raise Unsupported(f"Rows are read as {ROWS_TEXT}, and the target takes {', '.join(formats)}")
         pages = PageRange.parse(part.spec)
-        begin = _page(after) if after is not None else 0
-        pieces = self._database(part.name).copy_text(part.name.path, pages, begin)
+        mark = mark_of(self._database(part.name))
+        begin = _page(after, mark) if after is not None else 0
+        if after is not None:
+            self._resumed.add(part.name.path)
+        unstorable: Unstorable = "replace" if self._plan.options.get(UNSTORABLE) == "replace" else "refuse"
+        pieces = self._database(part.name).copy_text(part.name.path, pages, begin, unstorable=unstorable)
         while (piece := await asyncio.to_thread(_next, pieces)) is not None:
             size = piece.pages * PAGE_SIZE
-            yield Chunk(ROWS_TEXT, piece.data, piece.rows, size, Position(str(piece.next_page)))
+            self._counted[part.name.path] += piece.rows
+            yield Chunk(ROWS_TEXT, piece.data, piece.rows, size, Position(f"{mark}:{piece.next_page}"))
 
     async def copied(self) -> None:
-        """Nothing is held."""
+        """Tells what of the rows could not be kept exactly, and where the server's own counts differ."""
+        for database in self._databases.values():
+            for text in _lost(database.losses):
+                self._tell(Level.WARN, "backup.rounded", f"{database.name}: {text}")
+            database.losses.digits = database.losses.characters = 0
+            if database.replay.clean:
+                self._tell_counts(database.name)
+
+    def _tell_counts(self, database: str) -> None:
+        """The log does not keep the server's counts: they hold for a backup of a quiet database alone."""
+        for path, table in self._tables.items():
+            read = self._counted[path]
+            if path[0] == database and path not in self._resumed and read != table.rows >= 0:
+                text = f"{'.'.join(path)}: {read} rows were read; by the server's own count there are {table.rows}"
+                self._tell(Level.WARN, "backup.count", text)
 
     async def rows(self) -> int:
         return sum(max(0, table.rows) for table in self._tables.values()) if self._tables else -1
@@ -90,17 +123,34 @@ def _takes(selection: Selection, table: Table) -> bool:
     return selection.place(table.path) is not None
 
 
+def _lost(losses: Losses) -> Iterator[str]:
+    if losses.digits:
+        yield f"{losses.digits} times had a seventh digit of the second, which PostgreSQL does not keep: rounded"
+    if losses.characters:
+        yield f"{losses.characters} characters cannot be kept in PostgreSQL's text: U+FFFD stands for them"
+
+
 def _unreadable(tables: Sequence[Table]) -> str:
     named = "; ".join(f"{'.'.join(table.path)}: {table.trouble}" for table in tables[:10])
     more = f"; and {len(tables) - 10} more" if len(tables) > 10 else ""
     return f"The rows of some tables cannot be read from the backup: {named}{more}"
 
 
-def _page(position: Position) -> int:
+def mark_of(database: DatabaseBackup) -> str:
+    """What tells the backups that a database is read from from all others: the ids that their server gave them."""
+    sets = "\n".join(f"{one.guid} {one.record.last_lsn}" for one in database.chain.sets)
+    return hashlib.sha256(sets.encode()).hexdigest()[:16]
+
+
+def _page(position: Position, mark: str) -> int:
+    read, _, page = position.partition(":")
     try:
-        return int(position)
+        number = int(page)
     except ValueError:
         raise BadData(f"{position!r} is no place in a table") from None
+    if read != mark:
+        raise StartAgain("The files hold other backups than those that the copy was begun with")
+    return number
 
 
 def _next(pieces: Iterator[Piece]) -> Piece | None:

@@ -1,7 +1,7 @@
 """Makes drafted tables on the target: empty before the rows, their keys and the rest after them."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from sterna.core.event import Level
 from sterna.core.plan import Conflict, Path
 from sterna.core.ports import Teller
 from sterna.engines.postgres.connection import Connection, sqlstate
-from sterna.engines.postgres.foreign.drafting import Drafted, Left, Order
+from sterna.engines.postgres.foreign.drafts import Drafted, Left, Order
 from sterna.engines.postgres.names import quoted, shown
 from sterna.engines.postgres.schema.making import give_memory
 
@@ -61,6 +61,7 @@ class InTheWay:
     path: Path
     kind: str
     """A letter of ``pg_class.relkind``."""
+    oid: int = 0
 
     @property
     def drop(self) -> str:
@@ -73,10 +74,12 @@ async def in_the_way(target: Connection, tables: Sequence[Drafted]) -> Sequence[
     schemas = sorted({each.to[1] for each in tables})
     wanted = {each.to[1:]: each.to for each in tables}
     query = """
-        SELECT n.nspname::text, c.relname::text, c.relkind::text
+        SELECT n.nspname::text, c.relname::text, c.relkind::text, c.oid::bigint
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY (%s)"""
     rows = await (await target.execute(query, (schemas,))).fetchall()
-    found = [InTheWay(wanted[schema, name], kind) for schema, name, kind in rows if (schema, name) in wanted]
+    found = [
+        InTheWay(wanted[schema, name], kind, oid) for schema, name, kind, oid in rows if (schema, name) in wanted
+    ]
     return sorted(found, key=lambda each: each.path)
 
 
@@ -122,20 +125,22 @@ async def drop(target: Connection, things: Sequence[InTheWay]) -> None:
 
 
 async def needing(target: Connection, things: Sequence[InTheWay]) -> Sequence[str]:
-    """What else on the target keeps them from being taken away, as people call it. Changes nothing."""
-    if not things:
-        return ()
-    tables = [each for each in things if each.drop]
-    try:
-        async with target.transaction(force_rollback=True):
-            await drop(target, tables)
-    except Unsupported as trouble:
-        return (trouble.message.rpartition(": ")[2],)
-    except psycopg.Error as error:
-        if sqlstate(error)[:2] in _FATAL:
-            raise
-        return (_said(error),)
-    return ()
+    """What else on the target keeps them from being taken away, as people call it. Nothing is locked for it."""
+    rows = await (await target.execute(_NEEDING, {"oids": [each.oid for each in things]})).fetchall()
+    return [name for (name,) in rows]
+
+
+_NEEDING = """
+    SELECT DISTINCT coalesce('view ' || r.ev_class::regclass, pg_describe_object(d.classid, d.objid, d.objsubid))
+      FROM pg_depend d
+      LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+      LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+      LEFT JOIN pg_attrdef a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
+     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(oids)s) AND d.deptype = 'n'
+       AND NOT coalesce(r.ev_class, k.conrelid, a.adrelid,
+                        CASE d.classid WHEN 'pg_class'::regclass THEN d.objid END, 0) = ANY (%(oids)s)
+     ORDER BY 1"""
+"""A view has a rule that needs its tables, a foreign key is a constraint, a computed column needs its table."""
 
 
 async def make_schemas(target: Connection, names: Iterable[str]) -> None:
@@ -173,14 +178,20 @@ async def _or_tell(target: Connection, sql: str, left: Left, tell: Teller) -> No
         tell_left([Left(left.kind, left.name, left.text, _said(error))], tell)
 
 
-def tell_left(left: Iterable[Left], tell: Teller) -> None:
-    """An event for each thing that is not as on the source."""
-    for each in left:
+def tell_left(left: Sequence[Left], tell: Teller) -> None:
+    """An event for each thing that is not as on the source, and one for those that are too many."""
+    if len(left) > MOST_TOLD:
+        counted = Counter(each.kind for each in left[MOST_TOLD:])
+        rest = ", ".join(f"{count} × {kind}" for kind, count in sorted(counted.items()))
+        tell(Level.WARN, "schema.left", f"Not moved either, besides those that are named: {rest}", kind="more")
+    for each in left[:MOST_TOLD]:
         message = f"Not moved: {each.kind} {each.name}: {each.why}"
         text = each.text[:LONGEST_TOLD]
         tell(Level.WARN, "schema.left", message, kind=each.kind, name=each.name, why=each.why, text=text)
 
 
+MOST_TOLD = 2000
+"""Things that get an event of their own."""
 LONGEST_TOLD = 16 << 10
 """Letters of a definition that an event holds."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as File
 
 from sterna.core.errors import Trouble
-from sterna.core.finding import Finding
+from sterna.core.finding import Finding, Severity
 from sterna.core.job import JobId
 from sterna.core.plan import Conflict, Path, Plan
 from sterna.core.ports import Check, Describes, Room
@@ -20,7 +20,8 @@ from sterna.engines.postgres.checks.on_source import NEWEST, OLDEST
 from sterna.engines.postgres.checks.verdict import Verdict, alarm, failed, listed, passed, statements
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.foreign.building import InTheWay, in_the_way, named, needing
-from sterna.engines.postgres.foreign.drafting import Draft, draft
+from sterna.engines.postgres.foreign.drafting import draft
+from sterna.engines.postgres.foreign.drafts import Draft
 from sterna.engines.postgres.foreign.types import changed, loses_digits, type_of
 from sterna.engines.postgres.names import quoted, shown
 
@@ -36,11 +37,9 @@ _LETTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a look at the target and the source found."""
+class Server:
+    """What the target's server says of itself."""
 
-    plan: Plan
-    draft: Draft
     version: int
     label: str
     user: str
@@ -50,6 +49,15 @@ class Seen:
     encodings: Mapping[str, str]
     """Of all databases, by name."""
     enterable: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """That, what the source describes, and what of both meets."""
+
+    plan: Plan
+    server: Server
+    draft: Draft
     barred: Sequence[str]
     """Databases where schemas or tables are to be made and the user may not."""
     way: Sequence[InTheWay]
@@ -69,47 +77,62 @@ class Seen:
 
 @dataclass
 class Look:
-    """Looks once, when the first check asks; what it raised is raised again."""
+    """Looks once at the server, and once at the tables; what that raised is raised again."""
 
     source: Describes
     plan: Plan
     job_id: JobId | None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _server: Server | Trouble | None = field(default=None, init=False)
     _seen: Seen | Trouble | None = field(default=None, init=False)
 
+    async def server(self, *, anew: bool = False) -> Server:
+        """Raises what the connection raises. ``anew``: after a trouble, look once more."""
+        async with self._lock:
+            if self._server is None or (anew and isinstance(self._server, Trouble)):
+                try:
+                    self._server = await self._look_at_server()
+                except Trouble as trouble:
+                    self._server = trouble
+            if isinstance(self._server, Trouble):
+                raise self._server
+            return self._server
+
     async def seen(self, *, anew: bool = False) -> Seen:
-        """Raises what the source and the connection raise. ``anew``: after a trouble, look once more."""
+        """Raises what the source and the connection raise."""
+        server = await self.server()
         async with self._lock:
             if self._seen is None or (anew and isinstance(self._seen, Trouble)):
                 try:
-                    self._seen = await self._look()
+                    self._seen = await self._look(server)
                 except Trouble as trouble:
                     self._seen = trouble
             if isinstance(self._seen, Trouble):
                 raise self._seen
             return self._seen
 
-    async def _look(self) -> Seen:
+    async def _look_at_server(self) -> Server:
         async with connected(self.plan.target, purpose=PURPOSE) as target:
-            version = target.info.server_version
             row = await (await target.execute(_FACTS)).fetchone()
             assert row is not None, "a query without FROM gives one row"
-            label, user, standby, may_make = row
             encodings = dict(await (await target.execute(_ENCODINGS)).fetchall())
+            label, user, standby, may_make = row
             there = frozenset(await enterable(target))
-        found = draft(await self.source.schema(), self.plan.selection, version)
+            return Server(target.info.server_version, label, user, standby, may_make, encodings, there)
+
+    async def _look(self, server: Server) -> Seen:
+        found = draft(await self.source.schema(), self.plan.selection, server.version)
         barred: list[str] = []
         way: list[InTheWay] = []
         needed: list[str] = []
-        for name in sorted(set(found.databases().values()) & there):
+        for name in sorted(set(found.databases().values()) & server.enterable):
             async with connected(self.plan.target, name, purpose=PURPOSE) as target:
                 some = await self._in_the_way(target, name, found)
                 way += some
                 needed += await needing(target, some) if self.plan.conflict is Conflict.OVERWRITE else ()
                 schemas = sorted({each.to[1] for each in found.among(name)})
                 barred += [name] if await _bars(target, schemas) else []
-        facts = (label, user, standby, may_make, encodings)
-        return Seen(self.plan, found, version, *facts, there, barred, way, needed)
+        return Seen(self.plan, server, found, barred, way, needed)
 
     async def _in_the_way(self, target: Connection, name: str, found: Draft) -> Sequence[InTheWay]:
         ours: set[Path] = set()
@@ -139,7 +162,8 @@ async def _bars(target: Connection, schemas: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class ForeignCheck:
-    """One check: judges what was seen. Where nothing could be seen, the first one says so for all."""
+    """One check: judges what was seen. Where nothing could be seen, the first one says so for all; that the
+    server cannot be reached was said before."""
 
     name: str
     group: str
@@ -149,6 +173,10 @@ class ForeignCheck:
     guards: bool = False
 
     async def run(self) -> Sequence[Finding]:
+        try:
+            await self.look.server()
+        except Trouble:
+            return []
         try:
             verdict = self.judge(await self.look.seen(anew=self.first))
         except Trouble:
@@ -161,39 +189,56 @@ class ForeignCheck:
 def foreign_checks(source: Describes, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
     """All of them. ``job_id``: of this job; what it has made already is not in its way."""
     look = Look(source, plan, job_id)
-    return [
-        ForeignCheck(f"postgresql.target.{name}", group, look, judge, name == "reachable", name in _GUARDS)
+    others = [
+        ForeignCheck(f"postgresql.target.{name}", group, look, judge, name == "tables", name in _GUARDS)
         for name, (judge, group) in JUDGES.items()
     ]
+    return [Reachable(look), *others]
 
 
-def reachable(seen: Seen) -> Verdict:
-    return passed(f"{seen.label} at {seen.plan.target}")
+@dataclass(frozen=True)
+class Reachable:
+    """Whether the target answers."""
+
+    look: Look
+    name: str = "postgresql.target.reachable"
+    guards: bool = True
+
+    async def run(self) -> Sequence[Finding]:
+        server = await self.look.server(anew=True)
+        evidence = f"{server.label} at {self.look.plan.target}"
+        return [Finding(self.name, Severity.PASSED, evidence, group="network")]
+
+
+def tables(seen: Seen) -> Verdict:
+    """Whether the source says what is to be made."""
+    rows = sum(max(0, table.rows) for table in seen.tables)
+    return passed(f"{len(seen.tables)} tables with {rows} rows")
 
 
 def version(seen: Seen) -> Verdict:
-    if seen.version < OLDEST:
-        return failed(seen.label, "Use PostgreSQL 10 or later as the target")
-    if seen.version >= NEWEST:
-        return alarm(seen.label, "Sterna knows PostgreSQL 10 to 18: try this move on a copy first")
-    return passed(seen.label)
+    if seen.server.version < OLDEST:
+        return failed(seen.server.label, "Use PostgreSQL 10 or later as the target")
+    if seen.server.version >= NEWEST:
+        return alarm(seen.server.label, "Sterna knows PostgreSQL 10 to 18: try this move on a copy first")
+    return passed(seen.server.label)
 
 
 def writable(seen: Seen) -> Verdict:
-    if seen.standby:
+    if seen.server.standby:
         return failed("The target is a standby", "Name its primary, or promote it: SELECT pg_promote()")
     return passed("the target takes writes")
 
 
 def databases(seen: Seen) -> Verdict:
     """Each database is there and lets us in, or can be made."""
-    closed = [name for name in seen.wanted if name in seen.encodings and name not in seen.enterable]
+    closed = [name for name in seen.wanted if name in seen.server.encodings and name not in seen.server.enterable]
     if closed:
-        grants = [f"GRANT CONNECT ON DATABASE {quoted(name)} TO {quoted(seen.user)}" for name in closed]
+        grants = [f"GRANT CONNECT ON DATABASE {quoted(name)} TO {quoted(seen.server.user)}" for name in closed]
         return failed(f"No way into {listed(closed)}", f"On the target: {statements(grants)}")
-    missing = [name for name in seen.wanted if name not in seen.encodings]
-    if missing and not seen.may_make:
-        create = [f"CREATE DATABASE {quoted(name)} OWNER {quoted(seen.user)}" for name in missing]
+    missing = [name for name in seen.wanted if name not in seen.server.encodings]
+    if missing and not seen.server.may_make:
+        create = [f"CREATE DATABASE {quoted(name)} OWNER {quoted(seen.server.user)}" for name in missing]
         return failed(f"There is no database {listed(missing)}", f"On the target: {statements(create)}")
     return passed(f"to be made: {listed(missing)}" if missing else listed(seen.wanted))
 
@@ -201,14 +246,16 @@ def databases(seen: Seen) -> Verdict:
 def creating(seen: Seen) -> Verdict:
     if not seen.barred:
         return passed("the user may make schemas and tables")
-    grants = [f"GRANT CREATE ON DATABASE {quoted(name)} TO {quoted(seen.user)}" for name in seen.barred]
+    grants = [f"GRANT CREATE ON DATABASE {quoted(name)} TO {quoted(seen.server.user)}" for name in seen.barred]
     return failed(f"CREATE is missing in {listed(seen.barred)}", f"On the target: {statements(grants)}")
 
 
 def encoding(seen: Seen) -> Verdict:
     """Text of every script is to be stored."""
     other = [
-        f"{name}: {seen.encodings[name]}" for name in seen.wanted if seen.encodings.get(name, "UTF8") != "UTF8"
+        f"{name}: {seen.server.encodings[name]}"
+        for name in seen.wanted
+        if seen.server.encodings.get(name, "UTF8") != "UTF8"
     ]
     if other:
         return failed(
@@ -335,7 +382,7 @@ def _brief(text: str) -> str:
 
 
 JUDGES: Mapping[str, tuple[Callable[[Seen], Verdict], str]] = {
-    "reachable": (reachable, "network"),
+    "tables": (tables, "db_object_dependency_check"),
     "version": (version, "db_version"),
     "writable": (writable, "db_target_status"),
     "databases": (databases, "db_user_privilege"),
@@ -350,5 +397,5 @@ JUDGES: Mapping[str, tuple[Callable[[Seen], Verdict], str]] = {
 }
 """By name: the judge, and the group in the words of the cloud's checks."""
 
-_GUARDS = ("reachable", "encoding", "conflict", "columns")
+_GUARDS = ("tables", "encoding", "conflict", "columns")
 """Without these, data might be lost or not be stored."""

@@ -7,6 +7,7 @@ from functools import partial
 from sterna.core.errors import Unsupported
 from sterna.core.plan import Path, Selection
 from sterna.core.schema import Column, Condition, ForeignKey, Index, Kind, Schema, Table
+from sterna.engines.postgres.foreign.drafts import Draft, Drafted, Left, Order
 from sterna.engines.postgres.foreign.expressions import Translated, Translator
 from sterna.engines.postgres.foreign.naming import Taken, column_name, fitted, place, unlike
 from sterna.engines.postgres.foreign.tsql import Untranslatable
@@ -20,80 +21,6 @@ INCLUDE_SINCE = 110000
 MOST_INDEXED = 32
 """Columns that an index may have (``INDEX_MAX_KEYS``)."""
 GENERATED_SINCE = 120000
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Something that is not as on the source: what, where, its text there, and why."""
-
-    kind: str
-    name: str
-    text: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One statement, made once: what is made with it, and how a person calls it."""
-
-    kind: str
-    """``key``, ``unique``, ``index``, ``check`` or ``foreign key``."""
-    name: str
-    """Of the constraint or index on the target."""
-    table: Path
-    """On the target."""
-    sql: str
-    source: str
-    """Its text on the source, or its columns."""
-    lenient: str = ""
-    """What is run instead where rows that are there do not hold to it."""
-    other_name: str = ""
-    """For an index whose name something else on the target has."""
-    other_sql: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Drafted:
-    """One table: how it is made, and how its rows are written."""
-
-    source: Table
-    to: Path
-    columns: tuple[str, ...]
-    """The target's names of those that the rows come with, in their order."""
-    create: str
-    create_plainly: str
-    """The same without computed columns; their values, where rows have them, are ordinary ones then."""
-    defaults: tuple[tuple[str, str, str], ...]
-    """The column on the target, the statement, the text on the source."""
-    comments: tuple[str, ...]
-    identities: tuple[tuple[str, int], ...]
-    """Columns that number the rows, each with the next number."""
-    indexes: tuple[Order, ...]
-    """Keys too."""
-    constraints: tuple[Order, ...]
-    """Checks and foreign keys, once every table has its keys."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """Everything for one target."""
-
-    tables: Mapping[Path, Drafted]
-    """By the source's path."""
-    left: Sequence[Left]
-    renamed: Sequence[tuple[str, str]]
-    """What is called otherwise on the target."""
-    compares_text: Sequence[str]
-    """What compares texts, in PostgreSQL with regard to case, accents and blanks at the end."""
-
-    def databases(self) -> Mapping[str, str]:
-        """The source's databases, and what the target calls them."""
-        return {path[0]: each.to[0] for path, each in self.tables.items()}
-
-    def among(self, database: str) -> Sequence[Drafted]:
-        """The tables of one of the target's databases, by name."""
-        found = [each for each in self.tables.values() if each.to[0] == database]
-        return sorted(found, key=lambda each: each.to)
 
 
 def draft(schema: Schema, selection: Selection, version: int) -> Draft:

@@ -13,7 +13,7 @@ from sterna.core.plan import Path, Plan
 from sterna.core.ports import Teller
 from sterna.core.schema import Kind
 from sterna.engines.postgres.connection import bulk, translated
-from sterna.engines.postgres.foreign.drafting import Drafted
+from sterna.engines.postgres.foreign.drafts import Drafted
 from sterna.engines.postgres.foreign.reading import digest_on
 from sterna.engines.postgres.names import shown
 

@@ -24,7 +24,8 @@ from sterna.engines.postgres.foreign.building import (
     settle,
     tell_left,
 )
-from sterna.engines.postgres.foreign.drafting import Draft, Drafted, draft
+from sterna.engines.postgres.foreign.drafting import draft
+from sterna.engines.postgres.foreign.drafts import Draft, Drafted
 from sterna.engines.postgres.foreign.loading import RowLoader, Sent, table_of, without
 from sterna.engines.postgres.foreign.proving import Proof
 from sterna.engines.postgres.formats import TEXT

@@ -78,5 +78,7 @@ def changed(column: Column) -> str:
             return "text, as well-known text"
         case Kind.OTHER:
             return f"{type_of(column.type)}, as PostgreSQL has no such type"
+        case Kind.TEXT if column.type.native.lower() == "hierarchyid":
+            return "text, as its path"
         case _:
             return ""

@@ -128,7 +128,8 @@ class Sieve:
         return end
 
     def _cut(self, start: int, end: int) -> bytes:
-        return bytes(self._buffer[start:end])
+        with memoryview(self._buffer) as view:
+            return bytes(view[start:end])
 
     def _give(self, data: bytes) -> Iterator[bytes]:
         if data:

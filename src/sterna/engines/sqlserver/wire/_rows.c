@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 8192, HEADER = 96, MOST = 2048, COLUMN = 18, HEAD = 4 };
+enum { PAGE = 8192, HEADER = 96, MOST = 2048, COLUMN = 18, HEAD = 6, PAIRS = 4 << 16, LEADS = 0xFF, OF_UTF8 = 0xFE };
 enum { GIVE_UP = -1, IS_NULL = 0, IS_VALUE = 1 };
 enum { DONE = -1, WHOLE_PAGE = -2 };
 enum {
@@ -34,21 +34,21 @@ typedef struct {
 } Out;
 
 typedef struct {
-    const uint8_t *page, *plan, *tables;
+    const uint8_t *page, *plan, *tables, *directory, *pairs;
     int columns, compression, limit;
-    size_t table_count;
+    size_t table_count, pair_tables;
     Out out;
     long lost, row_lost;
     /* the record at hand */
     const uint8_t *record;
-    int fixed_end, count, varying, vary_at, vary_data;
+    int fixed_end, count, varying, vary_at, vary_data, vary_end;
     const uint8_t *nulls; /* NULL where there is no bitmap */
     Field fields[MOST];
     int field_count;
     /* the page's own compression */
     Field anchor[MOST];
     int anchor_count, word_count, word_ends, word_data;
-    uint8_t joined[3 * PAGE], plain[64];
+    uint8_t joined[3 * PAGE], plain[64], wide[8 * PAGE];
 } Work;
 
 static unsigned u16(const uint8_t *at) { return (unsigned)at[0] | (unsigned)at[1] << 8; }
@@ -253,15 +253,44 @@ static int put_moment(Out *out, int32_t days, uint64_t ticks) {
     return IS_VALUE;
 }
 
-static int put_narrow(Out *out, const uint8_t *table, const uint8_t *data, Py_ssize_t size, int pad) {
+/* One character of UTF-8: how many bytes, 0 if they are none. */
+static int utf8_size(const uint8_t *data, Py_ssize_t left) {
+    const uint32_t first = data[0];
+    const int size = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+    if (!size || size > left) return 0;
+    for (int i = 1; i < size; i++)
+        if ((data[i] & 0xC0) != 0x80) return 0;
+    if ((first == 0xE0 && data[1] < 0xA0) || (first == 0xED && data[1] >= 0xA0)) return 0;
+    if ((first == 0xF0 && data[1] < 0x90) || (first == 0xF4 && data[1] >= 0x90)) return 0;
+    return size;
+}
+
+/* The table has for each byte how many bytes it becomes, and these; or that it begins a pair, or is of UTF-8. */
+static int put_narrow(Work *work, int number, const uint8_t *data, Py_ssize_t size, int pad) {
+    Out *out = &work->out;
+    const uint8_t *table = work->tables + 1024 * (size_t)number;
+    int characters = 0;
     if (!reserve(out, 3 * (size_t)size + (size_t)pad)) return GIVE_UP;
-    for (Py_ssize_t i = 0; i < size; i++) {
+    for (Py_ssize_t i = 0; i < size; i++, characters++) {
         const uint8_t *entry = table + 4 * (size_t)data[i];
-        if (!entry[0]) return GIVE_UP;
+        if (entry[0] == OF_UTF8) {
+            const int whole = utf8_size(data + i, size - i);
+            if (!whole) return GIVE_UP;
+            put_all(out, (const char *)data + i, (size_t)whole);
+            i += whole - 1;
+            continue;
+        }
+        if (entry[0] == LEADS) {
+            const unsigned pairs = u16(work->directory + 2 * number);
+            if (i + 1 >= size || pairs >= work->pair_tables) return GIVE_UP;
+            entry = work->pairs + PAIRS * (size_t)pairs + 4 * ((size_t)data[i] << 8 | data[i + 1]);
+            i++;
+        }
+        if (!entry[0] || entry[0] > 3) return GIVE_UP;
         memcpy(out->data + out->size, entry + 1, 3);
         out->size += entry[0];
     }
-    for (Py_ssize_t i = size; i < pad; i++) put(out, ' ');
+    for (; characters < pad; characters++) put(out, ' ');
     return IS_VALUE;
 }
 
@@ -314,16 +343,91 @@ static int put_wide(Out *out, const uint8_t *data, Py_ssize_t size, int pad) {
     return IS_VALUE;
 }
 
-/* Compressed text that stays in its first window: every byte is the character of that number. */
-static int put_scsu(Out *out, const uint8_t *data, Py_ssize_t size, int pad) {
-    if (size && data[size - 1] == 0x10) size--;
-    if (!reserve(out, 2 * (size_t)size + (size_t)pad)) return GIVE_UP;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        if (data[i] < 0x20 && data[i] != '\t' && data[i] != '\n' && data[i] != '\r') return GIVE_UP;
-        put_point(out, data[i]);
-    }
-    for (Py_ssize_t i = size; i < pad; i++) put(out, ' ');
+/* Text in the Standard Compression Scheme for Unicode: the same steps as scsu.py, into UTF-16. */
+typedef struct {
+    const uint8_t *data;
+    Py_ssize_t at, size, made;
+    uint32_t windows[8];
+    int active, wide;
+    uint8_t *text;
+    Py_ssize_t room;
+} Scsu;
+
+static int put_unit(Scsu *scsu, uint32_t unit) {
+    if (scsu->made + 2 > scsu->room) return GIVE_UP;
+    scsu->text[scsu->made++] = (uint8_t)unit;
+    scsu->text[scsu->made++] = (uint8_t)(unit >> 8);
     return IS_VALUE;
+}
+
+static int put_units(Scsu *scsu, uint32_t point) {
+    if (point < 0x10000) return put_unit(scsu, point);
+    if (point > 0x10FFFF) return GIVE_UP;
+    point -= 0x10000;
+    if (put_unit(scsu, 0xD800 + (point >> 10)) == GIVE_UP) return GIVE_UP;
+    return put_unit(scsu, 0xDC00 + (point & 0x3FF));
+}
+
+static int define_window(Scsu *scsu, int window, uint32_t offset) {
+    static const uint32_t special[] = {0x00C0, 0x0250, 0x0370, 0x0530, 0x3040, 0x30A0, 0xFF60};
+    if (offset >= 0x01 && offset <= 0x67) scsu->windows[window] = offset * 0x80;
+    else if (offset >= 0x68 && offset <= 0xA7) scsu->windows[window] = offset * 0x80 + 0xAC00;
+    else if (offset >= 0xF9) scsu->windows[window] = special[offset - 0xF9];
+    else return GIVE_UP;
+    scsu->active = window;
+    scsu->wide = 0;
+    return IS_VALUE;
+}
+
+static int define_far(Scsu *scsu, uint32_t high, uint32_t low) {
+    scsu->active = (int)(high >> 5);
+    scsu->windows[scsu->active] = 0x10000 + ((high & 0x1F) << 8 | low) * 0x80;
+    scsu->wide = 0;
+    return IS_VALUE;
+}
+
+/* One step. IS_NULL: what is left is a filler. */
+static int scsu_step(Scsu *scsu) {
+    static const uint32_t fixed[] = {0x0000, 0x0080, 0x0100, 0x0300, 0x2000, 0x2080, 0x2100, 0x3000};
+    const uint8_t *at = scsu->data + scsu->at;
+    const Py_ssize_t left = scsu->size - scsu->at - 1;
+    const uint32_t byte = at[0];
+    scsu->at++;
+    if (scsu->wide ? byte >= 0xE0 && byte < 0xE8 : byte >= 0x10 && byte < 0x18) {
+        scsu->active = (int)(byte & 7);
+        scsu->wide = 0;
+        return IS_VALUE;
+    }
+    if (!scsu->wide) {
+        if (byte >= 0x80) return put_units(scsu, scsu->windows[scsu->active] + byte - 0x80);
+        if (byte >= 0x20 || byte == 0 || byte == 9 || byte == 10 || byte == 13) return put_unit(scsu, byte);
+        if (byte == 0x0F) return scsu->wide = 1;
+        if (byte == 0x0C) return GIVE_UP;
+    } else if (byte == 0xF2) return GIVE_UP;
+    /* What is left takes one or two bytes more. */
+    const int one = scsu->wide ? byte >= 0xE8 && byte < 0xF0 : byte <= 0x08 || byte >= 0x18;
+    const int pair = scsu->wide && (byte < 0xE0 || byte > 0xF2);
+    if (left < (one || pair ? 1 : 2)) return IS_NULL;
+    scsu->at += one || pair ? 1 : 2;
+    if (pair) return put_unit(scsu, byte << 8 | at[1]);
+    if (one && (scsu->wide || byte >= 0x18)) return define_window(scsu, (int)(byte & 7), at[1]);
+    if (one) {
+        const int window = (int)byte - 1;
+        return put_units(scsu, at[1] < 0x80 ? fixed[window] + at[1] : scsu->windows[window] + at[1] - 0x80);
+    }
+    if (byte == 0x0E || byte == 0xF0) return put_unit(scsu, (uint32_t)at[1] << 8 | at[2]);
+    return define_far(scsu, at[1], at[2]);
+}
+
+static int put_scsu(Work *work, const uint8_t *data, Py_ssize_t size, int pad) {
+    Scsu scsu = {data, 0, size, 0, {0x0080, 0x00C0, 0x0400, 0x0600, 0x0900, 0x3040, 0x30A0, 0xFF00}, 0, 0,
+                 work->wide, (Py_ssize_t)sizeof work->wide};
+    while (scsu.at < scsu.size) {
+        int found = scsu_step(&scsu);
+        if (found == GIVE_UP) return GIVE_UP;
+        if (found == IS_NULL) break;
+    }
+    return put_wide(&work->out, work->wide, scsu.made, pad);
 }
 
 static const char HEX[] = "0123456789abcdef";
@@ -413,7 +517,7 @@ static int put_value(Work *work, const Column *column, const uint8_t *data, Py_s
     }
     case NARROW:
         if ((size_t)column->table >= work->table_count) return GIVE_UP;
-        return put_narrow(out, work->tables + 1024 * (size_t)column->table, data, size, column->pad);
+        return put_narrow(work, column->table, data, size, column->pad);
     case WIDE: return put_wide(out, data, size, column->pad);
     case BINARY: return put_binary(out, data, size, 0);
     case ROWVERSION: return size == 8 ? put_binary(out, data, 8, 0) : GIVE_UP;
@@ -450,7 +554,8 @@ static int open_record(Work *work, int at) {
     if (work->vary_data > room) return GIVE_UP;
     if (work->varying) {
         int end = (int)u16(record + work->vary_data - 2);
-        if ((end & 0x7FFF) > room) return GIVE_UP;
+        work->vary_end = end & 0x7FFF;
+        if (work->vary_end > room) return GIVE_UP;
         if (kind == 1 && end & 0x8000) {
             int start = work->varying > 1 ? (int)(u16(record + work->vary_data - 4) & 0x7FFF) : work->vary_data;
             if (start < work->vary_data || start + 2 > (end & 0x7FFF)) return GIVE_UP;
@@ -483,8 +588,7 @@ static int put_column(Work *work, const Column *column) {
     if (number > work->varying) return put_value(work, column, record, 0);
     int end = (int)u16(record + work->vary_at + 2 * (number - 1));
     int start = number > 1 ? (int)(u16(record + work->vary_at + 2 * (number - 2)) & 0x7FFF) : work->vary_data;
-    if (end & 0x8000 || start < work->vary_data || end < start || end > work->limit - (int)(record - work->page))
-        return GIVE_UP;
+    if (end & 0x8000 || start < work->vary_data || end < start || end > work->vary_end) return GIVE_UP;
     return put_value(work, column, record + start, end - start);
 }
 
@@ -662,7 +766,7 @@ static int put_compressed(Work *work, const Column *column) {
     case REAL:
     case SMALLDATETIME: return put_padded(work, column, &field, 0);
     case WIDE:
-        if (field.size & 1) return put_scsu(&work->out, field.data, field.size, column->pad);
+        if (field.size & 1) return put_scsu(work, field.data, field.size, column->pad);
         return put_value(work, column, field.data, field.size);
     case BINARY: return put_binary(&work->out, field.data, field.size, column->fixed);
     case NARROW:
@@ -725,10 +829,14 @@ static int prepare(Work *work, const Py_buffer *page, const Py_buffer *plan) {
     work->plan = plan->buf;
     work->columns = (int)u16(work->plan);
     work->compression = (int)u16(work->plan + 2);
-    const Py_ssize_t size = HEAD + COLUMN * (Py_ssize_t)work->columns;
-    if (plan->len < size) return 0;
-    work->tables = work->plan + size;
-    work->table_count = (size_t)(plan->len - size) / 1024;
+    work->table_count = u16(work->plan + 4);
+    const Py_ssize_t tables = HEAD + COLUMN * (Py_ssize_t)work->columns;
+    const Py_ssize_t pairs = tables + 1026 * (Py_ssize_t)work->table_count;
+    if (plan->len < pairs) return 0;
+    work->tables = work->plan + tables;
+    work->directory = work->tables + 1024 * work->table_count;
+    work->pairs = work->plan + pairs;
+    work->pair_tables = (size_t)(plan->len - pairs) / PAIRS;
     return 1;
 }
 

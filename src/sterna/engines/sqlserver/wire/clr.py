@@ -57,6 +57,7 @@ _WORDS = {
     1: "POINT", 2: "LINESTRING", 3: "POLYGON", 4: "MULTIPOINT", 5: "MULTILINESTRING", 6: "MULTIPOLYGON",
     7: "GEOMETRYCOLLECTION", 8: "CIRCULARSTRING", 9: "COMPOUNDCURVE", 10: "CURVEPOLYGON", 11: "FULLGLOBE",
 }  # fmt: skip
+_ARC_FIGURE, _COMPOUND_FIGURE = 2, 3
 _HAS_Z, _HAS_M, _SINGLE_POINT, _SINGLE_LINE = 1, 2, 8, 16
 
 
@@ -80,13 +81,15 @@ class _Spatial(NamedTuple):
     """The coordinates of each, as text."""
     figures: list[_Figure]
     shapes: list[_Shape]
+    segments: bytes
+    """Of compound curves: 0 a line, 1 an arc, 2 and 3 the first of several."""
 
 
 def well_known_text(raw: bytes, *, geography: bool) -> str:
     """The text of a spatial value, ``SRID=4326;`` before it unless the reference system is 0 or -1.
 
     The fourth number of a point is a measure; without a height before it the shape says ``M``. Raises ValueError
-    or struct.error for bytes that are none, Unsupported for compound curves and the whole globe.
+    or struct.error for bytes that are none, Unsupported for the whole globe.
     """
     (srid,) = struct.unpack_from("<i", raw)
     text = _text(_parsed(raw, geography))
@@ -111,13 +114,18 @@ def _parsed(raw: bytes, geography: bool) -> _Spatial:
     at += count * (16 + 8 * bool(flags & _HAS_Z) + 8 * bool(flags & _HAS_M))
     if flags & (_SINGLE_POINT | _SINGLE_LINE):
         kind = _POINT if flags & _SINGLE_POINT else _LINE
-        return _Spatial(version, _MARKS[flags & 3], points, [_Figure(1, 0)], [_Shape(-1, 0, kind)])
+        return _Spatial(version, _MARKS[flags & 3], points, [_Figure(1, 0)], [_Shape(-1, 0, kind)], b"")
     count, at = _count(raw, at, 5)
     figures = [_Figure(*struct.unpack_from("<Bi", raw, at + 5 * i)) for i in range(count)]
     count, at = _count(raw, at + 5 * count, 9)
     shapes = [_Shape(*struct.unpack_from("<iiB", raw, at + 9 * i)) for i in range(count)]
     _check(points, figures, shapes)
-    return _Spatial(version, _MARKS[flags & 3], points, figures, shapes)
+    at += 9 * count
+    segments = b""
+    if version == 2 and at < len(raw):
+        count, at = _count(raw, at, 1)
+        segments = raw[at : at + count]
+    return _Spatial(version, _MARKS[flags & 3], points, figures, shapes, segments)
 
 
 def _count(raw: bytes, at: int, size: int) -> tuple[int, int]:
@@ -166,6 +174,8 @@ class _Writer:
 
     def __init__(self, value: _Spatial) -> None:
         self._value = value
+        self._word = value.word
+        self._segments = iter(value.segments)
         self._children: dict[int, list[int]] = {}
         for index, shape in enumerate(value.shapes):
             self._children.setdefault(shape.parent, []).append(index)
@@ -174,10 +184,10 @@ class _Writer:
         kind = self._value.shapes[index].kind
         if kind not in _WORDS:
             raise ValueError(f"a spatial shape of kind {kind}")
-        if kind in (_COMPOUND, _CURVE_POLYGON, _GLOBE):
+        if kind == _GLOBE:
             raise Unsupported(f"A spatial value of the kind {_WORDS[kind]}.")
         body = self._body(index, depth)
-        return f"{_WORDS[kind]} {self._value.word if body else ''}{body or 'EMPTY'}"
+        return f"{_WORDS[kind]} {self._word if body else ''}{body or 'EMPTY'}"
 
     def _body(self, index: int, depth: int) -> str:
         if depth > 32:
@@ -187,6 +197,12 @@ class _Writer:
             return next((f"({', '.join(points)})" for points in self._figures(index)), "")
         if kind == _POLYGON:
             return _bracketed(f"({', '.join(points)})" for points in self._figures(index))
+        if kind == _COMPOUND:
+            return next((self._pieces(points) for points in self._figures(index)), "")
+        if kind == _CURVE_POLYGON:
+            return _bracketed(
+                self._ring(*one) for one in zip(self._kinds(index), self._figures(index), strict=False)
+            )
         inside = self._children.get(index, [])
         if kind == _COLLECTION:
             return _bracketed(self.shape(child, depth + 1) for child in inside)
@@ -201,6 +217,33 @@ class _Writer:
             start = self._value.figures[number].start
             later = self._value.figures[number + 1 :][:1]
             yield self._value.points[start : later[0].start if later else len(self._value.points)]
+
+    def _kinds(self, index: int) -> Iterator[int]:
+        first = self._value.shapes[index].figure
+        return (figure.kind for figure in self._value.figures[max(first, 0) : self._after(index)])
+
+    def _ring(self, kind: int, points: list[str]) -> str:
+        if kind == _COMPOUND_FIGURE:
+            return f"COMPOUNDCURVE {self._word}{self._pieces(points)}"
+        plain = f"({', '.join(points)})"
+        return f"CIRCULARSTRING {self._word}{plain}" if kind == _ARC_FIGURE else plain
+
+    def _pieces(self, points: list[str]) -> str:
+        """A compound curve's lines and arcs, each beginning where the last one ended. Uses up its segments."""
+        pieces: list[tuple[bool, list[str]]] = []
+        at = 0
+        while at < len(points) - 1:
+            segment = next(self._segments, None)
+            if segment is None or segment > 3 or (segment < 2 and not pieces):
+                raise ValueError("the segments of a spatial value do not fit its points")
+            arc, first = bool(segment & 1), segment >= 2
+            if first:
+                pieces.append((arc, [points[at]]))
+            pieces[-1][1].extend(points[at + 1 : at + (3 if arc else 2)])
+            at += 2 if arc else 1
+        return _bracketed(
+            f"{f'CIRCULARSTRING {self._word}' if arc else ''}({', '.join(one)})" for arc, one in pieces
+        )
 
     def _after(self, index: int) -> int:
         """The first figure that belongs to a later shape."""

@@ -10,6 +10,7 @@ from functools import cache
 from sterna.core.errors import Unsupported
 
 UTF8 = 0x80
+UTF8_PAGE = 65001
 _PAGES: dict[int, str] = {
     1250: "04 0d 13 14 16 17 18 1c 2a 4c 4e 58",
     1251: "06 15 1b 37 39 3a 4d 4f 54 64",
@@ -42,7 +43,7 @@ _SORT_ORDERS = (
     (152, 160, 1257),
     (210, 219, 1252),
 )
-_DOUBLE = {932: "cp932", 936: "gbk", 949: "cp949", 950: "cp950"}
+DOUBLE = {932: "cp932", 936: "gbk", 949: "cp949", 950: "cp950"}
 SINGLE_BYTE = frozenset({437, 850, 874, *range(1250, 1259)})
 _BEST_FIT: dict[int, dict[int, int]] = {
     874: {0xDB + i: 0xF8C1 + i for i in range(4)} | {0xFC + i: 0xF8C5 + i for i in range(4)},
@@ -62,7 +63,7 @@ def code_page(collation: int) -> int:
     sort = collation >> 24 & 0xFF
     if sort:
         return next((page for low, high, page in _SORT_ORDERS if low <= sort <= high), 1252)
-    return 65001 if collation & UTF8 else _FAMILIES.get(collation & 0x7F, 1252)
+    return UTF8_PAGE if collation & UTF8 else _FAMILIES.get(collation & 0x7F, 1252)
 
 
 Decoder = Callable[[bytes], str]
@@ -70,10 +71,13 @@ Decoder = Callable[[bytes], str]
 
 @cache
 def decoder(page: int) -> Decoder:
-    """A function from bytes in that code page to text. Raises Unsupported for a code page that is not known."""
-    if page == 65001:
-        return lambda raw: raw.decode("utf-8", "replace")
-    if page in _DOUBLE:
+    """A function from bytes in that code page to text. Raises Unsupported for a code page that is not known.
+
+    What the code page does not define is kept apart as ``undefined`` says.
+    """
+    if page == UTF8_PAGE:
+        return lambda raw: raw.decode("utf-8", "surrogateescape")
+    if page in DOUBLE:
         return _double(page)
     table = single_byte(page)
     return lambda raw: codecs.charmap_decode(raw, "strict", table)[0]
@@ -98,28 +102,69 @@ def _one(page: int, byte: int) -> str:
 
 
 def _double(page: int) -> Decoder:
-    name, fits = _DOUBLE[page], _BEST_FIT.get(page, {})
+    name = DOUBLE[page]
 
     def decode(raw: bytes) -> str:
         try:
             return raw.decode(name)
         except UnicodeDecodeError:
-            return _piecewise(raw, name, fits)
+            return _piecewise(raw, page)
 
     return decode
 
 
-def _piecewise(raw: bytes, name: str, fits: dict[int, int]) -> str:
-    """Text with bytes that the code page does not define: these as Windows reads them, or U+FFFD."""
-    done: list[str] = []
+def _piecewise(raw: bytes, page: int) -> str:
+    """Text with bytes that Python does not define in it: these as Windows reads them, or as ``undefined``."""
+    name, done = DOUBLE[page], ""
     while raw:
         try:
-            done.append(raw.decode(name))
-            break
+            return done + raw.decode(name)
         except UnicodeDecodeError as fault:
-            done.append(raw[: fault.start].decode(name))
-            byte = raw[fault.start]
-            done.append(chr(fits.get(byte, 0xFFFD)))
-            lone = byte in fits or fault.start + 1 >= len(raw) or raw[fault.start + 1] < 0x40
-            raw = raw[fault.start + (1 if lone else 2) :]
-    return "".join(done)
+            done += raw[: fault.start].decode(name)
+            raw = raw[fault.start :]
+        fit = _BEST_FIT.get(page, {}).get(raw[0])
+        lone = fit is not None or len(raw) == 1 or raw[1] < 0x40
+        done += chr(fit) if fit is not None else (not lone and pair(page, raw[0], raw[1])) or undefined(raw[0])
+        raw = raw[1 if lone else 2 :]
+    return done
+
+
+def undefined(byte: int) -> str:
+    """Bytes that are no text become half of a surrogate pair, which can be told from all text."""
+    return chr(0xDC00 + byte)
+
+
+def pair(page: int, lead: int, trail: int) -> str:
+    """The character of a pair of bytes, those that users define in the private area; empty: there is none."""
+    try:
+        text = bytes((lead, trail)).decode(DOUBLE[page])
+    except UnicodeDecodeError:
+        text = _private(page, lead, trail)
+    return text if len(text) == 1 else ""
+
+
+_PRIVATE: dict[int, tuple[tuple[int, int, int, int], ...]] = {
+    936: ((0xAA, 0xAF, 0xA1, 0xE000), (0xF8, 0xFE, 0xA1, 0xE234), (0xA1, 0xA7, 0x40, 0xE4C6)),
+    949: ((0xC9, 0xC9, 0xA1, 0xE000), (0xFE, 0xFE, 0xA1, 0xE05E)),
+    950: ((0xFA, 0xFE, 0x40, 0xE000), (0x8E, 0xA0, 0x40, 0xE311), (0x81, 0x8D, 0x40, 0xEEB8),
+          (0xC6, 0xC6, 0xA1, 0xF6B1), (0xC7, 0xC8, 0x40, 0xF70F)),
+}  # fmt: skip
+"""Where users define characters of their own: leading bytes from and to, first trailing byte, first character."""
+
+
+def _private(page: int, lead: int, trail: int) -> str:
+    for first, last, start, point in _PRIVATE.get(page, ()):
+        row = _trails(page, start)
+        if first <= lead <= last and trail in row:
+            return chr(point + (lead - first) * len(row) + row.index(trail))
+    return ""
+
+
+@cache
+def _trails(page: int, start: int) -> tuple[int, ...]:
+    """The trailing bytes of a row, in order."""
+    high = tuple(range(0xA1, 0xFF))
+    if start == 0xA1:
+        return high
+    low = tuple(range(0x40, 0x7F))
+    return (*low, *range(0x80, 0xA1)) if page == 936 else low + high

@@ -29,7 +29,7 @@ class Losses:
     digits: int = 0
     """Times that had a seventh digit of a second, which is rounded away."""
     characters: int = 0
-    """U+0000 and lone surrogates that became U+FFFD."""
+    """U+0000, lone surrogates and bytes that a code page does not define: they became U+FFFD."""
 
 
 Write = Callable[[object], str]
@@ -66,7 +66,9 @@ def _escaper(losses: Losses, unstorable: Unstorable) -> Callable[[str], str]:
             return text
         found = len(_UNSTORABLE.findall(text))
         if found and unstorable == "refuse":
-            raise ValueError("the text holds U+0000 or half of a surrogate pair, which PostgreSQL cannot store")
+            raise ValueError(
+                "the text holds U+0000, half of a surrogate pair or undefined bytes: PostgreSQL cannot store it"
+            )
         losses.characters += found
         return _UNSTORABLE.sub("\ufffd", text).translate(_TABLE)
 

@@ -5,9 +5,10 @@ What has no such meaning (views, procedures, indexes of special kinds) is named 
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sterna.core.errors import BadData
 from sterna.core.plan import Path
 from sterna.core.schema import (
     Column,
@@ -36,6 +37,7 @@ from sterna.engines.sqlserver.wire.catalog import (
 )
 from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.records import Layout, Physical
+from sterna.engines.sqlserver.wire.texts import Texts
 from sterna.engines.sqlserver.wire.types import unreadable
 from sterna.engines.sqlserver.wire.variant import read_variant
 
@@ -97,40 +99,6 @@ class Found:
     """One for each partition, in their order."""
     layouts: tuple[Layout, ...]
     """One for each rowset, with the columns that rows hold, in the table's order."""
-
-
-class Texts:
-    """Texts of the catalogue, wherever they lie."""
-
-    def __init__(self, catalog: Catalog, fetch: Callable[[bytes], bytes], decode: Callable[[bytes], str]) -> None:
-        self._catalog = catalog
-        self._fetch = fetch
-        self._decode = decode
-
-    def find(self, kind: int, object_id: int, part: int = 0) -> str:
-        """The text of an object or of a part of it; empty: none is kept. Raises BadData."""
-        row = self._catalog.texts.get((kind, object_id, part))
-        if row is None:
-            return ""
-        data = row.raw("imageval")
-        if "imageval" in row.elsewhere:
-            data = self._fetch(data)
-        return self._decode(data)
-
-    def module(self, object_id: int) -> str:
-        """The text of a view, procedure, function or trigger; empty where none is kept, or it is encrypted."""
-        text = self.find(TEXT_OF_OBJECT, object_id, 0) or self.find(TEXT_OF_OBJECT, object_id, 1)
-        return text if readable(text) else ""
-
-    def kept(self, object_id: int) -> bool:
-        """Whether there is a text at all, readable or not."""
-        return any((TEXT_OF_OBJECT, object_id, part) in self._catalog.texts for part in (0, 1))
-
-
-def readable(text: str) -> bool:
-    """Whether it looks like a text that a person wrote: an encrypted one has letters of all kinds in it."""
-    odd = sum(1 for letter in text if (letter < " " and letter not in "\r\n\t\f") or "\x7f" <= letter < "\xa0")
-    return odd * 20 <= len(text)
 
 
 class Definitions:
@@ -323,9 +291,7 @@ class Definitions:
         for row in sorted(self._catalog.objects.values(), key=lambda row: (row["nsid"], row.text("name"))):
             kind = _KINDS.get(row.raw("type"), "")
             if kind and self._ours(row, row.raw("type")) and not row["status"] & SHIPPED:
-                text = self._texts.module(row["id"])
-                why = "Its text is encrypted." if not text and self._texts.kept(row["id"]) else ""
-                yield Leftover(kind, self._path(row), text, why)
+                yield Leftover(kind, self._path(row), *self._module(row["id"]))
             elif self._ours(row, USER_TABLE):
                 yield from self._special_indexes(row)
                 yield from self._column_sets(row)
@@ -339,6 +305,14 @@ class Definitions:
                     native,
                     "Its columns take the type it stands for.",
                 )
+
+    def _module(self, number: int) -> tuple[str, str]:
+        """The text of a module, and why it has none."""
+        try:
+            text = self._texts.module(number)
+        except BadData as wrong:
+            return "", f"Its text is damaged: {wrong.message}"
+        return text, "Its text is encrypted." if not text and self._texts.kept(number) else ""
 
     def _column_sets(self, table: Row) -> Iterator[Leftover]:
         for column in self._columns(table["id"]):

@@ -28,7 +28,7 @@ from sterna.engines.sqlserver.wire.logrecords import (
 )
 from sterna.engines.sqlserver.wire.media import BackupSet
 from sterna.engines.sqlserver.wire.overlay import Overlay
-from sterna.engines.sqlserver.wire.redo import RowPage
+from sterna.engines.sqlserver.wire.rowpage import RowPage, page_lsn, with_lsn
 from sterna.engines.sqlserver.wire.tables import BulkPages
 
 _KEPT_PAGES = 512
@@ -217,6 +217,8 @@ class _Player:
             return self._format(change)
         if not self._overlay.has(*place):
             raise ValueError("the page is not in the backup")
+        if self._kind(place) == redo.INDEX_PAGE:
+            return False
         before = self._lsn(place)
         if before >= change.lsn:
             return False
@@ -230,14 +232,14 @@ class _Player:
         if self._overlay.has(*place) and self._lsn(place) >= change.lsn:
             return False
         self._apart.pop(place, None)
-        self._overlay.put(place, redo.with_lsn(redo.formatted(change), change.lsn))
+        self._overlay.put(place, with_lsn(redo.formatted(change), change.lsn))
         return True
 
     def _change(self, change: Change) -> None:
         place = change.place
         if change.context in (redo.IAM, redo.PFS):
             page = redo.apply_to_map(self._whole(place), change)
-            self._overlay.put(place, redo.with_lsn(page, change.lsn))
+            self._overlay.put(place, with_lsn(page, change.lsn))
             return
         page_of_rows = self._rows_of(place)
         redo.apply(page_of_rows, change)
@@ -258,7 +260,11 @@ class _Player:
 
     def _lsn(self, place: Pointer) -> Lsn:
         apart = self._apart.get(place)
-        return redo.page_lsn(apart.head if apart is not None else self._overlay.page(*place))
+        return page_lsn(apart.head if apart is not None else self._overlay.page(*place))
+
+    def _kind(self, place: Pointer) -> int:
+        apart = self._apart.get(place)
+        return (apart.head if apart is not None else self._overlay.page(*place))[1]
 
     def _rows_of(self, place: Pointer) -> RowPage:
         """The page taken apart. The longest unused one is put together for it."""
@@ -337,6 +343,8 @@ class _Player:
     def _undo_rows(self, change: Change, moves: list[tuple[Lsn, int, int]]) -> None:
         if not self._overlay.has(*change.place):
             raise ValueError("the page is not in the backup")
+        if self._kind(change.place) == redo.INDEX_PAGE:
+            return
         slot = _moved(change, moves)
         redo.take_back(self._rows_of(change.place), change, slot)
         shift = redo.shift_of(change)

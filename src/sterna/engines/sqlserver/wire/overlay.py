@@ -5,11 +5,14 @@ import weakref
 from collections.abc import Iterable, Iterator
 from threading import Lock
 
+from sterna.core.errors import Unsupported
 from sterna.engines.sqlserver.wire.base import PAGE, Pointer
 from sterna.engines.sqlserver.wire.tables import BulkPages
 
 IN_MEMORY = 64 << 20
 """Bytes; beyond them, all changed pages go into a temporary file without a name."""
+MOST_PAGES = 1 << 21
+"""Changed pages: 16 GB. A log that changes more is for SQL Server to play."""
 
 
 class Overlay:
@@ -53,8 +56,12 @@ class Overlay:
         return self._below.pages(file_id, run) if run else iter(())
 
     def put(self, place: Pointer, page: bytes) -> None:
-        """From now on the page is this."""
+        """From now on the page is this. Raises Unsupported where too many are changed."""
         with self._lock:
+            if len(self._places) >= MOST_PAGES and place not in self._places:
+                raise Unsupported(
+                    f"The log changes more than {MOST_PAGES * PAGE >> 30} GB of pages: restore it with SQL Server."
+                )
             at = self._places.setdefault(place, len(self._places))
             self._file.seek(at * PAGE)
             self._file.write(page)

@@ -1,16 +1,23 @@
-"""A layout in the form that the compiled code reads: eighteen bytes for each column, then tables of code pages."""
+"""A layout in the form that the compiled code reads: eighteen bytes for each column, then tables of code pages.
+
+A table says for each byte how many bytes of escaped UTF-8 it becomes, and which. Then comes for each table the
+number of its table of pairs, and these tables.
+"""
 
 import struct
+from functools import cache
 
 from sterna.engines.sqlserver.wire import collations, types
 from sterna.engines.sqlserver.wire.records import Layout, Physical, width
 
-_HEAD = struct.Struct("<HH")
-"""How many columns; whether records are compressed."""
+_HEAD = struct.Struct("<HHH")
+"""How many columns; whether records are compressed; how many tables."""
 _COLUMN = struct.Struct("<BBBBHhHHHHH")
 """Operation, scale, position of a bit, 0, table of the code page, offset, NULL bit, bytes, characters to pad to,
 bytes of the fixed form, id for the sparse vector."""
 _NO_TABLE = 0xFFFF
+_LEADS, _OF_UTF8 = b"\xff\0\0\0", b"\xfe\0\0\0"
+"""In a table: the byte begins a pair; begins a character of UTF-8."""
 _FALLBACK, _DECIMAL, _NARROW, _WIDE, _BINARY, _ROWVERSION = 0, 6, 17, 18, 19, 21
 _OPERATIONS = {
     types.TINYINT: 1, types.SMALLINT: 2, types.INT: 3, types.BIGINT: 4, types.BIT: 5, types.DECIMAL: _DECIMAL,
@@ -29,8 +36,8 @@ def compiled(layout: Layout) -> bytes | None:
         columns = b"".join(_column(column, tables, layout.compression) for column in layout.columns)
     except struct.error:
         return None
-    head = _HEAD.pack(len(layout.columns), layout.compression)
-    return head + columns + b"".join(_table(page) for page in tables)
+    head = _HEAD.pack(len(layout.columns), layout.compression, len(tables))
+    return head + columns + b"".join(_table(page) for page in tables) + _pairs(list(tables))
 
 
 def _column(column: Physical, tables: dict[int, int], compression: int) -> bytes:
@@ -52,13 +59,44 @@ def _column(column: Physical, tables: dict[int, int], compression: int) -> bytes
 _VARYING = (types.VARCHAR, types.NVARCHAR, types.VARBINARY)
 
 
+@cache
 def _table(page: int) -> bytes:
-    """For each byte how many bytes it becomes in escaped UTF-8, and these; 0: left to the Python code."""
-    if page in collations.SINGLE_BYTE:
-        entries = [character.encode() for character in collations.single_byte(page)]
-    else:
-        entries = [bytes([byte]) if byte < 0x80 else b"" for byte in range(256)]
-    entries[0] = b""
+    entries = [_entry(page, byte) for byte in range(256)]
+    entries[0] = bytes(4)  # left to the Python code
     for byte, escaped in _ESCAPES.items():
-        entries[byte] = escaped
-    return b"".join(bytes([len(entry)]) + entry.ljust(3, b"\0") for entry in entries)
+        entries[byte] = _packed(escaped)
+    return b"".join(entries)
+
+
+def _entry(page: int, byte: int) -> bytes:
+    if byte < 0x80:
+        return _packed(bytes([byte]))
+    if page == collations.UTF8_PAGE:
+        return _OF_UTF8
+    if page in collations.SINGLE_BYTE:
+        return _packed(collations.single_byte(page)[byte].encode())
+    try:
+        return _packed(bytes([byte]).decode(collations.DOUBLE[page]).encode())
+    except UnicodeDecodeError:
+        return _LEADS
+
+
+def _packed(text: bytes) -> bytes:
+    return bytes([len(text)]) + text.ljust(3, b"\0")
+
+
+def _pairs(pages: list[int]) -> bytes:
+    with_pairs = [page for page in pages if page in collations.DOUBLE]
+    numbers = [with_pairs.index(page) if page in with_pairs else _NO_TABLE for page in pages]
+    return struct.pack(f"<{len(numbers)}H", *numbers) + b"".join(_pair_table(page) for page in with_pairs)
+
+
+@cache
+def _pair_table(page: int) -> bytes:
+    """For each pair of bytes; nothing for those that are none."""
+    leads = {byte for byte in range(0x80, 256) if _entry(page, byte) == _LEADS}
+    return b"".join(_row(page, lead) if lead in leads else bytes(4 * 256) for lead in range(256))
+
+
+def _row(page: int, lead: int) -> bytes:
+    return b"".join(_packed(collations.pair(page, lead, trail).encode()) for trail in range(256))

@@ -1,27 +1,26 @@
 """One record of the log done to one page, or taken back: exactly, or not at all.
 
-A page of rows is taken apart into its records, and put together again. What a record of the log says was there
-before has to be there; anything else raises ValueError, and the page is then of no more use. What is known of the
-operations was found in real logs of 2008 R2 (inserts, changes, splits, allocation), or is by their public names
-(deletes, ghosts).
+What a record of the log says was there before has to be there; anything else raises ValueError, and the page is of
+no more use then. What is known of the operations was found in real logs of 2008 R2 (inserts, changes, splits,
+allocation), or is by their public names (deletes, ghosts).
 """
 
 import struct
 from collections.abc import Callable
-from itertools import pairwise
 
 from sterna.engines.sqlserver.wire.base import PAGE
-from sterna.engines.sqlserver.wire.logrecords import Change, Lsn, lsn_at
+from sterna.engines.sqlserver.wire.logrecords import Change
+from sterna.engines.sqlserver.wire.rowpage import COMPRESSED_RECORD, HEAD, TEXT_PAGES, RowPage, size_of
 
-FORMAT, INSERT, DELETE, MODIFY, MODIFY_HEADER, MODIFY_COLUMNS, SET_BITS = 1, 2, 3, 4, 5, 6, 7
+FORMAT, INSERT, DELETE, MODIFY, MODIFYHEADER, MODIFY_COLUMNS, SET_BITS = 1, 2, 3, 4, 5, 6, 7
 FREE_SPACE, DELETE_SPLIT, EXPUNGE, POINTERS = 0xA, 0xB, 0xD, 0x13
 
 HEAP, CLUSTERED, INDEX_LEAF, INDEX_INTERIOR, TEXT_MIX, TEXT_TREE = 1, 2, 3, 4, 5, 6
-GAM, SGAM, IAM, PFS, IDENTITY, OBJECT_ID, FILE_HEADER, SCHEMA_VERSION = 8, 9, 10, 11, 12, 13, 0x11, 0x12
+GAM, SGAM, IAM, PFS, IDENTITY, OBJECT_ID, FILEHEADER, SCHEMA_VERSION = 8, 9, 10, 11, 12, 13, 0x11, 0x12
 GHOST, BOOT, SYSTEM_CONFIGURATION, BOOT_CHECKPOINT, DIFFERENTIAL_MAP, BULK_MAP = 0x13, 0x14, 0x15, 0x17, 0x18, 0x19
 
 OF_NO_ROWS = frozenset(
-    {INDEX_LEAF, INDEX_INTERIOR, GAM, SGAM, OBJECT_ID, FILE_HEADER, SCHEMA_VERSION, BOOT}
+    {INDEX_LEAF, INDEX_INTERIOR, GAM, SGAM, OBJECT_ID, FILEHEADER, SCHEMA_VERSION, BOOT}
     | {SYSTEM_CONFIGURATION, BOOT_CHECKPOINT, DIFFERENTIAL_MAP, BULK_MAP}
 )
 """Contexts of pages that are not looked at for a table's rows."""
@@ -29,128 +28,23 @@ _STABLE = (HEAP, TEXT_MIX, TEXT_TREE)
 """Here a record keeps its slot; elsewhere the slots behind it move."""
 _ORDERED = (CLUSTERED, IDENTITY, GHOST)
 
-_DATA, _INDEX, _TEXT_PAGES, _MAP, _SPACE = 1, 2, (3, 4), 10, 11
-_HEAD = 96
-_COMPRESSED_PAGE, _DICTIONARY = 0x80, 4
-_COMPRESSED_RECORD = 1
+INDEX_PAGE = 2
+_DATA, _MAP = 1, 10
+_COMPRESSED_PAGE = 0x80
 _GHOST_DATA = 6
-_STUB, _STUB_SIZE = 2, 9
-_VERSION_TAG = 14
 _FIRST_PAGE, _FIRST_MAP = 27, 39
 """Places in a row of sysallocunits."""
-
-
-class RowPage:
-    """A page of records, taken apart."""
-
-    def __init__(self, head: bytearray, records: list[bytes | None], prefix: bytes = b"") -> None:
-        self.head = head
-        self.records = records
-        self.prefix = prefix
-        """What a compressed page has in front of its records."""
-
-    @classmethod
-    def parse(cls, page: bytes) -> "RowPage":
-        """Raises ValueError for a page whose records do not lie on it."""
-        count, free = struct.unpack_from("<H", page, 22)[0], struct.unpack_from("<H", page, 30)[0]
-        if count > (PAGE - _HEAD) // 2:
-            raise ValueError(f"{count} records cannot be on one page")
-        starts = struct.unpack_from(f"<{count}H", page, PAGE - 2 * count)[::-1]
-        limit = min(free if free > _HEAD else PAGE, PAGE - 2 * count)
-        edges = sorted({start for start in starts if start >= _HEAD} | {limit})
-        after = dict(pairwise(edges))
-        records = [_record(page, start, after.get(start, limit)) if start >= _HEAD else None for start in starts]
-        return cls(bytearray(page[:_HEAD]), records, _prefix(page))
-
-    def render(self) -> bytes:
-        """The page again, its records close together. Raises ValueError if they do not fit."""
-        body = bytearray(self.prefix)
-        starts = []
-        for record in self.records:
-            starts.append(_HEAD + len(body) if record is not None else 0)
-            body += record or b""
-        space = PAGE - _HEAD - 2 * len(starts) - len(body)
-        if space < 0:
-            raise ValueError("the records do not fit on their page any more")
-        head = bytearray(self.head)
-        struct.pack_into("<H", head, 22, len(starts))
-        struct.pack_into("<HH", head, 28, space, _HEAD + len(body))
-        struct.pack_into("<H", head, 4, struct.unpack_from("<H", head, 4)[0] & ~0x300)
-        return bytes(head) + bytes(body) + bytes(space) + struct.pack(f"<{len(starts)}H", *reversed(starts))
-
-    def at(self, slot: int) -> bytes:
-        """The record there. Raises ValueError if there is none."""
-        record = self.records[slot] if slot < len(self.records) else None
-        if record is None:
-            raise ValueError(f"there is no record {slot}")
-        return record
-
-    def stamp(self, lsn: Lsn) -> None:
-        """The page is up to there in the log."""
-        struct.pack_into("<IIH", self.head, 40, lsn >> 48, lsn >> 16 & 0xFFFFFFFF, lsn & 0xFFFF)
-
-
-def _prefix(page: bytes) -> bytes:
-    if not page[2] & _COMPRESSED_PAGE:
-        return b""
-    at = _HEAD + (5 if page[_HEAD] & _DICTIONARY else 3)
-    return page[_HEAD : _HEAD + int(struct.unpack_from("<H", page, at)[0])]
-
-
-def _record(page: bytes, start: int, stop: int) -> bytes:
-    """The record between there and where the next one begins."""
-    if page[start] & _COMPRESSED_RECORD:
-        return page[start:stop]
-    size = _size(page, start, stop)
-    if not 1 <= size <= PAGE - start:
-        raise ValueError("a record lies beyond its page")
-    return page[start : start + size]
-
-
-def _size(page: bytes, start: int, stop: int) -> int:
-    status = page[start]
-    kind = status >> 1 & 7
-    tag = _VERSION_TAG if status & 0x40 else 0
-    if page[1] in _TEXT_PAGES:
-        return int(struct.unpack_from("<H", page, start + 2)[0]) + tag
-    if kind == _STUB:
-        return _STUB_SIZE + tag
-    at = start + int(struct.unpack_from("<H", page, start + 2)[0])
-    if at + 2 > PAGE:
-        raise ValueError("a record lies beyond its page")
-    if status & 0x10:
-        at += 2 + (int(struct.unpack_from("<H", page, at)[0]) + 7) // 8
-    if status & 0x20 and at + 2 <= PAGE:
-        count = int(struct.unpack_from("<H", page, at)[0])
-        if at + 2 + 2 * count > PAGE:
-            raise ValueError("a record lies beyond its page")
-        last = int(struct.unpack_from("<H", page, at + 2 * count)[0]) & 0x7FFF if count else 0
-        at = start + last if count else at + 2
-    return at + tag - start
-
-
-def page_lsn(page: bytes | bytearray) -> Lsn:
-    """The place in the log up to which a page is."""
-    return lsn_at(bytes(page[40:50]), 0)
-
-
-def with_lsn(page: bytes, lsn: Lsn) -> bytes:
-    """The page with that place in the log, its checksum no longer claimed."""
-    head = bytearray(page[:_HEAD])
-    struct.pack_into("<IIH", head, 40, lsn >> 48, lsn >> 16 & 0xFFFFFFFF, lsn & 0xFFFF)
-    struct.pack_into("<H", head, 4, struct.unpack_from("<H", head, 4)[0] & ~0x300)
-    return bytes(head) + page[_HEAD:]
 
 
 def formatted(change: Change) -> bytes:
     """The fresh page that FORMAT_PAGE makes. Raises ValueError for kinds of pages that are not known."""
     kind, flags = change.data[0x30], change.data[0x31]
-    if kind not in (_DATA, _INDEX, *_TEXT_PAGES, _MAP) or flags & _COMPRESSED_PAGE:
+    if kind not in (_DATA, INDEX_PAGE, *TEXT_PAGES, _MAP) or flags & _COMPRESSED_PAGE:
         raise ValueError(f"a page of type {kind} was made with contents")
     if len(change.data) > change.number(2) + 2 and any(change.elements()):
         raise ValueError("a page was made with contents")
     file, page = change.place
-    head = bytearray(_HEAD)
+    head = bytearray(HEAD)
     head[:4] = bytes((1, kind, flags, change.data[0x32]))
     head[6:8] = change.bytes_at(0x2E, 2)
     head[8:14] = change.bytes_at(0x34, 6)
@@ -213,6 +107,8 @@ def _rows(change: Change) -> list[bytes]:
 
 def _insert(page: RowPage, change: Change, slot: int) -> None:
     rows = _rows(change)
+    if any(not row[0] & COMPRESSED_RECORD and size_of(row, 0, page.head[1]) != len(row) for row in rows):
+        raise ValueError("an inserted row is not as long as it says")
     if change.context in _STABLE:
         if len(rows) != 1:
             raise ValueError("several rows were inserted at once")
@@ -248,14 +144,14 @@ def _delete(page: RowPage, change: Change, slot: int) -> None:
 
 
 def _as_ghost(record: bytes) -> bytes:
-    if record[0] & _COMPRESSED_RECORD:
+    if record[0] & COMPRESSED_RECORD:
         return bytes((record[0] & ~0x1C | 3 << 2,)) + record[1:]
     return bytes((record[0] & ~0x0E | _GHOST_DATA << 1,)) + record[1:]
 
 
 def _expunge(page: RowPage, change: Change, slot: int) -> None:
     record = page.at(slot)
-    ghost = record[0] >> 2 & 7 in (1, 3) if record[0] & _COMPRESSED_RECORD else record[0] >> 1 & 7 in (5, 6, 7)
+    ghost = record[0] >> 2 & 7 in (1, 3) if record[0] & COMPRESSED_RECORD else record[0] >> 1 & 7 in (5, 6, 7)
     if change.context not in _ORDERED or not ghost:
         raise ValueError(f"record {slot} was cleared away, and is no ghost")
     del page.records[slot]
@@ -335,7 +231,7 @@ def _modify_header_back(page: RowPage, change: Change, slot: int) -> None:
 
 
 def _in_header(page: RowPage, at: int, before: bytes, after: bytes) -> None:
-    if len(before) != len(after) or at + len(after) > _HEAD:
+    if len(before) != len(after) or at + len(after) > HEAD:
         raise ValueError("a change lies beyond the header of its page")
     _expect(bytes(page.head), at, before)
     page.head[at : at + len(after)] = after
@@ -394,7 +290,7 @@ _DO: dict[int | None, _Act] = {
     INSERT: _insert,
     DELETE: _delete,
     MODIFY: _modify,
-    MODIFY_HEADER: _modify_header,
+    MODIFYHEADER: _modify_header,
     MODIFY_COLUMNS: _modify_columns,
     DELETE_SPLIT: _delete_split,
     EXPUNGE: _expunge,
@@ -406,7 +302,7 @@ _UNDO: dict[int | None, _Act] = {
     INSERT: _insert_back,
     DELETE: _delete_back,
     MODIFY: _modify_back,
-    MODIFY_HEADER: _modify_header_back,
+    MODIFYHEADER: _modify_header_back,
     MODIFY_COLUMNS: _modify_columns_back,
     None: _unknown,
 }
@@ -415,12 +311,12 @@ _UNDO: dict[int | None, _Act] = {
 def apply_to_map(page: bytes, change: Change, back: bool = False) -> bytes:
     """Do a change to a page that tells of space (PFS) or allocation (IAM), or take it back. Raises ValueError."""
     whole = bytearray(page)
-    if change.operation == MODIFY_HEADER:
+    if change.operation == MODIFYHEADER:
         before, after = _images(change)
         _in_bytes(whole, change.number(0x38), before, after, back)
         return bytes(whole)
     start = struct.unpack_from("<H", page, PAGE - 2 * change.slot - 2)[0] if change.slot < 2 else 0
-    if start < _HEAD:
+    if start < HEAD:
         raise ValueError(f"there is no record {change.slot}")
     if change.operation == MODIFY:
         before, after = _images(change)
