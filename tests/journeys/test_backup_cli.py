@@ -137,7 +137,7 @@ def test_verify_finds_a_sound_file_sound_and_names_the_fault_of_another(
     damaged.write_bytes(data)
     ended = home.run("backup", "verify", str(damaged), "--json")
     assert ended.code == 4
-    assert {fault["file"] for fault in ended.json["faults"]} == {"damaged.bak"}
+    assert {fault["file"] for fault in ended.json["faults"]} == {str(damaged)}
     assert any(at - 8192 < fault["offset"] <= at for fault in ended.json["faults"])
     assert home.run("backup", "verify", str(damaged)).code == 4
 
