@@ -200,6 +200,12 @@ class RestoreMove(Move):
 
         self.desk = Desk(self.store, self.engines, opens=opens)
 
+    async def start(self) -> "RestoreMove":
+        self.job = await self.desk.create("0" * 32, "drs-backup", "move", plan=self.plan)
+        await self.desk.run(self.job)
+        self.go()
+        return self
+
 
 async def test_a_job_is_checked_restores_and_is_done(stage: Scene) -> None:
     fixture = MAKERS["log_chain"](stage.bucket)

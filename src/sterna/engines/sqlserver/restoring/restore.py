@@ -174,10 +174,9 @@ class _Work:
             return
         for number, one in enumerate(left.sets):
             recover = left.recover and one is left.sets[-1]
-            share = 100 // len(left.sets)
 
-            def part(percent: int, number: int = number, share: int = share) -> None:
-                heard(number * share + percent * share // 100)
+            def part(percent: int, number: int = number) -> None:
+                heard((number * 100 + percent) // len(left.sets))
 
             await self._set(left, one, recover, part)
         if left.recover:
