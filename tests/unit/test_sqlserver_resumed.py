@@ -55,7 +55,7 @@ async def test_another_copy_of_the_same_backup_is_gone_on_with(tmp_path: Path) -
     (path,) = MAKERS["shop_2016"](tmp_path).paths
     async with open_source(plan_of(path), opens, tell) as source:
         (end,) = await positions(source)
-    again = shutil.copy(path, tmp_path / "again.bak")
+    again = Path(shutil.copy(path, tmp_path / "again.bak"))
     async with open_source(plan_of(again), opens, tell) as source:
         assert await positions(source, end) == []
 
