@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
+from multiprocessing import get_context
 from pathlib import Path
 
 from tests.backups.container import CHUNK, Container
@@ -212,7 +213,7 @@ def big_backup(path: Path, rows: int, columns: int = 10, compressed: bool = Fals
     if not compressed:
         write_backup(path, [one])
         return path
-    with path.open("wb", buffering=1 << 20) as file, ProcessPoolExecutor() as pool:
+    with path.open("wb", buffering=1 << 20) as file, ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         write_family(file.write, [one], Media(compressed=True), 1, 1, pooled(pool))
     return path
 

@@ -209,8 +209,8 @@ def row(chance: Chance, columns: list[Col], dice: random.Random, repeated: bool)
     return Put(
         values,
         forwarded=plain and dice.random() < 0.02,
-        ghost=plain and dice.random() < 0.02,
-        versioned=plain and dice.random() < 0.05,
+        ghost=dice.random() < 0.02,
+        versioned=dice.random() < 0.05,
         uniquifier=dice.choice((None, 1, 70000)) if repeated else None,
     )
 

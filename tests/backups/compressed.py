@@ -27,6 +27,10 @@ class Cell:
     pointer: bool = False
 
 
+Held = tuple[list[Cell], int, bytes]
+"""A row's columns, the kind of its record, its versioning tag."""
+
+
 def biased(value: int) -> bytes:
     """An integer in as few bytes as hold it, big-endian, moved up by half the range; 0 needs none."""
     if value == 0:
@@ -112,8 +116,8 @@ def nibbles(codes: Sequence[int]) -> bytes:
     return bytes(padded[i] | padded[i + 1] << 4 for i in range(0, len(padded), 2))
 
 
-def cd_record(cells: Sequence[Cell], form: int = 0) -> bytes:
-    """A CD record."""
+def cd_record(cells: Sequence[Cell], form: int = 0, tag: bytes = b"") -> bytes:
+    """A CD record, with a versioning tag behind it or not."""
     codes, short, long = [], b"", []
     shorts, longs = [0] * ((len(cells) - 1) // 30 + 1), [0] * ((len(cells) - 1) // 30 + 1)
     for number, cell in enumerate(cells):
@@ -126,7 +130,7 @@ def cd_record(cells: Sequence[Cell], form: int = 0) -> bytes:
             short += cell.raw
             shorts[number // 30] += len(cell.raw)
     count = bytes([len(cells)]) if len(cells) < 128 else struct.pack(">H", len(cells) | 0x8000)
-    out = bytes([1 | form << 2 | (0x20 if long else 0)]) + count + nibbles(codes)
+    out = bytes([1 | (2 if tag else 0) | form << 2 | (0x20 if long else 0)]) + count + nibbles(codes)
     out += bytes(shorts[:-1]) + short
     if long:
         ends, end = b"", 0
@@ -134,7 +138,7 @@ def cd_record(cells: Sequence[Cell], form: int = 0) -> bytes:
             end += len(cell.raw)
             ends += struct.pack("<H", end | (0x8000 if cell.pointer else 0))
         out += struct.pack("<BH", 1, len(long)) + ends + bytes(longs[:-1]) + b"".join(cell.raw for cell in long)
-    return out
+    return out + tag
 
 
 def code_of(cell: Cell) -> int:
@@ -176,28 +180,29 @@ class Compressor:
 
     def pages(self, rows: Sequence[Put], whole: bool, fresh: Callable[[], Page]) -> Iterator[Page]:
         """Fill pages with rows; ``whole``: under page compression."""
-        held: list[tuple[list[Cell], int]] = []
+        held: list[Held] = []
         size = 0
         for row in rows:
             cells, form = self.cells(row), 3 if row.ghost else 0
-            length = len(cd_record(cells, form)) + 4
+            tag = bytes(range(14)) if row.versioned else b""
+            length = len(cd_record(cells, form, tag)) + 4
             if held and size + length > BUDGET:
                 yield self.page(held, whole, fresh())
                 held, size = [], 0
-            held.append((cells, form))
+            held.append((cells, form, tag))
             size += length
         if held:
             yield self.page(held, whole, fresh())
 
-    def page(self, held: list[tuple[list[Cell], int]], whole: bool, page: Page) -> Page:
+    def page(self, held: list[Held], whole: bool, page: Page) -> Page:
         """A page of rows."""
-        rows = [cells for cells, _ in held]
+        rows = [cells for cells, _, _ in held]
         if whole and len(rows) > 1:
             page.flags = 0x80
             page.extra, rows = self.shared(rows)
-        page.ghosts = sum(form == 3 for _, form in held)
-        for cells, (_, form) in zip(rows, held, strict=True):
-            page.add(cd_record(cells, form))
+        page.ghosts = sum(form == 3 for _, form, _ in held)
+        for cells, (_, form, tag) in zip(rows, held, strict=True):
+            page.add(cd_record(cells, form, tag))
         return page
 
     def shared(self, rows: list[list[Cell]]) -> tuple[bytes, list[list[Cell]]]:

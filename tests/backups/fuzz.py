@@ -40,6 +40,8 @@ from tests.unit.rdb_files import DATA
 
 LIMIT = 30.0
 """Seconds that a case may take on a busy machine; sound ones take a tenth of a second."""
+BEGIN = 300.0
+"""Seconds until a child has its files."""
 MEMORY = 2 << 30
 """Bytes that the child may have at most."""
 FAULTS = 2000
@@ -55,6 +57,10 @@ class Parser:
 
     seeds: Sequence[Files]
     case: Case
+
+
+Make = Callable[[], Parser]
+"""Makes a parser in the process that runs it; a function of a module, so that another process finds it."""
 
 
 def read_backup(files: Files) -> None:
@@ -187,10 +193,17 @@ def tarred(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-PARSERS: dict[str, Callable[[], Parser]] = {
-    "backup": lambda: Parser(backup_seeds(), read_backup),
-    "redis": lambda: Parser(redis_seeds(), read_redis),
-}
+def backup_parser() -> Parser:
+    """The reader of SQL Server backups."""
+    return Parser(backup_seeds(), read_backup)
+
+
+def redis_parser() -> Parser:
+    """The readers of RDB and AOF files, and of archives around them."""
+    return Parser(redis_seeds(), read_redis)
+
+
+PARSERS: dict[str, Make] = {"backup": backup_parser, "redis": redis_parser}
 
 
 def made_case(seeds: Sequence[Files], number: int) -> Files:
@@ -201,11 +214,11 @@ def made_case(seeds: Sequence[Files], number: int) -> Files:
     return [MemoryBlob(b.name, damaged(b.data, dice)) if n == chosen else b for n, b in enumerate(files)]
 
 
-def work(name: str, first: int, stride: int, pipe: Connection) -> None:
+def work(make: Make, first: int, pipe: Connection) -> None:
     """The child: tells each case before it begins, and what went wrong in it."""
-    parser = PARSERS[name]()
+    parser = make()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    for number in itertools.count(first, stride):
+    for number in itertools.count(first):
         pipe.send((number, ""))
         try:
             parser.case(made_case(parser.seeds, number))
@@ -217,7 +230,7 @@ def work(name: str, first: int, stride: int, pipe: Connection) -> None:
 class Watch:
     """Runs children and notes what they find."""
 
-    parser: str
+    make: Make
     seed: int
     finds: list[str] = field(default_factory=list)
     cases: int = 0
@@ -231,12 +244,14 @@ class Watch:
 
     def _child(self, number: int, deadline: float, most: int) -> int:
         """One child, until it dies, hangs or the time is over; the number of the next case."""
-        context = multiprocessing.get_context("fork")
+        context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe(duplex=False)
-        child = context.Process(target=work, args=(self.parser, number, 1, theirs), daemon=True)
+        child = context.Process(target=work, args=(self.make, number, theirs), daemon=True)
         child.start()
         theirs.close()
         try:
+            if not mine.poll(BEGIN):
+                raise TimeoutError(f"the files to damage were not there within {BEGIN:.0f} s")
             while len(self.finds) < most:
                 wait = LIMIT if time.monotonic() < deadline else 0
                 if not mine.poll(wait):
@@ -271,7 +286,7 @@ def main() -> None:
         chosen = PARSERS[given.parser]()
         chosen.case(made_case(chosen.seeds, given.one))
         return
-    watch = Watch(given.parser, given.seed)
+    watch = Watch(PARSERS[given.parser], given.seed)
     for find in watch.run(given.seconds):
         print(find)
     print(f"seed {given.seed}: {watch.cases} cases, {len(watch.finds)} finds")

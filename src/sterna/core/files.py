@@ -4,8 +4,8 @@ Everything here is synchronous: readers of files are busy with bytes, and run in
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +75,28 @@ class Opens(Protocol):
     async def __call__(self, bucket_id: str) -> Storage:
         """Raises NotFound."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """How another machine reads a file of an object store by itself, in the way of S3."""
+
+    endpoint: str
+    """``https://host[:port]``"""
+    bucket: str
+    """What the store calls it."""
+    key: str
+    """What the store calls the file."""
+    region: str
+    """May be empty."""
+    virtual: bool
+    """The bucket is a part of the host name, instead of the path."""
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+@runtime_checkable
+class Shares(Protocol):
+    """A storage whose files other machines can read by themselves, if they reach it."""
+
+    def remote(self, name: str) -> Remote: ...

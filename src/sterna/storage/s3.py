@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from sterna.core.errors import BadData, Invalid, NeedsOperator, NotFound, Refused
-from sterna.core.files import Blob, Entry
+from sterna.core.files import Blob, Entry, Remote
 from sterna.core.people import Bucket
 from sterna.storage.buffered import Buffered
 from sterna.storage.checksums import md5_of
@@ -32,6 +32,7 @@ class S3Storage:
     ) -> None:
         """Connects to nothing yet. Raises Invalid for an endpoint or a name that cannot be."""
         self._client: Any = client_of(bucket)
+        self._registered = bucket
         self._bucket = bucket.remote_name or bucket.name
         self._prefix = bucket.prefix
         self._where = name_of(bucket)
@@ -87,6 +88,12 @@ class S3Storage:
 
         with contextlib.suppress(NotFound):
             self._patience.try_again(delete)
+
+    def remote(self, name: str) -> Remote:
+        facts = self._registered
+        virtual = facts.style == "virtual"
+        key, region = self._key(name), facts.region
+        return Remote(facts.endpoint, self._bucket, key, region, virtual, facts.access_key, facts.secret_key)
 
     def _facts(self, name: str) -> Any:
         """What HEAD says. Its errors come without a reason (HTTP has no body there): GET is asked for that."""

@@ -68,9 +68,9 @@ TABLES = "sqlserver.tables"
 
 
 def checks(plan: Plan, opens: Opens | None) -> Sequence[Check]:
-    """The checks of the files of a plan. A server that restores by itself reads tables that Sterna does not."""
+    """The checks of the files of a plan. A server that restores by itself is asked what it makes of them."""
     reads = plan.target.engine != "sqlserver"
-    names = [FILES, CHAIN, VERIFY, *([TABLES] if reads else [])]
+    names = [FILES, CHAIN, VERIFY, TABLES] if reads else [VERIFY]
     if plan.options.get("precheck", "").lower() == "false":
         names.remove(VERIFY)
     survey, wanted = Survey(plan, opens), frozenset(names)

@@ -1,4 +1,4 @@
-"""SQL Server, as the rest of Sterna sees it: a source of backup files."""
+"""SQL Server, as the rest of Sterna sees it: a source of backup files, and a server that restores them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -8,13 +8,16 @@ from sterna.core.errors import Unsupported
 from sterna.core.files import Opens
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Compared, Comparison, Depth, Restoring, Room, Sink, Source, Teller
 from sterna.engines.sqlserver.checks import checks
 from sterna.engines.sqlserver.source import open_source
 
+RESTORES = "sqlserver"
+"""The kind of target that restores files by itself."""
+
 
 class SqlServerEngine:
-    """Meets ``core.ports.Engine``. ``opens`` finds the buckets that files are in."""
+    """Meets ``core.ports.Engine`` and ``Restores``. ``opens`` finds the buckets that files are in."""
 
     name = "sqlserver"
 
@@ -28,7 +31,17 @@ class SqlServerEngine:
         raise Unsupported("Rows are not written into a SQL Server: it restores backup files by itself")
 
     def checks(self, plan: Plan, job_id: JobId | None = None) -> Sequence[Check]:
-        return checks(plan, self._opens)
+        found = list(checks(plan, self._opens))
+        if plan.target.engine == RESTORES:
+            from sterna.engines.sqlserver.restoring.checks import target_checks  # the others need no TDS client
+
+            found = [*target_checks(plan, self._opens, job_id), *found]
+        return found
+
+    def restoring(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Restoring]:
+        from sterna.engines.sqlserver.restoring.restore import open_restoring
+
+        return open_restoring(plan, room, tell, self._opens)
 
     async def compare(
         self,
@@ -44,4 +57,6 @@ class SqlServerEngine:
         raise Unsupported("Two SQL Servers are not compared; a target of another kind is")
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:
-        raise Unsupported("A SQL Server cannot be looked at from here")
+        from sterna.engines.sqlserver.restoring.checks import probe
+
+        return await probe(endpoint)

@@ -88,9 +88,7 @@ def _moment(text: str) -> datetime | None:
 
 def takes(selection: Selection, database: str) -> bool:
     """Whether anything of a database is taken. SQL Server's names of databases differ not by case alone."""
-    if selection.only and database.lower() not in {name.lower() for name in selection.only}:
-        return False
-    return selection.touches((database,))
+    return selection.database(database) is not None and selection.touches((database,))
 
 
 def _missing(selection: Selection, found: Sequence[DatabaseBackup]) -> tuple[str, ...]:

@@ -201,5 +201,5 @@ def skip(stream: Stream, size: int) -> int:
 def too_much(name: str, limit: int) -> Unsupported:
     return Unsupported(
         f"{name} unpacks to more than {limit} bytes",
-        hint="If it is meant to, raise the option archive_limit; it counts bytes.",
+        hint="If it is meant to: unpack it, and name the files that were in it.",
     )

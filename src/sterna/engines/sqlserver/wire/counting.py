@@ -49,6 +49,13 @@ def count_tables(medias: Sequence[MediaFile], set_number: int | None = None) -> 
 
     Raises BadData for files that do not give a database, naming what they lack.
     """
+    for database in whole_databases(medias, set_number):
+        for table in database.tables:
+            yield _counted(database, table)
+
+
+def whole_databases(medias: Sequence[MediaFile], set_number: int | None = None) -> Sequence[DatabaseBackup]:
+    """All databases of which the files hold backups. Raises BadData unless there are some and all are complete."""
     databases = databases_of(medias, set_number=set_number)
     if not databases:
         told = "no backup set" if set_number is None else f"no backup set {set_number}"
@@ -56,9 +63,7 @@ def count_tables(medias: Sequence[MediaFile], set_number: int | None = None) -> 
     for database in databases:
         if database.problems:
             raise BadData(" ".join(database.problems), hint=_NAME_ALL)
-    for database in databases:
-        for table in database.tables:
-            yield _counted(database, table)
+    return databases
 
 
 def _counted(database: DatabaseBackup, table: Table) -> Counted:

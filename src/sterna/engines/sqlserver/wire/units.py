@@ -62,9 +62,9 @@ class Allocation:
         """The pages in use within the span, ascending. Raises BadData."""
         found = 0, b""
         for (file, start), width in self._blocks(span):
-            if file != span.file or not span.first <= start < span.stop:
+            if file != span.file:
                 continue
-            for page in range(start, start + width):
+            for page in range(max(start, span.first), min(start + width, span.stop)):
                 number = page // PAGES_OF_FREE_SPACE
                 if found[0] != number or not found[1]:
                     found = number, self._free_space(file, number)

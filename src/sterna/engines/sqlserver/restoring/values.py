@@ -1,0 +1,259 @@
+"""What is known of a server, its databases and the backup sets that it reads: values, and how they are read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sterna.engines.sqlserver.restoring import tsql
+from sterna.engines.sqlserver.restoring.server import Row, Server
+from sterna.engines.sqlserver.restoring.tsql import Device
+from sterna.engines.sqlserver.wire.chain import DIFFERENTIAL, FULL, LOG, LogicalSet
+
+NONE = UUID(int=0)
+ONLINE, RESTORING = "ONLINE", "RESTORING"
+KINDS = {1: FULL, 2: LOG, 5: DIFFERENTIAL}
+"""BackupType of RESTORE HEADERONLY: those that are restored."""
+_OTHERS = {4: "file", 6: "differential file", 7: "partial", 8: "differential partial"}
+EXPRESS = 4
+"""EngineEdition of the Express edition."""
+FILESTREAM_FILE = "S"
+"""Type of a file in RESTORE FILELISTONLY: FILESTREAM, and memory-optimised data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A SQL Server."""
+
+    version: str
+    edition: str
+    engine_edition: int
+    data_path: str
+    """Where files of new databases go, with a separator at the end."""
+    log_path: str
+    filestream: int
+    """0: FILESTREAM is off."""
+    is_sysadmin: bool
+    may_restore: bool
+    may_read_history: bool
+
+    @property
+    def major(self) -> int:
+        head = self.version.partition(".")[0]
+        return int(head) if head.isdecimal() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """An entry of the server's history: a backup set that went into a database of some name."""
+
+    guid: UUID
+    destination: str
+    """The path of one of the files that it went to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A database of the server."""
+
+    name: str
+    state: str
+    single_user: bool = False
+    standby: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Logical names, and paths on the server."""
+    redo_start: int | None = None
+    """Where the next backup has to go on; None: it is not restoring, or never began to."""
+    history: tuple[Restored, ...] = ()
+    """Newest first; of earlier databases of that name too."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it takes further backups."""
+        return self.state == RESTORING or self.standby
+
+    def is_of(self, tag: str) -> bool:
+        """Whether its files were made by the job with that tag."""
+        return any(tag in path for path in self.files.values())
+
+    def has_got(self, guid: UUID, tag: str = "") -> bool:
+        """Whether that set was restored, and where a tag is given, by the job that has it."""
+        return any(each.guid == guid and tag in each.destination for each in self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class BackedUp:
+    """A backup set, as the server's header or Sterna's own reader tells it."""
+
+    database: str
+    kind: str
+    position: int
+    guid: UUID
+    first_lsn: int
+    last_lsn: int
+    checkpoint_lsn: int
+    database_backup_lsn: int
+    base_guid: UUID
+    first_fork: UUID
+    fork: UUID
+    major: int
+    version: str
+    size: int
+    """Bytes, not compressed."""
+    files: tuple[int, ...] = ()
+    """The files of its media set, in their order: places in the list of all files."""
+    names: str = ""
+    """The same for people."""
+
+    def __str__(self) -> str:
+        return f"{self.names} (set {self.position})" if self.position > 1 else self.names
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Which file of which media set a file is."""
+
+    media_set: UUID
+    count: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedFile:
+    """A file of a database in a backup set."""
+
+    logical: str
+    kind: str
+    """``D`` data, ``L`` log, ``S`` FILESTREAM or memory-optimised, ``F`` full-text."""
+    file_id: int
+    size: int
+    """Bytes on the server once restored."""
+
+
+async def read_instance(server: Server) -> Instance:
+    """Raises as ``Server.rows``."""
+    (row,) = await server.rows(tsql.instance(), "Reading the properties of the server")
+    fallback = _folder(str(row["master_file"] or ""))
+    return Instance(
+        version=str(row["version"] or ""),
+        edition=str(row["edition"] or ""),
+        engine_edition=int(row["engine_edition"] or 0),
+        data_path=_ended(str(row["data_path"] or "") or fallback),
+        log_path=_ended(str(row["log_path"] or "") or fallback),
+        filestream=int(row["filestream"] or 0),
+        is_sysadmin=bool(row["is_sysadmin"]),
+        may_restore=any(row[each] for each in ("is_sysadmin", "is_dbcreator", "may_create")),
+        may_read_history=bool(row["may_read_history"]),
+    )
+
+
+async def read_database(server: Server, name: str) -> Existing | None:
+    """None: there is none of that name. Raises as ``Server.rows``."""
+    what = f"Looking at the database {name}"
+    found = await server.rows(tsql.database(name), what)
+    if not found:
+        return None
+    row = found[0]
+    files = await server.rows(tsql.database_files(name), what)
+    history = await server.rows(tsql.history(name), what)
+    starts = [int(each["redo_start_lsn"]) for each in files if each["redo_start_lsn"] is not None]
+    return Existing(
+        name=str(row["name"]),
+        state=str(row["state_desc"]),
+        single_user=str(row["user_access_desc"]) == "SINGLE_USER",
+        standby=bool(row["is_in_standby"]),
+        files={str(each["name"]): str(each["physical_name"]) for each in files},
+        redo_start=min(starts) if starts else None,
+        history=tuple(
+            Restored(_uuid(each["backup_set_uuid"]), str(each["destination"] or "")) for each in history
+        ),
+    )
+
+
+async def read_label(server: Server, device: Device, what: str) -> Label:
+    """Raises as ``Server.rows``."""
+    row = (await server.rows(tsql.label(device), what))[0]
+    return Label(_uuid(row["MediaSetId"]), int(row["FamilyCount"] or 1), int(row["FamilySequenceNumber"] or 1))
+
+
+async def read_headers(
+    server: Server, device: Device, what: str, files: tuple[int, ...], names: str
+) -> Sequence[BackedUp]:
+    """The sets of a media set by one of its files. Raises as ``Server.rows``."""
+    rows = await server.rows(tsql.header(device), what)
+    return [_backed_up(row, files, names) for row in rows]
+
+
+async def read_files(server: Server, device: Device, position: int, what: str) -> Sequence[ListedFile]:
+    """Raises as ``Server.rows``."""
+    rows = await server.rows(tsql.file_list(device, position), what)
+    return [
+        ListedFile(str(row["LogicalName"]), str(row["Type"]).strip(), int(row["FileId"]), int(row["Size"]))
+        for row in rows
+    ]
+
+
+def _backed_up(row: Row, files: tuple[int, ...], names: str) -> BackedUp:
+    kind = int(row["BackupType"] or 0)
+    parts = [int(row[f"SoftwareVersion{each}"] or 0) for each in ("Major", "Minor", "Build")]
+    return BackedUp(
+        database=str(row["DatabaseName"]),
+        kind=KINDS.get(kind) or _OTHERS.get(kind, f"type {kind}"),
+        position=int(row["Position"]),
+        guid=_uuid(row["BackupSetGUID"]),
+        first_lsn=int(row["FirstLSN"] or 0),
+        last_lsn=int(row["LastLSN"] or 0),
+        checkpoint_lsn=int(row["CheckpointLSN"] or 0),
+        database_backup_lsn=int(row["DatabaseBackupLSN"] or 0),
+        base_guid=_uuid(row["DifferentialBaseGUID"]),
+        first_fork=_uuid(row["FirstRecoveryForkID"]),
+        fork=_uuid(row["RecoveryForkID"]),
+        major=parts[0],
+        version=".".join(map(str, parts)),
+        size=int(row["BackupSize"] or 0),
+        files=files,
+        names=names,
+    )
+
+
+def by_reader(one: LogicalSet, places: Mapping[str, int]) -> BackedUp:
+    """The same by Sterna's own reader. ``places``: the place of each file in the list of all."""
+    record = one.record
+    return BackedUp(
+        database=record.database,
+        kind=one.kind,
+        position=one.position,
+        guid=one.guid,
+        first_lsn=record.first_lsn,
+        last_lsn=record.last_lsn,
+        checkpoint_lsn=record.checkpoint_lsn,
+        database_backup_lsn=record.database_backup_lsn,
+        base_guid=record.differential_base_guid,
+        first_fork=record.first_recovery_fork,
+        fork=record.recovery_fork,
+        major=record.major,
+        version=record.version,
+        size=record.backup_size,
+        files=tuple(places[each] for each in one.files),
+        names=", ".join(one.files),
+    )
+
+
+def _uuid(value: Any) -> UUID:
+    if value is None:
+        return NONE
+    return value if isinstance(value, UUID) else UUID(str(value))
+
+
+def _folder(path: str) -> str:
+    cut = max(path.rfind("\\"), path.rfind("/"))
+    return path[: cut + 1]
+
+
+def _ended(path: str) -> str:
+    return path if not path or path[-1] in "\\/" else path + separator_of(path)
+
+
+def separator_of(path: str) -> str:
+    """What is between the folders of a path of the server: it runs on Windows or on Linux."""
+    return "/" if path.startswith("/") else "\\"

@@ -1,0 +1,628 @@
+"""A small model of a SQL Server instance for the stand-in in ``tds``: no SQL Server, and not made from one.
+
+It knows databases with their states, files on a "disk", backup sets and where in the log a database is, and
+as much of RESTORE, ALTER DATABASE, CREDENTIAL and the catalogue as the public documentation tells. It reads
+statements by a grammar of its own, not by comparing them with what Sterna sends; what it does not know is
+error 102.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from sterna.core.errors import Trouble
+from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile, open_media
+from tests.servers.tds import Kind, Rows, SqlError, Talk, Value
+from tests.unit.bak_files import Bytes
+
+TYPES = {"full": 1, "log": 2, "differential": 5, "file": 4, "partial": 7}
+Found = tuple[Sequence[Kind], Rows] | None
+TOKEN = re.compile(
+    r"\s+|--[^\n]*|(?P<name>\[(?:[^\]]|\]\])*\])|(?P<text>N?'(?:[^']|'')*')|(?P<number>\d+)"
+    r"|(?P<word>@?[A-Za-z_#][\w$#]*)|(?P<sign>[(),=.*;])"
+)
+
+
+def words_of(text: str) -> list[str]:
+    """Tokens: words in capitals, names as [x, texts as 'x, signs."""
+    out, at = [], 0
+    while at < len(text):
+        found = TOKEN.match(text, at)
+        if found is None:
+            raise syntax(text[at : at + 20])
+        at = found.end()
+        if found["name"]:
+            out.append("[" + found["name"][1:-1].replace("]]", "]"))
+        elif found["text"]:
+            out.append("'" + found["text"][found["text"].index("'") + 1 : -1].replace("''", "'"))
+        elif word := found["word"] or found["number"] or found["sign"]:
+            out.append(word.upper() if found["word"] else word)
+    return out
+
+
+def syntax(near: str) -> SqlError:
+    return SqlError((102, 15, f"Incorrect syntax near '{near}'."))
+
+
+class Reader:
+    """Takes tokens one after the other."""
+
+    def __init__(self, text: str) -> None:
+        self.words = words_of(text)
+        self.at = 0
+
+    def peek(self) -> str:
+        return self.words[self.at] if self.at < len(self.words) else ""
+
+    def next(self) -> str:
+        word = self.peek()
+        self.at += 1
+        return word
+
+    def take(self, *words: str) -> bool:
+        if self.words[self.at : self.at + len(words)] == list(words):
+            self.at += len(words)
+            return True
+        return False
+
+    def need(self, *words: str) -> None:
+        if not self.take(*words):
+            raise syntax(self.peek())
+
+    def name(self) -> str:
+        word = self.next()
+        if not word.startswith("["):
+            raise syntax(word)
+        return word[1:]
+
+    def text(self) -> str:
+        word = self.next()
+        if not word.startswith("'"):
+            raise syntax(word)
+        return word[1:]
+
+    def end(self) -> None:
+        if self.peek():
+            raise syntax(self.peek())
+
+
+@dataclass
+class Database:
+    name: str
+    state: str = "ONLINE"
+    files: dict[str, str] = field(default_factory=dict)
+    redo_start: int | None = None
+    full: UUID | None = None
+    """The full backup that it began with."""
+    sets: list[UUID] = field(default_factory=list)
+    """All backup sets that are in it."""
+    single_user: bool = False
+    users: int = 0
+    """Sessions of other people."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    id: int
+    name: str
+    kind: str
+    guid: UUID
+    destination: str
+
+
+@dataclass
+class Fault:
+    """The next statement with this in it ends so."""
+
+    match: str
+    messages: tuple[tuple[int, int, str], ...]
+    times: int = 1
+
+
+@dataclass
+class Model:
+    """An instance. ``folder``: where ``disk`` really is; ``stored``: where files behind s3:// really are."""
+
+    folder: Path
+    disk: str = "D:\\share"
+    stored: Path | None = None
+    store: str = "s3://store.test:9000/backups"
+    secret: str = ""
+    version: str = "16.0.4135.4"
+    edition: str = "Developer Edition (64-bit)"
+    engine_edition: int = 3
+    data: str | None = "D:\\data\\"
+    logs: str | None = "E:\\log\\"
+    filestream: int = 0
+    rights: set[str] = field(default_factory=lambda: {"sysadmin", "dbcreator", "create", "history"})
+    users: dict[str, str] = field(default_factory=lambda: {"sterna": "p'w]d;"})
+    free: int = 1 << 40
+    databases: dict[str, Database] = field(default_factory=dict)
+    history: list[Entry] = field(default_factory=list)
+    credentials: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    statements: list[str] = field(default_factory=list)
+    hold_at: int = -1
+    """At this percentage a RESTORE waits until ``go_on`` is set."""
+    held: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    # The protocol's side
+
+    def log_in(self, user: str, password: str) -> None:
+        if self.users.get(user) != password:
+            raise SqlError((18456, 14, f"Login failed for user '{user}'."))
+
+    def execute(self, text: str, values: Mapping[str, Value], talk: Talk) -> Found:
+        self.statements.append(text)
+        for fault in self.faults:
+            if fault.match in text and fault.times:
+                fault.times -= 1
+                raise SqlError(*fault.messages)
+        reader = Reader(text)
+        first = reader.next()
+        if first == "SELECT":
+            return self._select(reader, values)
+        if first == "EXECUTE":
+            reader.need("(")
+            inner = str(values[reader.next()])
+            reader.need(")")
+            return self.execute(inner, {}, talk)
+        if first == "RESTORE":
+            return self._restore(reader, talk)
+        if first == "ALTER":
+            return self._alter(reader)
+        if first in ("CREATE", "DROP"):
+            return self._credential(first, reader)
+        raise syntax(first)
+
+    def find(self, name: str) -> Database | None:
+        """By the collation of most servers: case does not matter."""
+        return next((each for key, each in self.databases.items() if key.lower() == name.lower()), None)
+
+    def ran(self, *words: str) -> list[str]:
+        """The statements that begin so."""
+        return [text for text in self.statements if text.startswith(words)]
+
+    # The catalogue
+
+    def _select(self, reader: Reader, values: Mapping[str, Value]) -> Found:
+        words = set(reader.words)
+        name = str(values.get("@P1", ""))
+        if "RESTOREHISTORY" in words and "HAS_PERMS_BY_NAME" not in words:
+            return self._history(name)
+        if "DM_OS_VOLUME_STATS" in words:
+            kinds = [Kind("volume_mount_point"), Kind("available_bytes", "int")]
+            return kinds, [{"volume_mount_point": it, "available_bytes": self.free} for it in ("D:\\", "E:\\")]
+        if "CREDENTIALS" in words:
+            return [Kind("name")], [{"name": it} for it in self.credentials if it == name]
+        if "SERVERPROPERTY" in words:
+            return self._properties()
+        if "DATABASES" in words:
+            return self._databases(name)
+        if "MASTER_FILES" in words:
+            return self._files(name)
+        raise SqlError((208, 16, "Invalid object name."))
+
+    def _properties(self) -> Found:
+        row: dict[str, Value] = {
+            "version": self.version,
+            "edition": self.edition,
+            "engine_edition": self.engine_edition,
+            "data_path": self.data,
+            "log_path": self.logs,
+            "filestream": self.filestream,
+            "master_file": "D:\\system\\master.mdf",
+            "is_sysadmin": int("sysadmin" in self.rights),
+            "is_dbcreator": int("dbcreator" in self.rights),
+            "may_create": int("create" in self.rights),
+            "may_read_history": int("history" in self.rights),
+        }
+        numbers = {name for name, value in row.items() if isinstance(value, int)}
+        return [Kind(name, "int" if name in numbers else "nvarchar") for name in row], [row]
+
+    def _databases(self, name: str) -> Found:
+        kinds = [Kind("name"), Kind("state_desc"), Kind("user_access_desc"), Kind("is_in_standby", "bit")]
+        found = self.find(name)
+        if found is None:
+            return kinds, []
+        access = "SINGLE_USER" if found.single_user else "MULTI_USER"
+        row: dict[str, Value] = {
+            "name": found.name,
+            "state_desc": found.state,
+            "user_access_desc": access,
+            "is_in_standby": False,
+        }
+        return kinds, [row]
+
+    def _files(self, name: str) -> Found:
+        kinds = [Kind("name"), Kind("type_desc"), Kind("physical_name"), Kind("redo_start_lsn", "lsn")]
+        found = self.find(name)
+        files = found.files if found else {}
+        return kinds, [
+            {
+                "name": logical,
+                "type_desc": "LOG" if path.endswith("ldf") else "ROWS",
+                "physical_name": path,
+                "redo_start_lsn": found.redo_start if found and not path.endswith("ldf") else None,
+            }
+            for logical, path in files.items()
+        ]
+
+    def _history(self, name: str) -> Found:
+        if "history" not in self.rights:
+            raise SqlError((229, 14, "The SELECT permission was denied on the object 'restorehistory'."))
+        kinds = [
+            Kind("restore_history_id", "int"),
+            Kind("restore_type"),
+            Kind("backup_set_uuid", "guid"),
+            Kind("destination"),
+        ]
+        rows: list[Mapping[str, Value]] = [
+            {
+                "restore_history_id": each.id,
+                "restore_type": each.kind,
+                "backup_set_uuid": each.guid,
+                "destination": each.destination,
+            }
+            for each in reversed(self.history)
+            if each.name.lower() == name.lower()
+        ]
+        return kinds, rows
+
+    # Files and what is in them
+
+    def _device(self, reader: Reader) -> str:
+        kind = reader.next()
+        if kind not in ("DISK", "URL"):
+            raise syntax(kind)
+        reader.need("=")
+        return reader.text()
+
+    def _open(self, device: str) -> MediaFile:
+        path = self._path(device)
+        try:
+            return open_media(Bytes(path.read_bytes(), device))
+        except OSError:
+            raise SqlError(
+                (
+                    3201,
+                    16,
+                    f"Cannot open backup device '{device}'. Operating system error 2(The system cannot find the "
+                    "file specified.).",
+                )
+            ) from None
+        except Trouble:
+            raise SqlError(
+                (
+                    3241,
+                    16,
+                    f"The media family on device '{device}' is incorrectly formed. SQL Server cannot process this "
+                    "media family.",
+                )
+            ) from None
+
+    def _path(self, device: str) -> Path:
+        if device.startswith("s3://"):
+            prefix = self.store + "/"
+            if self.stored is None or not device.startswith(prefix) or not self._may_read():
+                raise SqlError(
+                    (
+                        3201,
+                        16,
+                        f"Cannot open backup device '{device}'. Operating system error 86(The specified network "
+                        "password is not correct.).",
+                    )
+                )
+            return self.stored / device.removeprefix(prefix)
+        if not device.startswith(self.disk + "\\"):
+            return self.folder / "nothing-there"
+        return self.folder / device.removeprefix(self.disk + "\\")
+
+    def _may_read(self) -> bool:
+        return self.credentials.get(self.store) == self.secret
+
+    # RESTORE
+
+    def _restore(self, reader: Reader, talk: Talk) -> Found:
+        what = reader.next()
+        if what == "LABELONLY":
+            reader.need("FROM")
+            media = self._open(self._device(reader))
+            reader.end()
+            kinds = [Kind("MediaSetId", "guid"), Kind("FamilyCount", "int"), Kind("FamilySequenceNumber", "int")]
+            label = media.media
+            row: dict[str, Value] = {
+                "MediaSetId": label.media_set,
+                "FamilyCount": label.family_count,
+                "FamilySequenceNumber": label.family_sequence,
+            }
+            return kinds, [row]
+        if what == "HEADERONLY":
+            reader.need("FROM")
+            media = self._open(self._device(reader))
+            reader.end()
+            return HEADER, [header(each) for each in media.sets]
+        if what == "FILELISTONLY":
+            reader.need("FROM")
+            device = self._device(reader)
+            reader.need("WITH", "FILE", "=")
+            one = self._set(self._open(device), device, int(reader.next()))
+            reader.end()
+            return FILE_LIST, [dict(each) for each in listed(one)]
+        if what in ("DATABASE", "LOG"):
+            self._restore_set(what, reader, talk)
+            return None
+        raise syntax(what)
+
+    def _set(self, media: MediaFile, device: str, position: int) -> BackupSet:
+        for each in media.sets:
+            if each.position == position:
+                return each
+        raise SqlError((4038, 16, f"Cannot find file ID {position} on device '{device}'."))
+
+    def _restore_set(self, what: str, reader: Reader, talk: Talk) -> None:
+        name = reader.name()
+        try:
+            if reader.take("WITH", "RECOVERY"):
+                reader.end()
+                self._recover(name)
+                return
+            reader.need("FROM")
+            devices = [self._device(reader)]
+            while reader.take(","):
+                devices.append(self._device(reader))
+            reader.need("WITH")
+            options = options_of(reader)
+            one = self._sound(devices, options)
+            if one.record.kind == "full":
+                database = self._begin(name, one, options)
+            else:
+                database = self._more(name, what, one)
+            self._work(talk, options.stats)
+            self._end(database, one, options)
+        except SqlError as error:
+            terminating = (3013, 16, f"RESTORE {what} is terminating abnormally.")
+            raise SqlError(*error.messages, terminating) from None
+
+    def _sound(self, devices: Sequence[str], options: "Options") -> BackupSet:
+        media = [self._open(each) for each in devices]
+        count = media[0].media.family_count
+        if len({each.media.family_sequence for each in media}) < count:
+            raise SqlError(
+                (
+                    3132,
+                    16,
+                    f"The media set has {count} media families but only {len(media)} are provided. All members must "
+                    "be provided.",
+                )
+            )
+        one = self._set(media[0], devices[0], options.file)
+        if one.record.major > int(self.version.partition(".")[0]):
+            raise SqlError(
+                (
+                    3169,
+                    16,
+                    f"The database was backed up on a server running version {one.record.version}. That version is "
+                    f"incompatible with this server, which is running version {self.version}.",
+                )
+            )
+        return one
+
+    def _begin(self, name: str, one: BackupSet, options: "Options") -> Database:
+        there = self.find(name)
+        if there and not options.replace:
+            raise SqlError(
+                (
+                    3154,
+                    16,
+                    f"The backup set holds a backup of a database other than the existing '{name}' database.",
+                )
+            )
+        if there and there.state == "ONLINE" and there.users:
+            raise SqlError((3101, 16, "Exclusive access could not be obtained because the database is in use."))
+        files = {each.logical: options.moves.get(each.logical, each.physical) for each in one.files}
+        self._places(files, there, one)
+        database = Database(name, "RESTORING", files)
+        self.databases.pop(there.name if there else "", None)
+        self.databases[name] = database
+        return database
+
+    def _places(self, files: Mapping[str, str], mine: Database | None, one: BackupSet) -> None:
+        for path in files.values():
+            if not path.startswith((self.data or "D:\\system\\", self.logs or "D:\\system\\")):
+                reason = "2(The system cannot find the file specified.)"
+                text = f'Directory lookup for the file "{path}" failed with the operating system error {reason}.'
+                raise SqlError((5133, 16, text))
+            for other in self.databases.values():
+                if other is not mine and path in other.files.values():
+                    text = f"The file '{path}' cannot be overwritten. It is being used by database '{other.name}'."
+                    raise SqlError((1834, 16, text))
+        if len(set(files.values())) < len(files):
+            raise SqlError((3176, 16, "A file is claimed by two files of the database."))
+        if sum(each.size for each in one.files) > self.free:
+            raise SqlError((3257, 16, "There is insufficient free space on disk volume 'D:\\'."))
+
+    def _more(self, name: str, what: str, one: BackupSet) -> Database:
+        database = self.find(name)
+        if database is None:
+            raise SqlError((3118, 16, f'The database "{name}" does not exist.'))
+        if database.state != "RESTORING" or database.redo_start is None:
+            raise SqlError(
+                (
+                    3117,
+                    16,
+                    "The log or differential backup cannot be restored because no files are ready to rollforward.",
+                )
+            )
+        if what == "DATABASE" and one.record.differential_base_guid != database.full:
+            raise SqlError((3136, 16, "This differential backup cannot be restored."))
+        if (what == "LOG") != (one.record.kind == "log"):
+            raise SqlError((3135, 16, "The backup set was created by another kind of BACKUP."))
+        if what == "LOG" and one.record.first_lsn > database.redo_start:
+            text = f"The log in this backup set begins at LSN {one.record.first_lsn}, which is too recent."
+            raise SqlError((4305, 16, text))
+        if what == "LOG" and one.record.last_lsn < database.redo_start:
+            text = f"The log in this backup set terminates at LSN {one.record.last_lsn}, which is too early."
+            raise SqlError((4326, 16, text))
+        return database
+
+    def _work(self, talk: Talk, step: int) -> None:
+        """Percents; an attention or a broken connection leaves the database RESTORING."""
+        for percent in range(step, 101, step):
+            talk.info(3211, f"{percent} percent processed.")
+            if percent >= self.hold_at >= 0:
+                self.hold_at = -1
+                self.held.set()
+                while not self.go_on.wait(0.02):
+                    talk.check()
+
+    def _end(self, database: Database, one: BackupSet, options: "Options") -> None:
+        record = one.record
+        if record.kind == "full":
+            database.full = one.guid
+            database.sets = []
+        database.sets.append(one.guid)
+        database.redo_start = None if options.recover else record.last_lsn
+        database.state = "ONLINE" if options.recover else "RESTORING"
+        letter = {"full": "D", "differential": "I", "log": "L"}[record.kind]
+        destination = next(iter(database.files.values())).partition(":")[2]
+        self.history.append(Entry(len(self.history) + 1, database.name, letter, one.guid, destination))
+
+    def _recover(self, name: str) -> None:
+        database = self.find(name)
+        if database is None or database.state != "RESTORING" or database.redo_start is None:
+            raise SqlError((3108, 16, "There is nothing to be recovered."))
+        database.state, database.redo_start = "ONLINE", None
+
+    # ALTER DATABASE, CREDENTIAL
+
+    def _alter(self, reader: Reader) -> Found:
+        reader.need("DATABASE")
+        database = self.find(reader.name())
+        reader.need("SET")
+        word = reader.next()
+        if database is None:
+            raise SqlError((5011, 14, "User does not have permission, or the database does not exist."))
+        if database.state != "ONLINE":
+            raise SqlError((5052, 16, "ALTER DATABASE is not permitted while a database is in this state."))
+        if word == "SINGLE_USER":
+            reader.need("WITH", "ROLLBACK", "IMMEDIATE")
+            database.single_user, database.users = True, 0
+        elif word == "MULTI_USER":
+            database.single_user = False
+        else:
+            raise syntax(word)
+        reader.end()
+        return None
+
+    def _credential(self, verb: str, reader: Reader) -> Found:
+        reader.need("CREDENTIAL")
+        name = reader.name()
+        if verb == "DROP":
+            reader.end()
+            if self.credentials.pop(name, None) is None:
+                raise SqlError((15151, 16, f"Cannot drop the credential '{name}'."))
+            return None
+        reader.need("WITH", "IDENTITY", "=", "'S3 Access Key", ",", "SECRET", "=")
+        secret = reader.text()
+        reader.end()
+        if name in self.credentials:
+            raise SqlError((15530, 16, f"The credential with name '{name}' already exists."))
+        self.credentials[name] = secret
+        return None
+
+
+@dataclass
+class Options:
+    file: int = 1
+    moves: dict[str, str] = field(default_factory=dict)
+    replace: bool = False
+    recover: bool = True
+    stats: int = 10
+    more: str = ""
+
+
+def options_of(reader: Reader) -> Options:
+    options = Options()
+    while True:
+        word = reader.next()
+        if word == "FILE":
+            reader.need("=")
+            options.file = int(reader.next())
+        elif word == "MOVE":
+            logical = reader.text()
+            reader.need("TO")
+            options.moves[logical] = reader.text()
+        elif word == "REPLACE":
+            options.replace = True
+        elif word in ("RECOVERY", "NORECOVERY"):
+            options.recover = word == "RECOVERY"
+        elif word == "STATS":
+            reader.need("=")
+            options.stats = int(reader.next())
+        elif word == "RESTORE_OPTIONS":
+            reader.need("=")
+            options.more = reader.text()
+        else:
+            raise syntax(word)
+        if not reader.take(","):
+            reader.end()
+            return options
+
+
+_HEADER: dict[str, tuple[str, Callable[[BackupSet], Value]]] = {
+    "BackupName": ("nvarchar", lambda it: it.name),
+    "BackupType": ("int", lambda it: TYPES.get(it.record.kind, 9)),
+    "Position": ("int", lambda it: it.position),
+    "ServerName": ("nvarchar", lambda it: it.record.server),
+    "DatabaseName": ("nvarchar", lambda it: it.record.database),
+    "DatabaseVersion": ("int", lambda it: it.record.database_version),
+    "BackupSize": ("int", lambda it: it.record.backup_size),
+    "FirstLSN": ("lsn", lambda it: it.record.first_lsn),
+    "LastLSN": ("lsn", lambda it: it.record.last_lsn),
+    "CheckpointLSN": ("lsn", lambda it: it.record.checkpoint_lsn),
+    "DatabaseBackupLSN": ("lsn", lambda it: it.record.database_backup_lsn),
+    "BackupStartDate": ("datetime", lambda it: it.record.started),
+    "BackupFinishDate": ("datetime", lambda it: it.record.finished),
+    "SoftwareVersionMajor": ("int", lambda it: it.record.major),
+    "SoftwareVersionMinor": ("int", lambda it: int(it.record.version.split(".")[1])),
+    "SoftwareVersionBuild": ("int", lambda it: int(it.record.version.split(".")[2])),
+    "RecoveryForkID": ("guid", lambda it: it.record.recovery_fork),
+    "FirstRecoveryForkID": ("guid", lambda it: it.record.first_recovery_fork),
+    "DifferentialBaseLSN": ("lsn", lambda it: it.record.differential_base_lsn or None),
+    "DifferentialBaseGUID": ("guid", lambda it: _or_none(it.record.differential_base_guid)),
+    "BackupSetGUID": ("guid", lambda it: it.guid),
+}
+HEADER = [Kind(name, kind) for name, (kind, _) in _HEADER.items()]
+FILE_LIST = [
+    Kind("LogicalName"),
+    Kind("PhysicalName"),
+    Kind("Type"),
+    Kind("FileGroupName"),
+    Kind("Size", "int"),
+    Kind("FileId", "int"),
+]
+
+
+def header(one: BackupSet) -> Mapping[str, Value]:
+    return {name: read(one) for name, (_, read) in _HEADER.items()}
+
+
+def listed(one: BackupSet) -> Iterator[Mapping[str, Value]]:
+    for each in one.files:
+        yield {
+            "LogicalName": each.logical,
+            "PhysicalName": each.physical,
+            "Type": {1: "D", 2: "L"}.get(each.kind, "S"),
+            "FileGroupName": "PRIMARY",
+            "Size": each.size,
+            "FileId": each.file_id,
+        }
+
+
+def _or_none(value: UUID) -> UUID | None:
+    return value if value.int else None
