@@ -15,7 +15,7 @@ from sterna.engines.sqlserver.restoring.tsql import Device, Take
 from sterna.engines.sqlserver.restoring.values import NONE, BackedUp, Existing, Restored
 from tests.servers.sqlserver import Reader
 
-WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=60)
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
 @given(name=WORDS, logical=WORDS, path=WORDS, place=WORDS)
