@@ -11,8 +11,8 @@ from huaweicloudsdkdrs import v5
 
 from tests.backups.corpus import MAKERS
 from tests.engines.sqlserver_scene import PASSWORD, USER
+from tests.journeys.backup_stand import answers
 from tests.journeys.command import Home, wait_for
-from tests.journeys.test_drs_backup import _answers
 from tests.servers.redis import free_port
 from tests.servers.sqlserver import Database, Model
 from tests.servers.tds import HOST, serving
@@ -66,7 +66,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
         )  # fmt: skip
         with home.running("serve", "--listen", f"127.0.0.1:{port}"):
             url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: _answers(url), "the service does not answer")
+            wait_for(lambda: answers(url), "the service does not answer")
             keys = BasicCredentials(made["access_key"], made["secret_key"], made["project_id"])
             config = HttpConfig(timeout=(10, 60), retry_times=0)
             builder = v5.DrsClient.new_builder().with_credentials(keys).with_http_config(config)

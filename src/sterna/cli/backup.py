@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -13,7 +16,7 @@ from sterna.cli.exits import ExitCode
 from sterna.cli.files import open_file
 from sterna.cli.folder import settings_of
 from sterna.cli.options import Config, Data, Json, ProjectName
-from sterna.cli.output import bytes_of, print_facts, print_json, print_line, print_rows
+from sterna.cli.output import bytes_of, print_facts, print_json, print_line, print_note, print_rows
 from sterna.core.files import Blob
 from sterna.settings import Settings
 
@@ -48,6 +51,26 @@ class Backups(Protocol):
         """
         ...
 
+    def export(
+        self,
+        blobs: Sequence[Blob],
+        folder: Path,
+        form: str,
+        tell: Callable[[Json_], None],
+        *,
+        tables: Sequence[str] = (),
+        set_number: int | None = None,
+        replace_unstorable: bool = False,
+    ) -> Json_:
+        """Writes tables into a folder, a file for each, complete or not at all; ``form``: csv, parquet, sql.
+
+        ``tables``: only these, as ``schema.table``. Tells how far it is (database, schema, table, rows, done,
+        note). Gives ``tables`` (schema, table, rows, file), ``skipped`` (schema, table, trouble), ``scripts``
+        (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported, Invalid
+        before anything is written; DiskFull, NeedsOperator, Unreachable.
+        """
+        ...
+
 
 FILES = Annotated[
     list[str],
@@ -78,6 +101,8 @@ def inspect_backup(
     for media in [each["media"] for each in found["files"]] if "files" in found else [found["media"]]:
         print_facts(_media_facts(media), as_json=False)
         print_line("")
+    if not found["sets"]:
+        print_line("No backup set: the file ends before the first one does, or none was written yet")
     for each in found["sets"]:
         print_facts(_set_facts(each), as_json=False)
         print_rows([_file_row(file) for file in each["files"]], _FILE_COLUMNS, as_json=False)
@@ -156,6 +181,103 @@ class AsTyped:
 
     def close(self) -> None:
         self.blob.close()
+
+
+class Form(StrEnum):
+    """What files of tables are made of."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    SQL = "sql"
+
+
+@backups.command("export")
+def export_backup(
+    context: typer.Context,
+    files: FILES,
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", metavar="DIR", help="Folder for the files; made if missing. Files in it are replaced."
+        ),
+    ],
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format",
+            metavar="csv|parquet|sql",
+            help=(
+                "csv: UTF-8 with a header, NULL empty, empty text as two quotes. parquet: exact types, needs "
+                "pyarrow. sql: scripts of T-SQL for a SQL Server from 2008 on."
+            ),
+        ),
+    ],
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="SCHEMA.TABLE", help="Only this table; may be repeated."),
+    ] = None,
+    set_number: Annotated[
+        int | None,
+        typer.Option(
+            "--set", min=1, metavar="N", help="Of files with several sets: the state of set N, not the newest."
+        ),
+    ] = None,
+    replace_unstorable: Annotated[
+        bool,
+        typer.Option(
+            "--replace-unstorable",
+            help="csv, parquet: write U+FFFD for lone surrogates, which UTF-8 cannot hold; sql keeps them.",
+        ),
+    ] = False,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> int:
+    """Write the tables in backup files into a folder: a file for each, SCHEMA.TABLE.csv, .parquet or .sql.
+
+    Several files: stripes, or a chain. Each file is there complete or not at all. Tables that cannot be read are
+    skipped, named, and the exit code is 4. With sql, schema.sql makes tables and keys and is run first, finish.sql
+    makes indexes and foreign keys and is run last.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tools = tools_of(context)
+    with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
+        result = tools.backups().export(
+            blobs,
+            to,
+            form.value,
+            _print_progress,
+            tables=table or (),
+            set_number=set_number,
+            replace_unstorable=replace_unstorable,
+        )
+    if as_json:
+        print_json(result)
+    else:
+        _print_exported(result, to)
+    return ExitCode.FAILED if result["skipped"] else ExitCode.DONE
+
+
+def _print_progress(told: Json_) -> None:
+    """Beside the output proper, so that it can be read while the output goes elsewhere."""
+    name = f"{told['database']}.{told['schema']}.{told['table']}"
+    rows = f"{told['rows']} rows{'' if told['done'] else ' so far'}"
+    print_note(f"{name}: {rows}{', ' + told['note'] if told['note'] else ''}")
+
+
+def _print_exported(result: Json_, folder: Path) -> None:
+    several = any("database" in each for each in (*result["tables"], *result["skipped"]))
+    names = [*(["database"] if several else []), "schema", "table"]
+    print_rows(result["tables"], [*names, "rows", "file"], as_json=False)
+    for name in result["scripts"]:
+        print_line(f"Also written: {name}")
+    for each in result["skipped"]:
+        print_line(f"Skipped: {'.'.join(each[name] for name in names)}: {each['trouble']}")
+    if result["replaced"]:
+        print_line(f"Characters replaced by U+FFFD: {result['replaced']}")
+    rows = sum(each["rows"] for each in result["tables"])
+    print_line(f"{len(result['tables'])} tables, {rows} rows in {folder}, {len(result['skipped'])} tables skipped")
 
 
 @contextlib.contextmanager

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from sterna.core.files import Blob
-from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows
+from sterna.core.schema import Table
+from sterna.engines.sqlserver.exporting.export import Export, Told
+from sterna.engines.sqlserver.exporting.texts import Unicode
+from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows, whole_databases
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
 from sterna.engines.sqlserver.wire.inspecting import inspect_media
 from sterna.engines.sqlserver.wire.media import MediaFile, open_media
@@ -35,6 +39,36 @@ class SqlServerBackups:
         several = len({one.database for one in found}) > 1
         return {"tables": [{**({"database": one.database} if several else {}), **one.as_json()} for one in found]}
 
+    def export(
+        self,
+        blobs: Sequence[Blob],
+        folder: Path,
+        form: str,
+        tell: Callable[[Mapping[str, Any]], None],
+        *,
+        tables: Sequence[str] = (),
+        set_number: int | None = None,
+        replace_unstorable: bool = False,
+    ) -> Mapping[str, Any]:
+        """Writes tables into a folder, a file for each: ``form`` is csv, parquet or sql.
+
+        ``tables``: only these, as ``schema.table``. Tells how far it is: database, schema, table, rows,
+        done, note.
+
+        Gives ``tables`` (schema, table, rows, file relative to the folder), ``skipped`` (schema, table, trouble),
+        ``scripts`` (the other files of sql), ``replaced`` (characters that UTF-8 cannot hold); database where
+        there are several. Raises BadData, Unsupported, Invalid before anything is written; DiskFull,
+        NeedsOperator, Unreachable also later.
+        """
+        unicode = Unicode(replace_unstorable)
+        export = Export(folder, form, lambda told: tell(_told(told)), unicode)
+        databases = whole_databases([open_media(each) for each in blobs], set_number)
+        result = export.run(databases, tables)
+        several = len(databases) > 1
+        done = [{**_place(one.table, several), "rows": one.rows, "file": one.file} for one in result.tables]
+        skipped = [{**_place(table, several), "trouble": why} for table, why in result.skipped]
+        return {"tables": done, "skipped": skipped, "scripts": result.scripts, "replaced": result.replaced}
+
     def verify(self, blobs: Sequence[Blob], tell: Callable[[Mapping[str, Any]], None]) -> Mapping[str, Any]:
         """Reads everything; tells of each fault (file, offset, page, message) when it is found.
 
@@ -57,6 +91,15 @@ class SqlServerBackups:
                 counts.not_checked.append(f"the rest: {found} faults are enough")
                 break
         return asdict(counts) | {"faults": found}
+
+
+def _place(table: Table, several: bool) -> Mapping[str, Any]:
+    database, schema, name = table.path
+    return {**({"database": database} if several else {}), "schema": schema, "table": name}
+
+
+def _told(told: Told) -> Mapping[str, Any]:
+    return {**_place(told.table, True), "rows": told.rows, "done": told.done, "note": told.note}
 
 
 def _json(fault: Fault) -> Mapping[str, Any]:

@@ -101,11 +101,11 @@ class DatabaseBackup:
         """The table in stretches of about so many pages: the same each time. Raises NotFound."""
         return self._reader(table).parts(pages)
 
-    def rows(self, table: Path, part: PageRange | None = None) -> Iterator[Row]:
-        """The values of the stored columns, row by row."""
+    def rows(self, table: Path, part: PageRange | None = None, *, variants: bool = False) -> Iterator[Row]:
+        """The values of the stored columns, row by row; ``variants``: those of sql_variant come as Variant."""
         reader = self._reader(table)
         for one in [part] if part else reader.parts():
-            yield from reader.rows(one)
+            yield from reader.rows(one, variants=variants)
 
     def copy_text(
         self, table: Path, part: PageRange, after: int = 0, *, unstorable: Unstorable = "refuse"

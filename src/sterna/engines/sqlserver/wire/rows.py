@@ -46,14 +46,27 @@ class Rows:
     column was added that must not be null and whose default is not known: they come with None.
     """
 
-    def __init__(self, layout: Layout, fetch: Fetch = nowhere, *, unstorable: Unstorable = "refuse") -> None:
-        """Raises Unsupported, naming the column, for a type that cannot be read."""
+    def __init__(
+        self,
+        layout: Layout,
+        fetch: Fetch = nowhere,
+        *,
+        unstorable: Unstorable = "refuse",
+        variants: bool = False,
+    ) -> None:
+        """``variants``: values of sql_variant come as Variant, with their types, instead of plain.
+
+        Raises Unsupported, naming the column, for a type that cannot be read.
+        """
         self.layout = layout
         self.older: Counter[str] = Counter()
         self.losses = Losses()
         self._open = compressed.opener(layout) if layout.compression else opener(layout)
         self._readers = [_reader(column, layout.compression, fetch, self.older) for column in layout.columns]
-        self._values = [_plain(read) if column.xtype == types.VARIANT else read for column, read in self._pairs()]
+        self._values = [
+            _plain(read) if column.xtype == types.VARIANT and not variants else read
+            for column, read in self._pairs()
+        ]
         self._writers = [_writer(column, read, self.losses, unstorable) for column, read in self._pairs()]
         self._plan = plan.compiled(layout) if native else None
 

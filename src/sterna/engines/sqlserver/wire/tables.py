@@ -93,9 +93,12 @@ class TableReader:
             if page[1] == base.DATA_PAGE:
                 yield number, page
 
-    def rows(self, part: PageRange) -> Iterator[Row]:
-        """The values of the stored columns, row by row. Raises BadData, Unsupported."""
-        reader = self._open(part, "replace")
+    def rows(self, part: PageRange, *, variants: bool = False) -> Iterator[Row]:
+        """The values of the stored columns, row by row. Raises BadData, Unsupported.
+
+        ``variants``: those of sql_variant come as Variant, with their types.
+        """
+        reader = self._open(part, "replace", variants)
         for _, page in self.data_pages(part):
             yield from reader.values(page)
             self._check(reader)
@@ -139,10 +142,11 @@ class TableReader:
     def _name(self) -> str:
         return ".".join(self._found.table.path[1:])
 
-    def _open(self, part: PageRange, unstorable: Unstorable) -> Rows:
+    def _open(self, part: PageRange, unstorable: Unstorable, variants: bool = False) -> Rows:
         """Raises BadData for columns that cannot be, Unsupported for types that are not read."""
         try:
-            return Rows(self._found.layouts[part.partition], self._fetch, unstorable=unstorable)
+            layout = self._found.layouts[part.partition]
+            return Rows(layout, self._fetch, unstorable=unstorable, variants=variants)
         except (ValueError, OverflowError, LookupError) as wrong:
             raise BadData(f"{self._name}: the catalogue is damaged: {wrong}.") from wrong
 

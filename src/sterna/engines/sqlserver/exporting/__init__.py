@@ -1,0 +1,1 @@
+"""Tables of backups into files: CSV, Parquet, or scripts of T-SQL."""
