@@ -22,7 +22,7 @@ from tests.engines.sqlserver_scene import PASSWORD, USER, Scene, full, scene
 from tests.servers.certificates import Certificates, certificates_in, make_certificates
 from tests.servers.proxy import proxy
 from tests.servers.sqlserver import Database, Fault, Model
-from tests.servers.tds import HOST, SqlError, serving
+from tests.servers.tds import HOST, SqlError, _Session, serving
 
 
 @pytest.fixture
@@ -100,6 +100,26 @@ async def test_a_wrong_password_and_nobody_there_are_told_apart(tmp_path: Path) 
         await version(at(server.port, password="wrong"))
     with pytest.raises(Unreachable):
         await version(at(server.port))
+
+
+async def test_a_password_that_no_server_takes_is_no_passing_fault(tmp_path: Path) -> None:
+    with serving(Model(tmp_path)) as server:
+        with pytest.raises(AccessDenied, match="128") as refused:
+            await version(at(server.port, password="secret" * 30))
+        assert "secret" not in str(refused.value)
+
+
+async def test_a_server_that_does_not_stop_is_cut_off(stage: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.transport._PATIENCE", 0.1)
+    monkeypatch.setattr(_Session, "check", lambda self: None)
+    stage.write("shop.bak", full())
+    stage.model.hold_at = 40
+    task = asyncio.create_task(stage.restore(stage.plan("shop.bak")))
+    await asyncio.to_thread(stage.model.held.wait, 20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    stage.model.go_on.set()
 
 
 async def test_other_faults_of_a_login_are_told_at_once(tmp_path: Path) -> None:

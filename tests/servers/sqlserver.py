@@ -591,6 +591,7 @@ _HEADER: dict[str, tuple[str, Callable[[BackupSet], Value]]] = {
     "SoftwareVersionMajor": ("int", lambda it: it.record.major),
     "SoftwareVersionMinor": ("int", lambda it: int(it.record.version.split(".")[1])),
     "SoftwareVersionBuild": ("int", lambda it: int(it.record.version.split(".")[2])),
+    "FamilyGUID": ("guid", lambda it: it.record.family_guid),
     "RecoveryForkID": ("guid", lambda it: it.record.recovery_fork),
     "FirstRecoveryForkID": ("guid", lambda it: it.record.first_recovery_fork),
     "DifferentialBaseLSN": ("lsn", lambda it: it.record.differential_base_lsn or None),

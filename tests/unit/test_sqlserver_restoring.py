@@ -1,12 +1,13 @@
 """What is decided before a SQL Server restores: quoting, order, names. No server is needed."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sterna.core.errors import KeyConflict, Unsupported
+from sterna.core.errors import BadData, KeyConflict, Unsupported
 from sterna.core.plan import Endpoint, Mode, Picked, Plan, Rename, Selection
 from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.ordering import order, todo
@@ -15,7 +16,7 @@ from sterna.engines.sqlserver.restoring.tsql import Device, Take
 from sterna.engines.sqlserver.restoring.values import NONE, BackedUp, Existing, Restored
 from tests.servers.sqlserver import Reader
 
-WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=60)
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=60)
 
 
 @given(name=WORDS, logical=WORDS, path=WORDS, place=WORDS)
@@ -126,7 +127,7 @@ def test_a_chain_with_a_gap_is_told_of(sets: list[BackedUp], start: int | None, 
 
 def test_of_a_file_with_several_sets_the_state_of_one_can_be_wanted() -> None:
     first, second = FULL, one("full", 60, 70)
-    second = BackedUp(**{**{each: getattr(second, each) for each in second.__dataclass_fields__}, "position": 2})
+    second = replace(second, position=2)
     assert [each.last_lsn for each in order([first, second], None, 1).sets] == [20]
     assert [each.last_lsn for each in order([first, second], None, 2).sets] == [70]
     assert order([first, second], None, 3).problems
@@ -160,6 +161,12 @@ def test_an_old_restore_of_the_same_backup_does_not_count_as_this_one() -> None:
     )
     left = todo([FULL], there, "Shop", tag="tag", cover=False, last=True)
     assert left.sets == (FULL,)
+
+
+def test_two_databases_of_one_name_are_not_mixed() -> None:
+    other = replace(one("full", 60, 70), family=UUID(int=5))
+    with pytest.raises(BadData, match="two different databases called Shop"):
+        todo([FULL, other], None, "Shop", tag="tag", cover=True, last=True)
 
 
 def test_names_on_the_target_come_from_the_narrowest_rename() -> None:
