@@ -92,5 +92,7 @@ def test_names_and_expressions_of_a_backup_never_become_statements(server: Postg
         line.execute(f"INSERT INTO {table} (id) VALUES (4)".encode())
         added = line.execute(f"SELECT * FROM {table} WHERE id = 4".encode()).fetchall()
         assert added == [(4, None, *TEXTS, "a]b" + TEXTS[1])]
-        query = "SELECT contype::text, count(*) FROM pg_constraint WHERE conrelid >= 16384 AND contype <> 'n' GROUP BY 1"
+        query = """
+            SELECT contype::text, count(*) FROM pg_constraint
+             WHERE conrelid >= 16384 AND contype <> 'n' GROUP BY 1"""
         assert dict(line.execute(query).fetchall()) == {"c": len(TEXTS), "p": 1, "f": 1}
