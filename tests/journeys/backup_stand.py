@@ -20,7 +20,7 @@ from huaweicloudsdkdrs import v5
 from psycopg import sql
 
 from tests.backups.corpus import MAKERS, Fixture, Found
-from tests.journeys.command import Home, wait_for
+from tests.journeys.command import Home, Running, wait_for
 from tests.journeys.drs_stand import PASSWORD
 from tests.servers.objectstore import ACCESS_KEY, SECRET_KEY
 from tests.servers.postgres import SUPERUSER, PostgresServer, Unavailable, running
@@ -189,9 +189,9 @@ class Stand:
         return Api(self.url, project["id"], (key["access_key"], key["secret_key"]), login)
 
     @contextmanager
-    def serving(self) -> Iterator[Any]:
+    def serving(self, **environment: str) -> Iterator[Running]:
         """The service runs."""
-        with self.home.running("serve", "--listen", f"127.0.0.1:{self.port}") as service:
+        with self.home.running("serve", "--listen", f"127.0.0.1:{self.port}", **environment) as service:
             wait_for(lambda: answers(self.url), "the service does not answer")
             yield service
 

@@ -40,8 +40,8 @@ def test_every_row_of_every_backup_arrives(stand: Stand, start: int) -> None:
     target, started = stand.target(), {}
     for name in WHOLE[start : start + BATCH]:
         _, files = stand.fixture(name)
-        renamed = {"reset_db_name_map": {"": f"all {name}"}}
-        started[name] = stand.api.create(target, f"all-{name}", *files, **renamed)
+        renamed = {"": f"all {name}"}
+        started[name] = stand.api.create(target, f"all-{name}", *files, reset_db_name_map=renamed)
     for name, id in started.items():
         stand.api.succeeds(id)
         ((_, tables),) = stand.fixture(name)[0].databases.items()
@@ -74,7 +74,7 @@ def _works(target: Target) -> None:
     sql('UPDATE sales."Customers" SET "Id" = 50 WHERE "Id" = 5', "Shop")
     assert sql('SELECT "Customer" FROM dbo."Orders" WHERE "OrderId" = 140', "Shop") == [(50,)]
     for refused, why in {
-        'INSERT INTO sales."Customers" ("Id", "Name") OVERRIDING SYSTEM VALUE VALUES (1, \'x\')': "UniqueViolation",
+        "INSERT INTO sales.\"Customers\" OVERRIDING SYSTEM VALUE VALUES (1, 'x')": "UniqueViolation",
         'INSERT INTO sales."Customers" ("Name") VALUES (\'new\')': "UniqueViolation",
         'INSERT INTO sales."Customers" ("Name", "Credit") VALUES (\'poor\', -1000)': "CheckViolation",
         'INSERT INTO sales."Customers" ("Kind") VALUES (\'x\')': "NotNullViolation",
@@ -120,7 +120,7 @@ def test_several_databases_of_one_file_are_loaded_each_under_its_own_new_name(st
     stand.api.succeeds(stand.api.create(target, "several-all", *files, bucket=FAR, **names))
     target.holds("shop two", fixture.databases["Shop"])
     target.holds("Other two", fixture.databases["Other"])
-    only = {"db_names": ["other"], "reset_db_name_map": {"other": "alone"}, **LEFT_OUT}
+    only: dict[str, Any] = {"db_names": ["other"], "reset_db_name_map": {"other": "alone"}, **LEFT_OUT}
     before = target.databases()
     stand.api.succeeds(stand.api.create(target, "several-one", *files, bucket=FAR, **only))
     target.holds("alone", fixture.databases["Other"])
@@ -145,8 +145,8 @@ def test_a_chain_of_logs_is_loaded_with_its_last_backup(stand: Stand) -> None:
 
 def test_a_log_that_is_missing_in_a_chain_is_said_and_may_be_sent_after_it(stand: Stand) -> None:
     target, (fixture, (full, first, second)) = stand.target("pg15"), stand.fixture("log_chain", far=True)
-    names = {"bucket": FAR, "is_default_restore": False, "db_names": ["Logged"]}
-    unfinished = {"is_last_backup": False, **names}
+    names: dict[str, Any] = {"bucket": FAR, "is_default_restore": False, "db_names": ["Logged"]}
+    unfinished: dict[str, Any] = {"is_last_backup": False, **names}
     stand.api.succeeds(stand.api.create(target, "gap-0", full, **unfinished))
     failed = stand.api.ended(stand.api.create(target, "gap-2", second, recovery_mode="incre", **names))
     assert failed.status == "PRECHECK FAILED"
@@ -310,7 +310,7 @@ def test_v1_restores_one_database_of_several(stand: Stand) -> None:
         again = old.ended(old.create(target, "again", file, db_names=["Other"], is_default_restore="false"))
         assert again["status"] == "FAILED"
         assert "Other" in again["error_log"]
-        covered = {"db_names": ["Other"], "is_default_restore": "false", "cover": "true"}
+        covered: dict[str, Any] = {"db_names": ["Other"], "is_default_restore": "false", "cover": "true"}
         assert old.ended(old.create(target, "covered", file, **covered))["status"] == "SUCCESS"
         target.holds("Other", fixture.databases["Other"])
         stand.fixture("empty")

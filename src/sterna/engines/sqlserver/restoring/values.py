@@ -143,7 +143,7 @@ async def read_instance(server: Server) -> Instance:
         filestream=int(row["filestream"] or 0),
         is_sysadmin=bool(row["is_sysadmin"]),
         may_restore=any(row[each] for each in ("is_sysadmin", "is_dbcreator", "may_create")),
-        may_read_history=bool(row["may_read_history"]),
+        may_read_history=row["may_read_history"] != 0,  # NULL: the server cannot say
     )
 
 
