@@ -1,4 +1,4 @@
-"""How fast SQL Server backups are read: as text, into files, and whole into PostgreSQL beside psql with the same text.
+"""How fast SQL Server backups are read: as text, into files, and into PostgreSQL beside psql with the same text.
 
 Usage: python -m bench.sqlserver_backup [--runs 3] [--rows 1000000] [--only WORD ...]
 """
@@ -16,7 +16,8 @@ from bench.backup_data import COLUMN_TYPES, DATABASE, FORMS, ROWS, Prepared, dig
 from bench.machine import facts
 from bench.processes import Failed, Usage, program, run
 from bench.report import Column, Row, publish
-from tests.servers.postgres import PostgresServer, Unavailable, available, program as server_program, running
+from tests.servers.postgres import PostgresServer, Unavailable, available, running
+from tests.servers.postgres import program as server_program
 
 FLAVOR = "pg18"
 TUNING = ("shared_buffers=256MB", "max_wal_size=4GB", "autovacuum=off")
@@ -44,6 +45,7 @@ class Place:
 
 
 Work = Callable[[Prepared, Place], Usage]
+OfForm = Callable[[str, Prepared, Place], Usage]
 
 
 def python(module: str, *words: object) -> Usage:
@@ -78,8 +80,7 @@ def export(form: str, data: Prepared, place: Place) -> Usage:
 
 def psql(data: Prepared, place: Place) -> Usage:
     """The lower bound: a table that is there, and text that somebody has written already."""
-    usage = _copied(data, place)
-    return usage
+    return _copied(data, place)
 
 
 def job(form: str, data: Prepared, place: Place) -> Usage:
@@ -127,13 +128,17 @@ def main() -> int:
     words = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     words.add_argument("--runs", type=int, default=3)
     words.add_argument("--rows", type=int, default=ROWS)
-    words.add_argument("--only", nargs="+", default=[""], help="contestants or works whose names hold one of these")
+    words.add_argument(
+        "--only", nargs="+", default=[""], help="contestants or works whose names hold one of these"
+    )
     asked = words.parse_args()
     if reason := available(FLAVOR):
         raise Unavailable(reason)
     machine, data = facts(), prepared(asked.rows)
     chosen: Mapping[tuple[str, str], Work] = {
-        (kind, who): work for kind, who, work in contestants() if any(word in f"{kind} {who}" for word in asked.only)
+        (kind, who): work
+        for kind, who, work in contestants()
+        if any(word in f"{kind} {who}" for word in asked.only)
     }
     rows = [Row(kind, who) for kind, who in chosen]
     size = data.file("uncompressed").stat().st_size  # what is unpacked, in all kinds of work
