@@ -29,12 +29,11 @@ def plan_of(file: Path, engine: str, port: int) -> Plan:
 
 
 async def run(file: Path, engine: str, port: int, folder: Path) -> str:
-    """Run the job to its end; gives why it failed, or nothing."""
+    """Run the job to its end, in a folder that is there; gives why it failed, or nothing."""
 
     async def opens(bucket_id: str) -> Storage:
         return FolderStorage(file.parent)
 
-    folder.mkdir(parents=True)
     store = await open_store(str(folder / "sterna.db"), folder / "key")
     try:
         able = engines(opens)
@@ -50,5 +49,6 @@ async def run(file: Path, engine: str, port: int, folder: Path) -> str:
 
 if __name__ == "__main__":
     named, kind, number, state = sys.argv[1:]
+    Path(state).mkdir(parents=True)
     if trouble := asyncio.run(run(Path(named), kind, int(number), Path(state))):
         raise SystemExit(trouble)

@@ -1,4 +1,4 @@
-"""How long an RDB file takes into a server: Sterna's import from a bucket, and a server that loads the file itself.
+"""How long an RDB file takes into a server: Sterna's import, and a server that loads the file itself.
 
 Usage: python -m bench.redis_file [--runs 3] [--scale 1] [--sets A B]
 """
@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from bench.machine import facts
 from bench.processes import Failed, Usage, run
@@ -98,7 +97,7 @@ def main() -> int:
         contest = [Row(title(name, asked.scale), contestant) for contestant in CONTESTANTS]
         rows += contest
         with loaded(name, asked.scale) as source:
-            keys = cast(int, source.client().dbsize())
+            keys = source.client().dbsize()
             for _ in range(asked.runs):  # in turn, so that a passing load falls on all alike
                 for row in contest:
                     measure(source, row, CONTESTANTS[row.contestant], keys)

@@ -1,4 +1,4 @@
-"""How fast SQL Server backups are read: as text, into files, and whole into PostgreSQL beside psql with the same text.
+"""How fast SQL Server backups are read: as text, into files, and into PostgreSQL beside psql with the same text.
 
 Usage: python -m bench.sqlserver_backup [--runs 3] [--rows 1000000] [--only WORD ...]
 """
@@ -45,6 +45,7 @@ class Place:
 
 
 Work = Callable[[Prepared, Place], Usage]
+OfForm = Callable[[str, Prepared, Place], Usage]
 
 
 def python(module: str, *words: object) -> Usage:
@@ -79,8 +80,7 @@ def export(form: str, data: Prepared, place: Place) -> Usage:
 
 def psql(data: Prepared, place: Place) -> Usage:
     """The lower bound: a table that is there, and text that somebody has written already."""
-    usage = _copied(data, place)
-    return usage
+    return _copied(data, place)
 
 
 def job(form: str, data: Prepared, place: Place) -> Usage:

@@ -16,6 +16,7 @@ Convert = Callable[[Sequence[str]], Iterable[str]]
 
 _AS_THEY_ARE = (Kind.INTEGER, Kind.DECIMAL, Kind.FLOAT, Kind.DATE, Kind.UUID)
 _TEXTS = ("varchar", "nvarchar")
+"""Of a limited length: all rows of a page are in memory together."""
 _MOST_DIGITS = 6
 """Of a second, in COPY: it rounds the seventh away."""
 _TRUTH = {"t": "1", "f": "0", NULL: ""}
@@ -33,6 +34,8 @@ def converter(columns: Sequence[Column]) -> Callable[[bytes], bytes] | None:
 
     def convert(data: bytes) -> bytes:
         lines = [line.split("\t") for line in data.decode().split("\n")[:-1]]
+        if not lines:
+            return b""
         done = [each(fields) for each, fields in zip(known, zip(*lines, strict=True), strict=True)]
         return "".join([f"{','.join(line)}\r\n" for line in zip(*done, strict=True)]).encode()
 
@@ -47,7 +50,7 @@ def _convert(column: Column) -> Convert | None:
         return lambda fields: _together(fields).replace(" ", "T").split("\n")
     if kind in _AS_THEY_ARE:
         return lambda fields: _together(fields).split("\n") if NULL in fields else fields
-    if kind is Kind.TEXT and column.type.native.partition("(")[0] in _TEXTS:
+    if kind is Kind.TEXT and column.type.native.partition("(")[0] in _TEXTS and column.type.length > 0:
         return _texts
     return None
 
