@@ -79,7 +79,10 @@ FILES = Annotated[
     ),
 ]
 
-backups = typer.Typer(no_args_is_help=True, help="Look into backup files of SQL Server.")
+backups = typer.Typer(
+    no_args_is_help=True,
+    help="Look into backup files of SQL Server, export them, load them and RDB and AOF files.",
+)
 
 
 @backups.command("inspect")
