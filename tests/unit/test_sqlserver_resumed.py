@@ -1,12 +1,13 @@
 """A copy from backup files that goes on later: from the same backups alone, and from databases that are there."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sterna.core.change import ROWS_TEXT, Position
-from sterna.core.errors import BadData, StartAgain
+from sterna.core.errors import BadData, Invalid, StartAgain
 from sterna.core.event import Level
 from sterna.core.files import Storage
 from sterna.core.plan import Endpoint, Mode, Plan, Rename, Selection, StoredFile
@@ -55,7 +56,7 @@ async def test_another_copy_of_the_same_backup_is_gone_on_with(tmp_path: Path) -
     (path,) = MAKERS["shop_2016"](tmp_path).paths
     async with open_source(plan_of(path), opens, tell) as source:
         (end,) = await positions(source)
-    again = shutil.copy(path, tmp_path / "again.bak")
+    again = Path(shutil.copy(path, tmp_path / "again.bak"))
     async with open_source(plan_of(again), opens, tell) as source:
         assert await positions(source, end) == []
 
@@ -79,3 +80,11 @@ async def test_a_new_name_for_a_database_that_no_file_holds_is_refused(tmp_path:
             plan_of(path, Selection(renames=(Rename(fitting, "store"),))), opens, tell
         ) as source:
             assert len(await positions(source)) == 1
+
+
+@pytest.mark.parametrize("odd", ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00+02:00", "noon"])
+async def test_a_moment_to_stop_at_is_one_of_the_sources_clock(tmp_path: Path, odd: str) -> None:
+    (path,) = MAKERS["shop_2016"](tmp_path).paths
+    with pytest.raises(Invalid, match="moment"):
+        async with open_source(replace(plan_of(path), options={"stop_at": odd}), opens, tell):
+            pass

@@ -79,18 +79,19 @@ def _chosen(plan: Plan, blobs: tuple[Blob, ...], media: tuple[MediaFile, ...]) -
 
 
 def _moment(text: str) -> datetime | None:
-    """Raises Invalid."""
+    """Raises Invalid, also for a moment with a zone: the log has the source's own clock, and not its zone."""
     try:
-        return datetime.fromisoformat(text) if text else None
+        found = datetime.fromisoformat(text) if text else None
     except ValueError:
         raise Invalid(STOP_AT, f"{text!r} is no moment: 2026-01-31T12:00:00") from None
+    if found is not None and found.tzinfo is not None:
+        raise Invalid(STOP_AT, f"{text!r} has a zone: the moment is one of the source's clock, without a zone")
+    return found
 
 
 def takes(selection: Selection, database: str) -> bool:
     """Whether anything of a database is taken. SQL Server's names of databases differ not by case alone."""
-    if selection.only and database.lower() not in {name.lower() for name in selection.only}:
-        return False
-    return selection.touches((database,))
+    return selection.database(database) is not None and selection.touches((database,))
 
 
 def _missing(selection: Selection, found: Sequence[DatabaseBackup]) -> tuple[str, ...]:

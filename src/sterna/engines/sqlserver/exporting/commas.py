@@ -15,12 +15,23 @@ _QUOTED = re.compile('[",\r\n]')
 
 
 def write_csv(file: BinaryIO, columns: Sequence[Column], rows: Iterable[Row], unicode: Unicode) -> None:
+    """A header and all rows, streamed. Raises BadData for text that UTF-8 cannot hold, and what reading raises."""
+    write_header(file, columns, unicode)
+    write_rows(file, columns, rows, unicode)
+
+
+def write_header(file: BinaryIO, columns: Sequence[Column], unicode: Unicode) -> None:
+    """The columns' names. Raises BadData for one that UTF-8 cannot hold."""
+    names = [column.name for column in columns]
+    _write(file, [[field(name) for name in names]], names, unicode)
+
+
+def write_rows(file: BinaryIO, columns: Sequence[Column], rows: Iterable[Row], unicode: Unicode) -> None:
     """All rows, streamed. Raises BadData for text that UTF-8 cannot hold, and what reading raises."""
     texts = [text_of(column) for column in columns]
     names = [column.name for column in columns]
-    _write(file, [[_field(name) for name in names]], names, unicode)
     lines = (
-        ["" if value is None else _field(text(value)) for text, value in zip(texts, row, strict=True)]
+        ["" if value is None else field(text(value)) for text, value in zip(texts, row, strict=True)]
         for row in rows
     )
     for some in _some(lines):
@@ -37,7 +48,8 @@ def _some(lines: Iterator[list[str]]) -> Iterator[list[list[str]]]:
         yield some
 
 
-def _field(text: str) -> str:
+def field(text: str) -> str:
+    """A text as a field, quoted where that is needed."""
     if text and not _QUOTED.search(text):
         return text
     return '"' + text.replace('"', '""') + '"'

@@ -169,11 +169,6 @@ def file_list(device: Device, position: int) -> Statement:
     return Statement(f"RESTORE FILELISTONLY FROM {_device(device)} WITH FILE = {int(position)}")
 
 
-def verify(devices: Sequence[Device], position: int) -> Statement:
-    """Whether a backup set is complete and readable. See "RESTORE Statements - VERIFYONLY"."""
-    return Statement(f"RESTORE VERIFYONLY FROM {_devices(devices)} WITH FILE = {int(position)}, STATS = {STATS}")
-
-
 def restore(take: Take) -> Statement:
     """Restore one backup set: RESTORE DATABASE (full, differential) or RESTORE LOG.
 
