@@ -19,6 +19,7 @@ from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkdrs import v5
 from psycopg import sql
 
+from sterna.engines.postgres.foreign.naming import fitted
 from tests.backups.corpus import MAKERS, Fixture, Found
 from tests.journeys.command import Home, Running, wait_for
 from tests.journeys.drs_stand import PASSWORD
@@ -52,8 +53,8 @@ class Target:
 
     def lines(self, database: str, table: str, columns: Sequence[str]) -> list[str]:
         """A table's rows as COPY prints them."""
-        schema, _, name = table.partition(".")
-        listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+        schema, _, name = fitted_path(table).partition(".")
+        listed = sql.SQL(", ").join(sql.Identifier(fitted(column)) for column in columns)
         query = sql.SQL("COPY {} ({}) TO STDOUT").format(sql.Identifier(schema, name), listed)
         with self.server.connect(database) as connection, connection.cursor().copy(query) as copy:
             return b"".join(copy).decode().split("\n")[:-1]
@@ -149,6 +150,11 @@ class Api:
 
     def delete(self, id: str) -> None:
         self.sdk.delete_replication_job(v5.DeleteReplicationJobRequest(job_id=id))
+
+
+def fitted_path(table: str) -> str:
+    """A table of the corpus as PostgreSQL has it, which cuts long names."""
+    return ".".join(map(fitted, table.split(".", 1)))
 
 
 def _file(path: str) -> Any:

@@ -25,8 +25,8 @@ from tests.servers.proxy import Proxy, proxy
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
-ROWS = 150_000
-SLOW = 6 << 20
+ROWS = 100_000
+SLOW = 8 << 20
 """Bytes a second of one connection to the object store: a load lasts some seconds."""
 SLOW_BUCKET = "slow"
 NUMBERS = count(1)
@@ -42,8 +42,31 @@ class Scene:
     """Reached by the second proxy."""
     to_bucket: Proxy
     to_target: Proxy
-    service: Running | None = None
-    number: int = field(default_factory=NUMBERS.__next__)
+    number: int = 0
+    _running: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _service: Running | None = None
+
+    def serve(self) -> None:
+        """Start the service, unless it runs."""
+        if self._service is None:
+            self._service = self._running.enter_context(self.stand.serving())
+
+    def kill(self) -> None:
+        """End the service at once."""
+        assert self._service
+        kill(self._service)
+        self._service = None
+
+    def end(self) -> None:
+        self._running.close()
+
+    def calm(self) -> None:
+        """Everything can be reached."""
+        for way in (self.to_bucket, self.to_target):
+            way.cut_no_more()
+            way.flow()
+            way.accept()
+        self.serve()
 
     def begin(self, file: str, **options: Any) -> str:
         """A task that loads a file of the slow bucket."""
@@ -79,33 +102,35 @@ class Scene:
             assert word.lower() in done.error_log.lower(), done.error_log
         return str(done.error_log)
 
-    def again(self, file: str, tables: Tables) -> None:
-        """A new task over what a failed one left succeeds, and everything is exact."""
+    def again(self, failed: str, file: str, tables: Tables) -> None:
+        """A new task over what a failed one left succeeds, and stays exact when the failed one is deleted."""
         database = self.database
         id = self.begin(file, is_cover=True, reset_db_name_map={"": database})
         self.stand.api.succeeds(id)
+        self.stand.api.delete(failed)
         self.target.holds(database, tables)
 
 
 @pytest.fixture(scope="module")
-def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with made_stand(tmp_path_factory.mktemp("faults")) as made:
-        yield made
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with made_stand(tmp_path_factory.mktemp("faults")) as stand:
+        store, server = stand.store, stand.target().server
+        with proxy(store.host, store.port) as one, proxy(server.host, server.port) as other:
+            one.limit(SLOW)
+            stand.register_bucket(SLOW_BUCKET, f"http://{one.address}")
+            scene = Scene(stand, stand.registered(server, "by-proxy", port=other.port), one, other)
+            try:
+                yield scene
+            finally:
+                scene.end()
 
 
 @pytest.fixture
-def scene(stand: Stand) -> Iterator[Scene]:
-    """A service of its own for each test."""
-    store, server = stand.store, stand.target().server
-    with proxy(store.host, store.port) as one, proxy(server.host, server.port) as other:
-        one.limit(SLOW)
-        stand.register_bucket(SLOW_BUCKET, f"http://{one.address}")
-        target = stand.registered(server, f"way-{other.port}", port=other.port)
-        try:
-            with stand.serving() as service:
-                yield Scene(stand, target, one, other, service)
-        finally:
-            stand.home.good("bucket", "remove", SLOW_BUCKET)
+def scene(whole: Scene) -> Iterator[Scene]:
+    """Calm before a test and after it."""
+    whole.calm()
+    yield whole
+    whole.calm()
 
 
 def big_file(stand: Stand, rows: int = ROWS, name: str = "big.bak") -> tuple[str, Tables]:
@@ -125,19 +150,6 @@ def keyed_file(stand: Stand, many: int, name: str) -> tuple[str, Tables]:
 
 
 # At any moment.
-
-
-class Service:
-    """The service, which may be killed and started again."""
-
-    def __init__(self, scene: Scene, stack: contextlib.ExitStack) -> None:
-        self._scene = scene
-        self._stack = stack
-
-    def kill(self) -> None:
-        assert self._scene.service
-        kill(self._scene.service)
-        self._scene.service = self._stack.enter_context(self._scene.stand.serving())
 
 
 @pytest.mark.parametrize(("seed", "rounds"), [(11, 5), (12, 5), (0, 4)])
@@ -160,19 +172,28 @@ def _disturb_again_and_again(scene: Scene, seed: int, rounds: int) -> None:
     stand = scene.stand
     file, tables = big_file(stand) if seed % 2 else keyed_file(stand, 12_000, "keyed")
     id = scene.begin(file, is_precheck=chance.random() < 0.5)
-    with contextlib.ExitStack() as stack:
-        service = Service(scene, stack)
-        for _ in range(rounds):
-            time.sleep(chance.uniform(0.0, 2.0))
-            what = chance.choice(("worker", "service", "postgres", "store", "cut", "drop", "refuse"))
-            print(what, stand.api.shown(id).status, scene.rows("dbo.big"))
-            _disturb(scene, service, id, what, chance)
-        stand.api.succeeds(id)
-        scene.target.holds(scene.database, tables)
-        stand.api.delete(id)
+    table = next(iter(tables))
+    for number in range(rounds):
+        if number:
+            _comes_further(scene, id, table)
+        time.sleep(chance.uniform(0.0, 1.0))
+        what = chance.choice(("worker", "service", "postgres", "store", "cut", "drop", "refuse"))
+        print(what, stand.api.shown(id).status, scene.rows(table))
+        _disturb(scene, id, what, chance)
+    stand.api.succeeds(id)
+    scene.target.holds(scene.database, tables)
+    stand.api.delete(id)
 
 
-def _disturb(scene: Scene, service: Service, id: str, what: str, chance: random.Random) -> None:
+def _comes_further(scene: Scene, id: str, table: str) -> None:
+    """Wait until more rows have arrived than are there now, or everything has."""
+    before = scene.rows(table)
+    wait_for(
+        lambda: scene.rows(table) > before or scene.stand.api.shown(id).status != "TRANSFERRING", "nothing arrives"
+    )
+
+
+def _disturb(scene: Scene, id: str, what: str, chance: random.Random) -> None:
     """Do something bad; afterwards everything can be reached again."""
     ways = scene.to_bucket, scene.to_target
     if what == "worker":
@@ -180,7 +201,8 @@ def _disturb(scene: Scene, service: Service, id: str, what: str, chance: random.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
     elif what == "service":
-        service.kill()
+        scene.kill()
+        scene.serve()
     elif what in ("postgres", "store"):
         server: Any = scene.target.server if what == "postgres" else scene.stand.store
         server.kill9()
@@ -224,7 +246,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(scene: Scene) -> No
     scene.stand.upload(scene.stand.bucket / other[0], file)
     scene.to_bucket.flow()
     scene.fails(id, "big.bak", "replaced", "start again")
-    scene.again(file, tables)
+    scene.again(id, file, tables)
 
 
 @pytest.mark.parametrize("other", ["other.bak", "longer.bak"])
@@ -233,13 +255,12 @@ def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, 
     _, tables = big_file(scene.stand, {"other.bak": 60_000, "longer.bak": ROWS + 5_000}[other], other)
     id = scene.begin(file)
     scene.half_way()
-    assert scene.service
-    kill(scene.service)
+    scene.kill()
     wait_for(lambda: not workers(JobId(id)), "a worker is left")
     scene.stand.upload(scene.stand.bucket / other, file)
     scene.to_bucket.flow()
-    with scene.stand.serving():
-        scene.stand.api.succeeds(id)
+    scene.serve()
+    scene.stand.api.succeeds(id)
     scene.target.holds(scene.database, tables)
 
 
@@ -249,13 +270,12 @@ def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene
     _, tables = keyed_file(stand, 14_000, "second")
     id = scene.begin(file)
     scene.half_way("dbo.one")
-    assert scene.service
-    kill(scene.service)
+    scene.kill()
     wait_for(lambda: not workers(JobId(id)), "a worker is left")
     stand.upload(stand.bucket / "second.bak", file)
     scene.to_bucket.flow()
-    with stand.serving():
-        stand.api.succeeds(id)
+    scene.serve()
+    stand.api.succeeds(id)
     scene.target.holds(scene.database, tables)
 
 
@@ -266,7 +286,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_said(scene: Scene) -> Non
     scene.stand.store.client().delete_object(Bucket=FAR, Key=file)
     scene.to_bucket.flow()
     scene.fails(id, "big.bak", "no file")
-    scene.again(big_file(scene.stand)[0], tables)
+    scene.again(id, big_file(scene.stand)[0], tables)
 
 
 # What a person must mend.
@@ -287,9 +307,11 @@ def test_a_secret_that_was_changed_is_said_and_a_new_one_works(scene: Scene) -> 
         assert SECRET_KEY not in log
         stand.home.good("bucket", "remove", SLOW_BUCKET)
         stand.register_bucket(SLOW_BUCKET, f"http://{scene.to_bucket.address}", "another-secret-key")
-        scene.again(file, tables)
+        scene.again(id, file, tables)
     stand.store.kill9()
     stand.store.start()
+    stand.home.good("bucket", "remove", SLOW_BUCKET)
+    stand.register_bucket(SLOW_BUCKET, f"http://{scene.to_bucket.address}")
     assert keys.read_text() == old
 
 
@@ -333,7 +355,7 @@ def test_trouble_on_the_target_is_said_and_a_new_task_works_once_it_is_mended(sc
     scene.to_bucket.flow()
     scene.fails(id, *said)
     scene.target.server.sql(mended, scene.database)
-    scene.again(file, tables)
+    scene.again(id, file, tables)
 
 
 def test_a_failed_task_that_is_deleted_leaves_nothing_of_its_own(scene: Scene) -> None:

@@ -50,8 +50,8 @@ def test_no_secret_is_shown_whether_a_task_succeeds_or_fails(stand: Stand) -> No
         assert all("FAILED" in each.status for each in shown[1:])
         assert "secret key" in shown[1].error_log
         assert "password" in shown[2].error_log
-        seen += [str(each.to_dict()) for each in shown]
-        seen.append(str(stand.api.sdk.list_replication_jobs(v5.ListReplicationJobsRequest()).to_dict()))
+        seen += [str(each.to_json_object()) for each in shown]
+        seen.append(str(stand.api.sdk.list_replication_jobs(v5.ListReplicationJobsRequest()).to_json_object()))
         with stand.api.plain() as client:
             paths = ["replication_tasks", *(f"replication_task/{id}" for id in ids)]
             answers = [client.get(f"/drs/v1.0/{stand.api.project}/{path}") for path in paths]
