@@ -550,7 +550,8 @@ def test_an_interrupted_export_leaves_whole_files_alone(home: Home, tmp_path: Pa
     with home.running(*words) as running:
         wait_for(lambda: (folder / "dbo.a few.sql").exists(), "the first file")
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(30) == 130
+        # Python ends itself by SIGINT where it was interrupted while it ran text as code, as dataclasses do.
+        assert running.process.wait(30) in (130, -signal.SIGINT)
     assert not [path for path in folder.iterdir() if path.name.endswith(".part")]
     assert (folder / "dbo.a few.sql").read_text().count("INSERT INTO") == 9
     assert not (folder / "schema.sql").exists()

@@ -70,8 +70,8 @@ def quoted(name: str) -> str:
 
 
 def text(value: str) -> str:
-    """A text as a Unicode constant: ``N'it''s'``. Raises Unsupported for one with U+0000, or a backslash before the
-    end of a line, which would join the two lines.
+    """A text as a Unicode constant: ``N'it''s'``. Raises Unsupported for one with U+0000, or a backslash before
+    the end of a line, which would join the two lines.
 
     See "Constants (Transact-SQL)" and "Backslash (Line Continuation)": a quotation mark inside is written twice.
     """
