@@ -205,16 +205,16 @@ def test_what_others_need_is_not_replaced(stand: Stand) -> None:
 WRONG: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no file": (("no-such.bak",), ("no-such.bak", "name")),
     "a stripe is missing": (("stripes_3_1.bak", "stripes_3_3.bak"), ("stripe", "all")),
-    "encrypted by TDE": (("encrypted_pages.bak",), ("encrypt",)),
-    "encrypted as a whole": (("encrypted_container.bak",), ("encrypt",)),
+    "encrypted by TDE": (("encrypted_pages.bak",), ("encrypted", "SET ENCRYPTION OFF")),
+    "encrypted as a whole": (("encrypted_container.bak",), ("encrypted", "backup without ENCRYPTION")),
     "a log without its full backup": (("log_chain_1.trn",), ("full backup",)),
-    "a gap in the chain": (("log_chain_0.bak", "log_chain_2.trn"), ("chain", "LSN")),
+    "a gap in the chain": (("log_chain_0.bak", "log_chain_2.trn"), ("missing", "name all files")),
     "a differential alone": (("differential_diff.bak",), ("full backup",)),
     "a columnstore": (("columnstore.bak",), ("dbo.store", "columnstore", "leave the table out")),
     "memory-optimised": (("memory_optimised.bak",), ("dbo.quick", "memory")),
     "a log that is not understood": (("log_not_understood_0.bak", "log_not_understood_1.trn"), ("dbo.numbers",)),
-    "a set that was cut off": (("incomplete.bak",), ("Other", "incomplete")),
-    "garbage": (("garbage.bak",), ("garbage.bak", "backup")),
+    "a set that was cut off": (("incomplete.bak",), ("set 2", "incomplete.bak", "copy the file again")),
+    "garbage": (("garbage.bak",), ("garbage.bak", "BACKUP DATABASE")),
     "an empty file": (("nothing.bak",), ("nothing.bak",)),
     "half a file": (("half.bak",), ("half.bak",)),
     "one bit": (("bit.bak",), ("page", "Copy the file again")),
@@ -238,6 +238,20 @@ def test_what_cannot_be_restored_is_found_before_anything_changes(stand: Stand, 
     assert done.status == "PRECHECK FAILED"
     for word in said:
         assert word.lower() in done.error_log.lower(), (word, done.error_log)
+    assert done.error_log.endswith((".", "…"))
+    assert target.state() == before
+
+
+@pytest.mark.parametrize("file", ["garbage.bak", "encrypted_pages.bak"])
+def test_what_cannot_be_restored_is_refused_though_no_checks_were_asked_for(stand: Stand, file: str) -> None:
+    _spoilt(stand)
+    stand.fixture("encrypted_pages", far=True)
+    target = stand.target()
+    before = target.state()
+    name = f"unchecked-{file.partition('.')[0]}"
+    done = stand.api.ended(stand.api.create(target, name, file, bucket=FAR, is_precheck=False, is_cover=True))
+    assert "FAILED" in done.status
+    assert done.error_log
     assert target.state() == before
 
 

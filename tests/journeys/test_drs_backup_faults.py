@@ -25,9 +25,10 @@ from tests.servers.proxy import Proxy, proxy
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
 
-ROWS = 100_000
-SLOW = 8 << 20
-"""Bytes a second of one connection to the object store: a load lasts some seconds."""
+ROWS = 240_000
+"""So many that what is read ahead is a part of the file."""
+SLOW = 6 << 20
+"""Bytes a second of one connection to the object store and to the target: a load takes its time."""
 SLOW_BUCKET = "slow"
 NUMBERS = count(1)
 Tables = dict[str, Found]
@@ -91,7 +92,13 @@ class Scene:
     def half_way(self, table: str = "dbo.big") -> None:
         """Wait until some rows of a table are there, and hold everything up."""
         wait_for(lambda: self.rows(table) > 0, "nothing arrives")
-        self.to_bucket.stall()
+        for way in (self.to_bucket, self.to_target):
+            way.stall()
+
+    def flow(self) -> None:
+        """Let everything go on."""
+        for way in (self.to_bucket, self.to_target):
+            way.flow()
 
     def fails(self, id: str, *said: str) -> str:
         """The error log of a task that fails, which says these words, and what to do."""
@@ -117,6 +124,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         store, server = stand.store, stand.target().server
         with proxy(store.host, store.port) as one, proxy(server.host, server.port) as other:
             one.limit(SLOW)
+            other.limit(SLOW)
             stand.register_bucket(SLOW_BUCKET, f"http://{one.address}")
             scene = Scene(stand, stand.registered(server, "by-proxy", port=other.port), one, other)
             try:
@@ -226,10 +234,11 @@ def test_an_object_store_that_is_away_for_long_is_waited_for(scene: Scene) -> No
     scene.half_way()
     scene.to_bucket.refuse()
     scene.to_bucket.drop()
+    scene.to_target.flow()
     log = ("job", "log", id)
     wait_for(lambda: "run.retry" in scene.stand.home.run(*log, "--json").out, "nobody notices")
     assert scene.stand.api.shown(id).status == "TRANSFERRING"
-    scene.to_bucket.flow()
+    scene.flow()
     scene.to_bucket.accept()
     scene.stand.api.succeeds(id)
     scene.target.holds(scene.database, tables)
@@ -244,7 +253,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(scene: Scene) -> No
     id = scene.begin(file)
     scene.half_way()
     scene.stand.upload(scene.stand.bucket / other[0], file)
-    scene.to_bucket.flow()
+    scene.flow()
     scene.fails(id, "big.bak", "replaced", "start again")
     scene.again(id, file, tables)
 
@@ -258,7 +267,7 @@ def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, 
     scene.kill()
     wait_for(lambda: not workers(JobId(id)), "a worker is left")
     scene.stand.upload(scene.stand.bucket / other, file)
-    scene.to_bucket.flow()
+    scene.flow()
     scene.serve()
     scene.stand.api.succeeds(id)
     scene.target.holds(scene.database, tables)
@@ -266,14 +275,15 @@ def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, 
 
 def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene: Scene) -> None:
     stand = scene.stand
-    file, _ = keyed_file(stand, 12_000, "first")
-    _, tables = keyed_file(stand, 14_000, "second")
+    file, _ = keyed_file(stand, 24_000, "first")
+    _, tables = keyed_file(stand, 28_000, "second")
     id = scene.begin(file)
     scene.half_way("dbo.one")
+    assert scene.rows("dbo.one") < 24_000
     scene.kill()
     wait_for(lambda: not workers(JobId(id)), "a worker is left")
     stand.upload(stand.bucket / "second.bak", file)
-    scene.to_bucket.flow()
+    scene.flow()
     scene.serve()
     stand.api.succeeds(id)
     scene.target.holds(scene.database, tables)
@@ -284,7 +294,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_said(scene: Scene) -> Non
     id = scene.begin(file)
     scene.half_way()
     scene.stand.store.client().delete_object(Bucket=FAR, Key=file)
-    scene.to_bucket.flow()
+    scene.flow()
     scene.fails(id, "big.bak", "no file")
     scene.again(id, big_file(scene.stand)[0], tables)
 
@@ -300,19 +310,24 @@ def test_a_secret_that_was_changed_is_said_and_a_new_one_works(scene: Scene) -> 
     keys = stand.store.folder / "keys.json"
     old = keys.read_text()
     stand.store.kill9()
-    with _other_secret("another-secret-key"):
-        stand.store.start()
-        scene.to_bucket.flow()
+    try:
+        with _other_secret("another-secret-key"):
+            stand.store.start()
+        scene.flow()
         log = scene.fails(id, "signature", "secret key")
         assert SECRET_KEY not in log
-        stand.home.good("bucket", "remove", SLOW_BUCKET)
-        stand.register_bucket(SLOW_BUCKET, f"http://{scene.to_bucket.address}", "another-secret-key")
+        _register_again(scene, "another-secret-key")
         scene.again(id, file, tables)
-    stand.store.kill9()
-    stand.store.start()
-    stand.home.good("bucket", "remove", SLOW_BUCKET)
-    stand.register_bucket(SLOW_BUCKET, f"http://{scene.to_bucket.address}")
+    finally:
+        stand.store.kill9()
+        stand.store.start()
+        _register_again(scene, SECRET_KEY)
     assert keys.read_text() == old
+
+
+def _register_again(scene: Scene, secret: str) -> None:
+    scene.stand.home.good("bucket", "remove", SLOW_BUCKET)
+    scene.stand.register_bucket(SLOW_BUCKET, f"http://{scene.to_bucket.address}", secret)
 
 
 @contextlib.contextmanager
@@ -352,7 +367,7 @@ def test_trouble_on_the_target_is_said_and_a_new_task_works_once_it_is_mended(sc
     id = scene.begin(file)
     scene.half_way()
     scene.target.server.sql(trouble, scene.database)
-    scene.to_bucket.flow()
+    scene.flow()
     scene.fails(id, *said)
     scene.target.server.sql(mended, scene.database)
     scene.again(id, file, tables)
@@ -363,7 +378,7 @@ def test_a_failed_task_that_is_deleted_leaves_nothing_of_its_own(scene: Scene) -
     id = scene.begin(file)
     scene.half_way()
     scene.target.server.sql("INSERT INTO dbo.big (c0) VALUES (-1)", scene.database)
-    scene.to_bucket.flow()
+    scene.flow()
     scene.fails(id, "were sent")
     query = "SELECT nspname FROM pg_namespace WHERE nspname = 'sterna'"
     assert scene.target.server.sql(query, scene.database) == [("sterna",)]

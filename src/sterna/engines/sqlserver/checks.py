@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from sterna.core.errors import NeedsOperator, NotFound, Refused, Trouble
+from sterna.core.errors import BadData, NeedsOperator, NotFound, Refused, Trouble
 from sterna.core.files import Opens
 from sterna.core.finding import Finding, Severity
 from sterna.core.plan import Plan, Selection
@@ -82,7 +82,7 @@ async def _sure(name: str, look: Callable[[Opened], Awaitable[Findings]], files:
     try:
         return await look(files)
     except (NeedsOperator, Refused) as trouble:
-        return [_failed(name, trouble.message, trouble.hint)]
+        return [_failed(name, trouble.message, trouble.hint or _hint(trouble))]
 
 
 def _files(files: Opened) -> Findings:
@@ -178,7 +178,10 @@ _UNREADABLE = "Restore the backup into a SQL Server, or leave the table out."
 
 
 def _hint(trouble: Trouble) -> str:
-    return "Look at the names of the bucket and the file." if isinstance(trouble, NotFound) else ""
+    """What to do about trouble that says nothing of it itself."""
+    if isinstance(trouble, NotFound):
+        return "Look at the names of the bucket and the file."
+    return _AGAIN if isinstance(trouble, BadData) else ""
 
 
 def _passed(check: str, evidence: str) -> Finding:

@@ -118,7 +118,10 @@ def read_boot(pages: Pages) -> Boot:
     page = pages.page(*BOOT_PAGE)
     flags: int = struct.unpack_from("<H", page, 4)[0]
     if flags & ENCRYPTED_PAGE:
-        raise Unsupported("The database is encrypted (TDE): its pages cannot be read without the certificate.")
+        raise Unsupported(
+            "The database is encrypted (TDE): its pages cannot be read without the certificate.",
+            hint="Turn encryption of the database off (SET ENCRYPTION OFF), wait for it, then back it up.",
+        )
     if page[1] != BOOT_TYPE:
         raise BadData("Page 1:9 is not a boot page: the database is encrypted, or the backup is damaged.")
     version, created = struct.unpack_from("<HH", page, 100)

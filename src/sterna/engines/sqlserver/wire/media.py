@@ -229,7 +229,8 @@ def open_media(blob: Blob) -> MediaFile:
         )
     raise Unsupported(
         f"{blob.name} is no native backup of SQL Server",
-        hint="It begins with neither TAPE nor MSSQLBAK: a script, or a backup of another program.",
+        hint="It begins with neither TAPE nor MSSQLBAK: a script, or a backup of another program. "
+        "Name a file that BACKUP DATABASE or BACKUP LOG wrote.",
     )
 
 
