@@ -323,7 +323,7 @@ def test_failed_checks_and_other_failures_have_words_of_their_own(service: Servi
     fail(service, checked, CHECKS)
     fail(service, broken, BROKEN, Phase.COPY)
     assert shown(client, checked)["status"] == "PRECHECK FAILED"
-    assert shown(client, checked)["error_log"] == f"{CHECKS.message} Upload it."
+    assert shown(client, checked)["error_log"] == f"{CHECKS.message}. Upload it."
     assert shown(client, broken)["status"] == "FAILED"
     rows = {job["name"]: job for job in client.get(V5, params={"limit": 2000}).json()["jobs"]}
     assert rows["broken"]["error_log"] == "Page 1:9 is torn"
@@ -331,6 +331,14 @@ def test_failed_checks_and_other_failures_have_words_of_their_own(service: Servi
     assert "finish_time" in rows["broken"]
     assert listed(client, status="PRECHECK FAILED") == ["checked"]
     assert "broken" in listed(client, status="failed")
+
+
+def test_a_long_error_log_still_says_what_to_do(service: Service, client: httpx.Client) -> None:
+    id = create(client, name="long-and-hinted")
+    fail(service, id, Failure("STERNA.2008", "x" * 5000, "Upload it."))
+    log = shown(client, id)["error_log"]
+    assert len(log) == 512
+    assert log.endswith("x… Upload it.")
 
 
 def test_an_error_log_is_bounded(service: Service, client: httpx.Client) -> None:

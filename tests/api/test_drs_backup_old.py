@@ -122,7 +122,7 @@ def test_failed_checks_are_a_failure(service: Service, client: httpx.Client) -> 
     id = create_old(client, "old-checks")
     fail(service, id, Failure("STERNA.2008", "The checks failed", "Mend it."))
     now = shown(client, id)
-    assert (now["status"], now["error_log"]) == ("FAILED", "The checks failed Mend it.")
+    assert (now["status"], now["error_log"]) == ("FAILED", "The checks failed. Mend it.")
     assert now["finish_time_stamp"].isdigit()
     failed = client.get(f"{OLD}/replication_tasks", params={"status": "FAILED"}).json()
     assert [task["name"] for task in failed["tasks"]] == ["old-checks"]

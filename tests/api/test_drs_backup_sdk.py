@@ -167,5 +167,5 @@ def test_terraform_creates_waits_reads_updates_and_destroys(service: Service, cl
 def test_terraform_shows_why_a_task_failed(service: Service, client: httpx.Client) -> None:
     id = provider_creates(client, "terraform-3")
     fail(service, id, Failure("STERNA.2008", "The checks failed", "Upload the file."))
-    assert provider_polls(client, id) == "error migrate backup: The checks failed Upload the file."
+    assert provider_polls(client, id) == "error migrate backup: The checks failed. Upload the file."
     assert client.delete(f"{V5}/{id}").status_code == 200

@@ -40,6 +40,8 @@ from tests.unit.rdb_files import DATA
 
 LIMIT = 30.0
 """Seconds that a case may take on a busy machine; sound ones take a tenth of a second."""
+BEGIN = 300.0
+"""Seconds until a child has its files."""
 MEMORY = 2 << 30
 """Bytes that the child may have at most."""
 FAULTS = 2000
@@ -248,6 +250,8 @@ class Watch:
         child.start()
         theirs.close()
         try:
+            if not mine.poll(BEGIN):
+                raise TimeoutError(f"the files to damage were not there within {BEGIN:.0f} s")
             while len(self.finds) < most:
                 wait = LIMIT if time.monotonic() < deadline else 0
                 if not mine.poll(wait):

@@ -144,6 +144,21 @@ async def test_a_run_that_is_killed_on_another_machine_goes_on_too(
     await assert_exact(server, shop, database)
 
 
+async def test_a_source_that_is_cut_into_other_parts_since_is_copied_anew(
+    server: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    shop = shop_of(database, pause=0.002)
+    move = ShopMove(shop, plan_of(server), tmp_path)
+    await move.start()
+    await copies(move, 1500)
+    await move.cut()
+    shop.pieces = 2
+    move.go()
+    await move.ended()
+    await assert_exact(server, shop, database)
+    assert await move.events("run.again")
+
+
 @pytest.mark.parametrize("step", ["create_database", "drop", "make_table", "_made"])
 async def test_a_run_that_is_killed_while_it_makes_something_makes_it_again(
     server: PostgresServer, database: str, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch

@@ -74,7 +74,7 @@ async def test_an_rdb_file_brings_everything_that_its_server_has(writer: str, re
         assert not client_of(target).keys("sterna:*")
 
 
-@pytest.mark.parametrize("flavor", ["redis62", "redis70", "valkey91"])
+@pytest.mark.parametrize("flavor", ["redis62", "redis70", "redis80", "valkey81", "valkey91"])
 @pytest.mark.parametrize("preamble", ["yes", "no"])
 async def test_an_aof_brings_what_its_commands_made(flavor: str, preamble: str, tmp_path: Path) -> None:
     options = ("--appendonly", "yes", "--aof-use-rdb-preamble", preamble, "--appendfsync", "always")
@@ -541,3 +541,29 @@ async def test_a_backup_of_a_server_that_is_away_says_so(tmp_path: Path) -> None
         source.kill9()
         failure = await failed(move)
         assert "redis.source.reachable" in failure.message
+
+
+async def test_an_import_onto_other_keys_that_is_cut_ends_the_same(tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, running("redis70") as target:
+        for round in range(2):
+            pipeline = client_of(source).pipeline(transaction=False)
+            for number in range(20_000):
+                pipeline.incr(f"n:{number % 100 + round}").rpush(f"l:{number % 10}", number)
+            if not round:
+                pipeline.flushall()
+            pipeline.execute()
+        client_of(target).mset({f"n:{number}": 1_000_000 for number in range(150)})
+        client_of(target).rpush("l:3", "old")
+        bucket = shelved(source, tmp_path / "bucket")
+        pace = Pace(copy_bytes_per_s=2 << 20)
+        move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
+        for _ in range(3):
+            before = (await move.progress()).bytes
+            await move.until(lambda job, figures, before=before: figures.bytes > before)  # type: ignore[misc]
+            await move.cut()
+            move.go()
+        await move.ended()
+        kept = [f"n:{number}" for number in (0, *range(101, 150))]
+        assert client_of(target).mget(kept) == [None, *[b"1000000"] * 49], "n:0 was the file's, and flushed"
+        client_of(target).delete(*kept)
+        await assert_equal(source, target)

@@ -113,6 +113,16 @@ async def test_a_chain_in_one_job_is_restored_in_order_and_recovered_once(stage:
     assert stage.states() == {"Shop": "ONLINE"}
 
 
+async def test_the_same_backup_in_two_files_is_restored_once(stage: Scene) -> None:
+    stage.write("one.bak", full())
+    (stage.bucket / "two.bak").write_bytes((stage.bucket / "one.bak").read_bytes())
+    stage.write(["s1.bak", "s2.bak"], full("Striped"))
+    (stage.bucket / "s3.bak").write_bytes((stage.bucket / "s2.bak").read_bytes())
+    await stage.restore(stage.plan("one.bak", "two.bak", "s2.bak", "s3.bak", "s1.bak"))
+    assert stage.states() == {"Shop": "ONLINE", "Striped": "ONLINE"}
+    assert len(stage.restores()) == 2
+
+
 async def test_a_chain_over_several_jobs_waits_until_the_last(stage: Scene) -> None:
     base = full()
     stage.write("f.bak", base)
@@ -122,7 +132,7 @@ async def test_a_chain_over_several_jobs_waits_until_the_last(stage: Scene) -> N
     assert stage.states() == {"Shop": "RESTORING"}
     await stage.restore(stage.plan("d.bak", last_backup="false", recovery_mode="incre"), TWO)
     assert stage.states() == {"Shop": "RESTORING"}
-    plan = stage.plan("l1.trn", last_backup="true", recovery_mode="incre")
+    plan = stage.plan("l1.trn", last_backup="true", recovery_mode="incre", precheck="false")
     assert await stage.failed(plan) == ""
     await stage.restore(plan, THREE)
     assert stage.states() == {"Shop": "ONLINE"}

@@ -1,6 +1,7 @@
 """The source that reads backup files and the checks before it, on backups that were made from nothing."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sterna.core.event import Level
 from sterna.core.files import Storage
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import JobId
-from sterna.core.plan import Endpoint, Mode, Plan, Selection, StoredFile
+from sterna.core.plan import Endpoint, Mode, Plan, Rename, Selection, StoredFile
 from sterna.core.ports import Describes, Room
 from sterna.engines.sqlserver.engine import SqlServerEngine
 from sterna.engines.sqlserver.source import SqlServerSource, open_source
@@ -121,6 +122,13 @@ async def test_databases_are_named_in_any_case(corpus: dict[str, Fixture]) -> No
         async with open_source(plan_of(made.paths, only=("nowhere",)), opens, Heard()):
             pass
     assert "no database nowhere" in failed(await looked(plan_of(made.paths, only=("nowhere",))))["sqlserver.files"]
+
+
+async def test_one_new_name_is_not_given_to_several_databases(corpus: dict[str, Fixture]) -> None:
+    plan = plan_of(corpus["several_sets"].paths, renames=(Rename("*", "one"),))
+    assert "One new name" in failed(await looked(plan))["sqlserver.files"]
+    (database, *_) = corpus["several_sets"].databases
+    assert failed(await looked(replace(plan, selection=Selection((database,), plan.selection.renames)))) == {}
 
 
 async def test_sound_files_pass_all_checks(corpus: dict[str, Fixture]) -> None:

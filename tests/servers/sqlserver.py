@@ -396,8 +396,8 @@ class Model:
                 (
                     3132,
                     16,
-                    f"The media set has {count} media families but only {len(media)} are provided. All members must "
-                    "be provided.",
+                    f"The media set has {count} media families but only {len(media)} are provided. All members "
+                    "must be provided.",
                 )
             )
         one = self._set(media[0], devices[0], options.file)
@@ -406,8 +406,8 @@ class Model:
                 (
                     3169,
                     16,
-                    f"The database was backed up on a server running version {one.record.version}. That version is "
-                    f"incompatible with this server, which is running version {self.version}.",
+                    f"The database was backed up on a server running version {one.record.version}. That version "
+                    f"is incompatible with this server, which is running version {self.version}.",
                 )
             )
         return one
@@ -463,10 +463,10 @@ class Model:
         if (what == "LOG") != (one.record.kind == "log"):
             raise SqlError((3135, 16, "The backup set was created by another kind of BACKUP."))
         if what == "LOG" and one.record.first_lsn > database.redo_start:
-            text = f"The log in this backup set begins at LSN {one.record.first_lsn}, which is too recent."
+            text = f"The log in this backup set begins at LSN {one.record.first_lsn}: too recent."
             raise SqlError((4305, 16, text))
         if what == "LOG" and one.record.last_lsn < database.redo_start:
-            text = f"The log in this backup set terminates at LSN {one.record.last_lsn}, which is too early."
+            text = f"The log in this backup set terminates at LSN {one.record.last_lsn}: too early."
             raise SqlError((4326, 16, text))
         return database
 
@@ -591,6 +591,7 @@ _HEADER: dict[str, tuple[str, Callable[[BackupSet], Value]]] = {
     "SoftwareVersionMajor": ("int", lambda it: it.record.major),
     "SoftwareVersionMinor": ("int", lambda it: int(it.record.version.split(".")[1])),
     "SoftwareVersionBuild": ("int", lambda it: int(it.record.version.split(".")[2])),
+    "FamilyGUID": ("guid", lambda it: it.record.family_guid),
     "RecoveryForkID": ("guid", lambda it: it.record.recovery_fork),
     "FirstRecoveryForkID": ("guid", lambda it: it.record.first_recovery_fork),
     "DifferentialBaseLSN": ("lsn", lambda it: it.record.differential_base_lsn or None),

@@ -85,6 +85,7 @@ class TdsServer:
     model: Answers
     tls: ssl.SSLContext | None = None
     must_encrypt: bool = False
+    host: str = HOST
     port: int = 0
     logins: list[tuple[str, bool]] = field(default_factory=list)
     """Users that came, and whether encrypted."""
@@ -93,7 +94,7 @@ class TdsServer:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        listener = socket.create_server((HOST, self.port))
+        listener = socket.create_server((self.host, self.port))
         self.port = listener.getsockname()[1]
         self._listener = listener
         self._run(lambda: self._accept(listener))
@@ -137,9 +138,9 @@ class TdsServer:
 
 @contextmanager
 def serving(
-    model: Answers, *, tls: ssl.SSLContext | None = None, must_encrypt: bool = False
+    model: Answers, *, tls: ssl.SSLContext | None = None, must_encrypt: bool = False, host: str = HOST
 ) -> Iterator[TdsServer]:
-    server = TdsServer(model, tls, must_encrypt)
+    server = TdsServer(model, tls, must_encrypt, host)
     server.start()
     try:
         yield server

@@ -9,15 +9,15 @@ from sterna.core.errors import BadData, NotFound, Unsupported
 from sterna.core.schema import Identity, Kind, Leftover, Table
 from sterna.engines.sqlserver.wire import base
 from sterna.engines.sqlserver.wire.affected import affected
-from sterna.engines.sqlserver.wire.catalog import OLDEST, Boot, read_boot
+from sterna.engines.sqlserver.wire.catalog import OLDEST, Boot, Catalog, Place, Rowset, read_boot
 from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases, text_decoder
-from sterna.engines.sqlserver.wire.definitions import _identity
+from sterna.engines.sqlserver.wire.definitions import Definitions, _identity
 from sterna.engines.sqlserver.wire.log import Lost, Replay
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.tables import PageRange
-from sterna.engines.sqlserver.wire.texts import readable
+from sterna.engines.sqlserver.wire.texts import Texts, readable
 from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
 from tests.backups.corpus import MAKERS
 from tests.backups.reading import MemoryBlob
@@ -125,6 +125,29 @@ def test_the_next_number_of_a_row_follows_the_last_one() -> None:
     decimals = b"".join(bytes((sign,)) + size.to_bytes(4, "little") for sign, size in ((1, 30), (0, 2), (1, 40)))
     assert identity_of(108, decimals + b"\0") == Identity(40, -2, 28)
     assert identity_of(56, b"") is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "default", "nullable"),
+    [
+        (None, None, True),
+        ({"value": bytes((56, 1)) + struct.pack("<i", 7)}, 7, True),
+        ({"value": b""}, None, True),
+        ({"value": bytes((127, 1)) + struct.pack("<q", 7)}, None, False),
+        ({"value": b"\xff\x01?"}, None, False),
+        ({"imageval": b"a pointer"}, None, False),
+    ],
+)
+def test_rows_older_than_a_column_are_not_taken_for_null_where_their_value_cannot_be_read(
+    kept: dict[str, bytes] | None, default: object, nullable: bool
+) -> None:
+    catalog = Catalog(Boot(852, 852, "Shop", 0, (1, 19)))
+    if kept is not None:
+        catalog.defaults[9, 3] = base.Row({}, kept)
+    rowset = Rowset(9, 1, 0, 1, 0, 0, {})
+    place = Place(1, 56, 4, 10, 0, 0, 4, 2, 0, 0, stored_id=3)
+    found = Definitions(catalog, Texts(catalog, bytes, str), "Shop")._physical(rowset, base.Row({}, {}), place)
+    assert (found.default, found.nullable) == (default, nullable)
 
 
 def test_texts_are_in_the_code_page_or_in_utf_16() -> None:

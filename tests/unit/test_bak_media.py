@@ -147,7 +147,7 @@ def test_a_partial_backup_needs_the_server() -> None:
     [
         (page(1, 0, 15), "data file"),
         (b"CREATE TABLE a (b int)", "no native backup"),
-        (b"", "no native backup"),
+        (b"PK\x03\x04", "packed as zip"),
         (b"CNWT" + bytes(2000), "no native backup"),
     ],
 )

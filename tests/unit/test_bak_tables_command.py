@@ -8,6 +8,9 @@ import pytest
 
 from sterna.cli.app import run
 from tests.backups.corpus import MAKERS
+from tests.backups.database import build
+from tests.backups.describe import Col, Db, Tbl
+from tests.backups.writer import Set, write_backup
 from tests.unit.test_bak_verify import tools
 
 
@@ -63,3 +66,61 @@ def test_files_that_give_no_database_say_what_they_lack(
     assert "needs the full backup with checkpoint LSN" in capsys.readouterr().err
     assert run(["backup", "tables", str(full), "--set", "7"], tools()) != 0
     assert "no backup set 7" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"", "the file is empty"),
+        (b"PK\x03\x04\x14", "packed as zip"),
+        (b"\x1f\x8b\x08", "packed as gzip"),
+        (b"BACKUP DATABASE shop", "no native backup"),
+    ],
+)
+def test_a_file_that_is_something_else_is_named_for_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, part: str
+) -> None:
+    path = tmp_path / "shop.bak"
+    path.write_bytes(content)
+    for command in ("inspect", "tables"):
+        assert run(["backup", command, str(path), "--json"], tools()) == 4
+        out, err = capsys.readouterr()
+        assert part in json.loads(out)["error"]["message"]
+        assert part in err
+
+
+def test_a_cut_last_set_tells_how_to_read_the_ones_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(MAKERS["incomplete"](tmp_path).paths[0])
+    assert run(["backup", "tables", path], tools()) == 4
+    assert "--set N" in capsys.readouterr().err
+    assert len(told(capsys, path, "--set", "1")["tables"]) == 2
+
+
+def test_a_file_without_any_set_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = MAKERS["shop_2016"](tmp_path).paths[0]
+    path.write_bytes(path.read_bytes()[:1536])
+    assert run(["backup", "inspect", str(path)], tools()) == 0
+    assert "No backup set" in capsys.readouterr().out
+
+
+def test_names_mean_nothing_to_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = Db("Sh\x1b[2Jop", (Tbl("dbo", "T\x9b31m", (Col("a\u202eb", "int"),)),))
+    path = tmp_path / "odd\x1b[31m.bak"
+    write_backup(path, [Set(build(odd, 2016), name="\x1b]0;owned\x07")])
+    for command in ("inspect", "tables", "verify"):
+        run(["backup", command, str(path)], tools())
+        out, err = capsys.readouterr()
+        assert not set(out + err) & {"\x1b", "\x9b", "\x07", "\u202e"}
+        assert out
+
+
+def test_a_file_whose_name_is_no_text_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / b"caf\xe9.bak".decode("utf-8", "surrogateescape")
+    path.write_bytes(MAKERS["shop_2016"](tmp_path).paths[0].read_bytes())
+    for command in ("inspect", "tables", "verify"):
+        assert run(["backup", command, str(path)], tools()) == 0
+        capsys.readouterr()
+        assert run(["backup", command, str(path), "--json"], tools()) == 0
+        assert json.loads(capsys.readouterr().out)

@@ -8,7 +8,7 @@ from sterna.core.change import Chunk, Format, Position
 from sterna.core.digest import Digest
 from sterna.core.errors import BadData, Unsupported
 from sterna.core.event import Level
-from sterna.core.plan import Selection
+from sterna.core.plan import Picked, Rename, Selection
 from sterna.core.schema import Column, ForeignKey, Identity, Index, Key, Kind, Schema, Table, Type
 from sterna.engines.postgres.checkpoint import BEGINNING
 from sterna.engines.postgres.foreign import building
@@ -16,6 +16,7 @@ from sterna.engines.postgres.foreign.building import tell_left
 from sterna.engines.postgres.foreign.drafting import draft
 from sterna.engines.postgres.foreign.drafts import Draft, Drafted, Left
 from sterna.engines.postgres.foreign.loading import Sent, table_of, without
+from sterna.engines.postgres.foreign.naming import place
 from sterna.engines.postgres.foreign.types import changed, type_of
 
 NUMBER = Type(Kind.INTEGER, "int", bits=32)
@@ -30,6 +31,15 @@ def drafted(table: Table, version: int = 180000, dialect: str = "tsql") -> tuple
 
 def kinds(found: Draft) -> list[str]:
     return [each.kind for each in found.left]
+
+
+def test_databases_are_taken_and_renamed_whatever_the_case_of_their_names() -> None:
+    selection = Selection(only=("SHOP",), renames=(Rename("shop", "store"), Rename("*", "rest")))
+    assert place(selection, ("Shop", "dbo", "T")) == ("store", "dbo", "T")
+    assert place(selection, ("Other", "dbo", "T")) is None
+    assert place(Selection(renames=selection.renames), ("Other",)) == ("rest",)
+    moved = Selection(renames=selection.renames, objects=(Picked(("Shop",), ("kept",)),))
+    assert place(moved, ("Shop", "dbo", "T")) == ("kept", "dbo", "T")
 
 
 def test_a_name_with_quotes_and_a_reserved_one_are_quoted() -> None:

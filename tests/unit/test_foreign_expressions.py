@@ -1,5 +1,6 @@
 """What is not known of T-SQL is refused with a reason, whatever it is; likewise names that cannot be kept."""
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -42,6 +43,8 @@ TRANSLATOR = Translator({each.name: each for each in (NUMBER, TEXT, BIT, MOMENT,
         ("([n]=@x)", "not understood"),
         ("([t]=(1))", "compares a whole number with a text"),
         ("([yes]=[n])", "compares"),
+        ("([yes]<(2))", "what no bit is"),
+        ("([yes]>(-1))", "what no bit is"),
         ("([n]=NULL)", "compares with NULL"),
         ("([n])", "condition is wanted"),
         ("(([n]>(1))=(1))", "value is wanted"),
@@ -185,6 +188,56 @@ def test_a_database_goes_where_it_is_renamed_to_and_only_what_is_wanted_goes() -
     assert place(picked, ("a", "other", "U")) is None
 
 
+def test_databases_are_the_same_in_whatever_case_they_are_typed() -> None:
+    typed = Selection(only=("SHOP",), renames=(Rename("shop", "store"),))
+    assert place(typed, ("Shop", "dbo", "T")) == ("store", "dbo", "T")
+    assert place(typed, ("Other", "dbo", "T")) is None
+
+
 def test_an_index_whose_name_is_taken_gets_its_table_in_front() -> None:
     taken = Taken({"T", "IX"})
     assert [taken.give("IX", "T"), taken.give("IX", "T"), taken.give("IX2", "T")] == ["T_IX", "T_IX_2", "IX2"]
+
+
+_PIECES = st.sampled_from(
+    ["'; DROP TABLE x; --", "/* ", " */", "--", "$$", "\\", "''", '"; x "', "E'", "U&'", "a", "1", "%s", "%"]
+)
+_HOSTILE = st.lists(_PIECES, max_size=4).map("".join)
+_SHAPES = st.sampled_from(
+    [
+        "([t]=N'{}')",
+        "([t] like '{}')",
+        "([t] like '[{}]' )",
+        "([t] like 'a' escape '{}')",
+        "(len([t]+'{}')>(1))",
+        "([{}]>(1))",
+        "({})",
+        "([n]>{})",
+        "(case when [n]=(1) then '{}' else [t] end='x')",
+        "([m]>'{}')",
+        "(isnull([t],'{}')='')",
+        "([n]=convert(int,'{}'))",
+        "(replace([t],'{}','')='')",
+        "([yes]='{}')",
+        "([n] in ('{}',(2)))",
+    ]
+)
+_OUTSIDE = re.compile(r"""E'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(.)""", re.DOTALL)
+
+
+@given(_SHAPES, _HOSTILE)
+@settings(max_examples=examples(600))
+def test_no_expression_leaves_the_place_that_it_is_put_into(shape: str, inside: str) -> None:
+    odd = "a" + inside
+    columns = {each.name: each for each in (NUMBER, TEXT, BIT, MOMENT, Column(odd, NUMBER.type))}
+    try:
+        sql = Translator(columns).condition(shape.replace("{}", inside)).sql
+    except Untranslatable:
+        return
+    outside = "".join(letter for letter in _OUTSIDE.findall(sql))
+    assert not set(outside) & {";", "'", '"', "\\", "$"}, sql
+    assert "--" not in outside
+    assert "/*" not in outside
+    depth = [outside[: at + 1].count("(") - outside[: at + 1].count(")") for at in range(len(outside))]
+    assert min(depth) >= 0
+    assert depth[-1] == 0

@@ -164,6 +164,7 @@ def test_folders_links_and_strangers_in_an_archive_are_passed_over() -> None:
         b"BZh91AY",
         b"7z\xbc\xaf\x27\x1c",
     ],
+    ids=["gzip", "zip", "tar", "xz", "bzip2", "7z"],
 )
 def test_an_archive_in_an_archive_is_refused_by_name(inner: bytes) -> None:
     for outer in (zipped({"inner.bin": inner}), tarred({"inner.bin": inner}, mode="w:gz")):

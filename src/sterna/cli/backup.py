@@ -79,7 +79,10 @@ FILES = Annotated[
     ),
 ]
 
-backups = typer.Typer(no_args_is_help=True, help="Look into backup files of SQL Server.")
+backups = typer.Typer(
+    no_args_is_help=True,
+    help="Look into backup files of SQL Server, export them, load them and RDB and AOF files.",
+)
 
 
 @backups.command("inspect")
@@ -101,6 +104,8 @@ def inspect_backup(
     for media in [each["media"] for each in found["files"]] if "files" in found else [found["media"]]:
         print_facts(_media_facts(media), as_json=False)
         print_line("")
+    if not found["sets"]:
+        print_line("No backup set: the file ends before the first one does, or none was written yet")
     for each in found["sets"]:
         print_facts(_set_facts(each), as_json=False)
         print_rows([_file_row(file) for file in each["files"]], _FILE_COLUMNS, as_json=False)

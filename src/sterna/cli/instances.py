@@ -45,6 +45,17 @@ def add_instance(
     tls_key: Annotated[
         Path | None, typer.Option("--tls-key", metavar="FILE", help="PEM file with its private key.")
     ] = None,
+    shared_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--shared-folder",
+            metavar="DIR",
+            help="SQL Server: a folder here that the server sees too, for backups.",
+        ),
+    ] = None,
+    shared_path: Annotated[
+        str, typer.Option("--shared-path", metavar="PATH", help="SQL Server: what the server calls that folder.")
+    ] = "",
     project: ProjectName = None,
     data: Data = None,
     config: Config = None,
@@ -59,12 +70,13 @@ def add_instance(
     files = {"ca_file": tls_ca, "cert_file": tls_cert, "key_file": tls_key}
     described = tls_text(tls or any(files.values()), tls_no_verify, files)
     password = password_from(tools.environ, password_env)
+    shared = _shared(shared_folder, shared_path)
 
     async def work() -> dict[str, object]:
         async with opened(tools, settings) as store:
             home = await the_project(store, project)
             instance = Instance(
-                new_id(), home.id, name, engine, _addresses(address), user, password, described, now_ms()
+                new_id(), home.id, name, engine, _addresses(address), user, password, described, now_ms(), shared
             )
             await store.add_instance(instance)
             return _row(instance, home)
@@ -127,6 +139,17 @@ def tls_text(wanted: bool, no_verify: bool, files: dict[str, Path | None]) -> st
     paths = {field: str(path.resolve()) if path else "" for field, path in files.items()}
     tls = Tls(not no_verify, paths["ca_file"], paths["cert_file"], paths["key_file"])
     return json.dumps(dataclasses.asdict(tls))
+
+
+def _shared(folder: Path | None, path: str) -> dict[str, object]:
+    """The folder that a SQL Server and Sterna both see, as an instance keeps it. Raises Invalid."""
+    if bool(folder) != bool(path):
+        raise Invalid("shared_folder", "--shared-folder and --shared-path are one folder: both are needed")
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise Invalid("shared_folder", f"There is no folder {folder}")
+    return {"shared_folder": str(folder.resolve()), "shared_path": path}
 
 
 def _addresses(text: str) -> tuple[tuple[str, int], ...]:

@@ -4,6 +4,7 @@ What draws tables and colours is imported where it is used: a script that asks f
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -29,8 +30,9 @@ def console(*, errors: bool = False) -> "Console":
 
 
 def print_json(value: object) -> None:
-    """One JSON value on one line, at once."""
-    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+    """One JSON value on one line, at once. Halves of surrogate pairs, as odd file names have, come escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
 
 
 def print_line(text: str) -> None:
@@ -85,10 +87,18 @@ def print_error(error: Trouble, *, as_json: bool) -> None:
 
 
 def literal(text: str) -> str:
-    """A text in which square brackets mean themselves."""
+    """A text in which square brackets mean themselves, and nothing means something to a terminal.
+
+    Names come from files and servers of others: what would move the cursor, or turn letters around, is spelt out.
+    """
     from rich.markup import escape
 
-    return escape(text)
+    return escape(_MEANT_FOR_TERMINALS.sub(lambda found: ascii(found[0])[1:-1], text))
+
+
+_MEANT_FOR_TERMINALS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but for tabs and line ends; marks that change the direction of writing; halves of pairs,
+which cannot be written at all."""
 
 
 def words(value: object) -> str:

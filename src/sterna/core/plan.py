@@ -143,11 +143,22 @@ class Selection:
         narrowest = holding[0] if holding and holding[0].path == path else Picked(path)
         return Place(to, narrowest.columns, narrowest.where)
 
+    def database(self, name: str) -> str | None:
+        """What ``only`` and ``renames`` make of a database whose name's case does not matter; None: not taken."""
+        if self.only and not any(_alike(each, name) for each in self.only):
+            return None
+        named = [each.new for each in self.renames if _alike(each.old, name)]
+        return next(iter([*named, *(each.new for each in self.renames if each.old == "*")]), name)
+
     def touches(self, path: Path) -> bool:
         """Whether anything in a database or schema is taken, or the thing itself."""
         if any(path[: len(each)] == each for each in self.without):
             return False
         return not self.objects or any(_along(each.path, path) for each in self.objects)
+
+
+def _alike(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
 
 
 def _along(one: Path, other: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sterna.core.change import ROWS_TEXT, Name
 from sterna.core.digest import Digest, digest_of
 from sterna.core.errors import NotFound, Unsupported
-from sterna.core.plan import Plan
+from sterna.core.plan import Path, Plan
 from sterna.core.ports import Compared, Comparison, Depth, Describes, Difference, Source
 from sterna.core.schema import Table
 
@@ -45,8 +45,7 @@ class Proof:
         return _comparison(done, most)
 
     async def _compared(self, table: Table, depth: Depth) -> Compared:
-        place = self.plan.selection.place(table.path)
-        name, target = Name(table.path), Name(place.to if place else table.path)
+        name, target = Name(table.path), Name(self._target(table.path))
         if table.trouble:
             return Compared(name, target, -1, -1, trouble=table.trouble)
         if depth is Depth.OBJECTS:
@@ -59,6 +58,12 @@ class Proof:
         counted = abs(ours.rows - theirs.rows)
         differs = depth is Depth.CONTENTS and ours != theirs
         return Compared(name, target, ours.rows, theirs.rows, different=max(counted, int(differs)))
+
+    def _target(self, path: Path) -> Path:
+        """What the plan calls a table there; its server may have to call it something like that."""
+        place, database = self.plan.selection.place(path), self.plan.selection.database(path[0])
+        to = place.to if place else path
+        return (database if database and to[0] == path[0] else to[0], *to[1:])
 
     async def _of_source(self, name: Name) -> Digest:
         total = Digest()

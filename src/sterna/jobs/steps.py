@@ -60,7 +60,8 @@ class Precheck(_LeavesNothing):
         await ledger.note_findings(found)
         failed = [finding for finding in found if finding.severity is Severity.FAILED]
         if failed:
-            named = "; ".join(f"{finding.check}: {finding.evidence}" for finding in failed)
+            first = {finding.evidence: finding.check for finding in reversed(failed)}  # what two sides saw, once
+            named = "; ".join(f"{check}: {evidence}" for evidence, check in reversed(first.items()))
             hint = "; ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy))
             raise ChecksFailed(f"{ChecksFailed().message} {named}", hint=hint)
 

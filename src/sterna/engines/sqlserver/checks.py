@@ -91,6 +91,9 @@ def _files(files: Opened) -> Findings:
     found += [_failed(FILES, f"The files hold no database {name}", _NAMES) for name in files.missing]
     if not files.databases and not files.missing:
         found.append(_failed(FILES, "The files hold no backup of a database that is taken", _NAMES))
+    if len(files.databases) > 1 and any(each.old == "*" for each in files.selection.renames):
+        several = ", ".join(each.name for each in files.databases)
+        found.append(_failed(FILES, f"One new name was given, and the files hold {several}", _ONE))
     names = [each.name.lower() for each in files.databases]
     twice = {each.name for each in files.databases if names.count(each.name.lower()) > 1}
     found += [
@@ -165,6 +168,7 @@ def _tables_of(database: DatabaseBackup, selection: Selection) -> Findings:
 
 LOOKS: dict[str, Callable[[Opened], Awaitable[Findings]]] = {CHAIN: _chain, VERIFY: _verify, TABLES: _tables}
 
+_ONE = "Name the one database that is taken, or give a new name for each."
 _AGAIN = "Copy the file again from where it was made, or take a new backup."
 _NAMES = "Name a database that the files hold: sterna backup inspect shows them."
 _CHAIN = (

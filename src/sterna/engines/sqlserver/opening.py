@@ -15,6 +15,9 @@ from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 SET = "set"
 """The option that names the one backup set, by its position, that is wanted of files with several."""
 
+ALL = "*"
+"""The old name of a rename that is for every database."""
+
 STOP_AT = "stop_at"
 """The option that names a moment, by the source's clock, whose state is wanted; it lies in the log backups."""
 
@@ -30,7 +33,7 @@ class Opened:
     others: tuple[str, ...]
     """The names of those that it does not."""
     missing: tuple[str, ...]
-    """Databases that were asked for and that no file holds."""
+    """Databases that were asked for, or were to be called something else, and that no file holds."""
     selection: Selection
     """What of them the plan takes."""
 
@@ -76,21 +79,23 @@ def _chosen(plan: Plan, blobs: tuple[Blob, ...], media: tuple[MediaFile, ...]) -
 
 
 def _moment(text: str) -> datetime | None:
-    """Raises Invalid."""
+    """Raises Invalid, also for a moment with a zone: the log has the source's own clock, and not its zone."""
     try:
-        return datetime.fromisoformat(text) if text else None
+        found = datetime.fromisoformat(text) if text else None
     except ValueError:
         raise Invalid(STOP_AT, f"{text!r} is no moment: 2026-01-31T12:00:00") from None
+    if found is not None and found.tzinfo is not None:
+        raise Invalid(STOP_AT, f"{text!r} has a zone: the moment is one of the source's clock, without a zone")
+    return found
 
 
 def takes(selection: Selection, database: str) -> bool:
     """Whether anything of a database is taken. SQL Server's names of databases differ not by case alone."""
-    if selection.only and database.lower() not in {name.lower() for name in selection.only}:
-        return False
-    return selection.touches((database,))
+    return selection.database(database) is not None and selection.touches((database,))
 
 
 def _missing(selection: Selection, found: Sequence[DatabaseBackup]) -> tuple[str, ...]:
-    asked = [*selection.only, *(each.path[0] for each in selection.objects)]
+    renamed = (each.old for each in selection.renames if each.old != ALL)
+    asked = [*selection.only, *(each.path[0] for each in selection.objects), *renamed]
     there = {each.name.lower() for each in found}
     return tuple(name for name in dict.fromkeys(asked) if name.lower() not in there)

@@ -1,12 +1,13 @@
 """Reads the tables of the databases that backup files hold. They stand still: there is no log to follow."""
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from sterna.core.change import ROWS_TEXT, Chunk, Format, Name, Part, Position
-from sterna.core.errors import BadData, NotFound, Unsupported
+from sterna.core.errors import BadData, NotFound, StartAgain, Unsupported
 from sterna.core.event import Level
 from sterna.core.files import Opens
 from sterna.core.plan import Path, Plan, Selection
@@ -72,11 +73,16 @@ class SqlServerSource:
     async def copy(
         self, part: Part, formats: Sequence[Format], after: Position | None = None
     ) -> AsyncIterator[Chunk]:
-        """Rows as lines of COPY, page by page. Raises BadData, Unsupported, Unreachable."""
+        """Rows as lines of COPY, page by page. Raises BadData, Unsupported, Unreachable.
+
+        A position says of which backups it is. Raises StartAgain for one of others: a file of that name was
+        replaced since, and rows of two backups must not be mixed.
+        """
         if ROWS_TEXT not in formats:
             raise Unsupported(f"Rows are read as {ROWS_TEXT}, and the target takes {', '.join(formats)}")
         pages = PageRange.parse(part.spec)
-        begin = _page(after) if after is not None else 0
+        mark = mark_of(self._database(part.name))
+        begin = _page(after, mark) if after is not None else 0
         if after is not None:
             self._resumed.add(part.name.path)
         unstorable: Unstorable = "replace" if self._plan.options.get(UNSTORABLE) == "replace" else "refuse"
@@ -84,7 +90,7 @@ class SqlServerSource:
         while (piece := await asyncio.to_thread(_next, pieces)) is not None:
             size = piece.pages * PAGE_SIZE
             self._counted[part.name.path] += piece.rows
-            yield Chunk(ROWS_TEXT, piece.data, piece.rows, size, Position(str(piece.next_page)))
+            yield Chunk(ROWS_TEXT, piece.data, piece.rows, size, Position(f"{mark}:{piece.next_page}"))
 
     async def copied(self) -> None:
         """Tells what of the rows could not be kept exactly, and where the server's own counts differ."""
@@ -130,11 +136,21 @@ def _unreadable(tables: Sequence[Table]) -> str:
     return f"The rows of some tables cannot be read from the backup: {named}{more}"
 
 
-def _page(position: Position) -> int:
+def mark_of(database: DatabaseBackup) -> str:
+    """What tells the backups that a database is read from from all others: the ids that their server gave them."""
+    sets = "\n".join(f"{one.guid} {one.record.last_lsn}" for one in database.chain.sets)
+    return hashlib.sha256(sets.encode()).hexdigest()[:16]
+
+
+def _page(position: Position, mark: str) -> int:
+    read, _, page = position.partition(":")
     try:
-        return int(position)
+        number = int(page)
     except ValueError:
         raise BadData(f"{position!r} is no place in a table") from None
+    if read != mark:
+        raise StartAgain("The files hold other backups than those that the copy was begun with")
+    return number
 
 
 def _next(pieces: Iterator[Piece]) -> Piece | None:

@@ -16,6 +16,8 @@ from sterna.core.people import Bucket
 from sterna.core.plan import Conflict, Endpoint, Mode, Plan, Rename, Selection, StoredFile
 
 SQLSERVER = "sqlserver"
+SHARED = ("shared_folder", "shared_path")
+"""Facts of an instance that a restore needs."""
 TARGETS: Mapping[str, str] = {
     "sqlserver": SQLSERVER,
     "mssql": SQLSERVER,
@@ -59,6 +61,7 @@ async def make(front: Front, project_id: str, id: str, new: New, codes: Codes) -
     own = [StoredFile(bucket.id, file.path + file.name) for file in asked.files]
     found = await front.desk.stored(own)
     plan = plan_of(asked, own, target, earlier.plan if earlier else None)
+    plan = replace(plan, options={**plan.options, **await _shared(front, asked.instance_id)})
     files = tuple(_known(file, entry) for file, entry in zip(asked.files, found, strict=True))
     return await front.desk.create(
         project_id,
@@ -123,6 +126,12 @@ async def _target(front: Front, project_id: str, id: str, codes: Codes) -> Endpo
     if endpoint is None or endpoint.engine not in TARGETS:
         raise Told(*codes.instance)
     return replace(endpoint, engine=TARGETS[endpoint.engine])
+
+
+async def _shared(front: Front, id: str) -> dict[str, str]:
+    """Where a SQL Server finds files that are put there for it, as whoever registered it said."""
+    instance = await front.store.instance(id)
+    return {name: str(instance.facts[name]) for name in SHARED if instance.facts.get(name)}
 
 
 async def _bucket(front: Front, project_id: str, name: str, codes: Codes) -> Bucket:

@@ -49,13 +49,21 @@ def spelt(text: str) -> Status:
 
 
 def error_log(job: Job) -> str:
-    """Why a task failed and what to do; empty for one that did not."""
+    """Why a task failed and what to do; empty for one that did not. Of what is too long both are told in part."""
     if status(job) not in (Status.FAILED, Status.PRECHECK_FAILED):
         return ""
     if job.failure is None:
         return "The task was stopped before it had ended."
-    text = " ".join(part for part in (job.failure.message, job.failure.hint) if part)
-    return text if len(text) <= LONGEST_LOG else text[: LONGEST_LOG - 1] + "…"
+    message, hint = job.failure.message, job.failure.hint
+    if not hint:
+        return _cut(message, LONGEST_LOG)
+    end = "" if message.endswith((".", "!", "?", "…")) else "."
+    hint = _cut(hint, LONGEST_LOG // 2)
+    return f"{_cut(f'{message}{end}', LONGEST_LOG - len(hint) - 1)} {hint}"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def finish_ms(job: Job) -> int:

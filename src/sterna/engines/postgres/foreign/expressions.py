@@ -83,6 +83,11 @@ class Translator:
         return Translated(f"({sql})::{type_of(column.type)}", work.notes)
 
 
+def _is_bit(number: Literal) -> bool:
+    """Whether a bit can be that number. Compared with 2 it is less; as a bit itself, 2 would be true."""
+    return number.kind not in ("integer", "decimal", "float", "money") or float(number.text) in (0, 1)
+
+
 @contextmanager
 def _bounded() -> Iterator[None]:
     try:
@@ -241,6 +246,8 @@ class _Work:
         if len(pair) == 1 or pair <= set(NUMBERS) or pair <= set(TEXTS) or pair <= set(DATES):
             return value.sql
         numbers_as_text = known.family in TEXTS and value.family in NUMBERS
+        if value.literal and known.family is Family.BIT and not _is_bit(value.literal):
+            raise Untranslatable("it compares a bit with what no bit is")
         if value.literal and not numbers_as_text:
             return self.to(value, known.family)
         if value.family is Family.BIT and known.family is Family.INTEGER:

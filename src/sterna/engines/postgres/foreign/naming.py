@@ -6,17 +6,15 @@ and indexes of a schema share one space of names: an index whose name is taken g
 """
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sterna.core.plan import Path, Rename, Selection
+from sterna.core.plan import Path, Selection
 from sterna.engines.postgres.names import LONGEST, SCHEMA
 
 _HASH = 8
 _COLUMNS = {"ctid", "xmin", "cmin", "xmax", "cmax", "tableoid"}
 _SCHEMAS = {SCHEMA, "information_schema"}
 _DATABASES = {"template0", "template1"}
-ALL = "*"
 
 
 def fitted(name: str) -> str:
@@ -42,22 +40,11 @@ def database_name(name: str) -> str:
 
 def place(selection: Selection, path: Path) -> Path | None:
     """Where a database, schema or table goes; None: it is not taken."""
-    if selection.only and path[0] not in selection.only:
+    database, found = selection.database(path[0]), selection.place(path)
+    if database is None or found is None:
         return None
-    found = selection.place(path)
-    if found is None:
-        return None
-    database, *rest = found.to
-    to = (_renamed(selection.renames, database), *rest)
+    to = (database if found.to[0] == path[0] else found.to[0], *found.to[1:])
     return tuple(make(name) for make, name in zip((database_name, schema_name, fitted), to, strict=False))
-
-
-def _renamed(renames: Iterable[Rename], database: str) -> str:
-    for old in (database, ALL):
-        for each in renames:
-            if each.old == old:
-                return each.new
-    return database
 
 
 def unlike(table: str, name: str) -> str:

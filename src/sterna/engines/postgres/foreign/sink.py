@@ -7,7 +7,7 @@ from functools import partial
 
 from sterna.core.change import Batch, Chunk, Format, Part, Position
 from sterna.core.digest import Digest, digest_of
-from sterna.core.errors import BadData, Unsupported
+from sterna.core.errors import BadData, StartAgain, Unsupported
 from sterna.core.plan import Path, Plan
 from sterna.core.ports import Describes, Room, Teller
 from sterna.engines.postgres.checkpoint import enterable
@@ -50,6 +50,7 @@ class ForeignSink:
         self._draft: Draft | None = None
         self._drafting = asyncio.Lock()
         self._generated: dict[str, Mapping[Path, frozenset[str]]] = {}
+        self._asked: set[str] = set()
 
     @property
     def formats(self) -> Sequence[Format]:
@@ -59,6 +60,7 @@ class ForeignSink:
         await self._checkpoints.claim()
 
     async def position(self, lane: str) -> Position | None:
+        self._asked.add(lane)
         known = await self._checkpoints.position(lane)
         if known is None or lane == FOLLOW:
             return None if known is None else Position("")
@@ -106,6 +108,7 @@ class ForeignSink:
 
     async def copied(self, anchor: Position) -> None:
         await self._checkpoints.verify()
+        await self._check_parts()
         found = await self._drafted()
         sent = await self._sent()
         for to in sorted(set(found.databases().values())):
@@ -179,6 +182,17 @@ class ForeignSink:
                 (database, schema, table): frozenset(columns) for schema, table, columns in rows
             }
         return self._generated[database]
+
+    async def _check_parts(self) -> None:
+        """Raises StartAgain where the target has rows of parts that the source no longer has.
+
+        It was cut into others when the copy was begun: its files have been replaced while nobody read them.
+        """
+        with translated(self._plan.target):
+            for checkpoint in self._checkpoints.all():
+                lanes = {lane for lane in await checkpoint.lanes() if lane.startswith(_LANE)}
+                if lanes - self._asked:
+                    raise StartAgain("The source is no longer the one that the copy was begun with")
 
     async def _sent(self) -> Mapping[Path, Digest]:
         """What was written of each of the target's tables, by their parts' lanes."""

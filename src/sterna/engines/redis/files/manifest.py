@@ -61,7 +61,13 @@ def _line(line: str, where: str) -> tuple[str, int, str]:
         raise BadData(f"{where}: {error}") from error
     facts = dict(zip(words[::2], words[1::2], strict=False))
     part, seq, kind = facts.get("file", ""), facts.get("seq", ""), facts.get("type", "")
-    if len(words) % 2 or not part or not (seq.isascii() and seq.isdigit()) or len(seq) > 18 or kind not in "bih":
+    if (
+        len(words) % 2
+        or not part
+        or not (seq.isascii() and seq.isdigit())
+        or len(seq) > 18
+        or kind not in {"b", "i", "h"}
+    ):
         raise BadData(f"{where} names no file")
     if not kind:
         raise BadData(f"{where} names no type")

@@ -13,8 +13,8 @@ from sterna.engines.sqlserver.exporting.texts import Unicode, text_of
 from sterna.engines.sqlserver.wire.moments import DAY, Instant, Time, Timestamp
 from sterna.engines.sqlserver.wire.rows import Row
 
-GROUP_BYTES = 32 << 20
-GROUP_ROWS = 1 << 17
+GROUP_BYTES = 16 << 20
+GROUP_ROWS = 1 << 16
 BATCH_BYTES = 4 << 20
 BATCH_ROWS = 4096
 EPOCH = 719_162

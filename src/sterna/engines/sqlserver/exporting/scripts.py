@@ -109,7 +109,7 @@ class Scripts:
         yield _SESSION
         for schema in sorted({table.path[1] for table in self.tables} - {"dbo"}):
             make = f"CREATE SCHEMA {quoted(schema)}"
-            yield f"IF SCHEMA_ID({text(schema)}) IS NULL EXEC sp_executesql {text(make)};\n{_GO}"
+            yield f"IF SCHEMA_ID({text(schema)}) IS NULL EXEC({text(make)});\n{_GO}"
         for table in self.tables:
             yield _created(table) + _GO
         for leftover in self.leftovers:

@@ -145,6 +145,9 @@ def todo(
     name = sets[0].database
     if target.lower() in SYSTEM:
         raise KeyConflict(f"{target} is a database of the server's own", hint="Choose another name.")
+    if len({one.family for one in sets}) > 1:
+        hint = "Restore them by two jobs."
+        raise BadData(f"The files hold two different databases called {name}", hint=hint)
     has_full = any(one.kind == FULL for one in sets)
     start = there.redo_start if there and there.waits and not has_full else None
     if not has_full and there and there.state == ONLINE and not there.standby:

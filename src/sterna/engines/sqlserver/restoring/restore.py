@@ -87,7 +87,8 @@ class SqlServerRestoring:
 
         Raises BadData. A file that Sterna's reader does not know is left to the server.
         """
-        for number, each in enumerate(files):
+        used = {number for one in sets for number in one.files}
+        for number, each in ((number, each) for number, each in enumerate(files) if number in used):
             try:
                 own = await asyncio.to_thread(_guids, each)
             except Unsupported as unknown:
@@ -126,20 +127,21 @@ class _Work:
 
     async def sets(self, names: Sequence[str]) -> Sequence[BackedUp]:
         """The backup sets of all files, as the server reads them. Raises BadData for incomplete media sets."""
-        families: dict[UUID, dict[int, int]] = {}
-        counts: dict[UUID, int] = {}
+        families: dict[tuple[UUID, int], dict[int, int]] = {}
+        counts: dict[tuple[UUID, int], int] = {}
         for number, device in enumerate(self._devices):
             label = await read_label(self._server, device, f"Reading the label of {names[number]}")
-            families.setdefault(label.media_set, {}).setdefault(label.sequence, number)
-            counts[label.media_set] = label.count
+            key = label.media_set, (0 if label.count > 1 else number)
+            families.setdefault(key, {}).setdefault(label.sequence, number)
+            counts[key] = label.count
         found: list[BackedUp] = []
-        for media_set, members in families.items():
+        for key, members in families.items():
             numbers = tuple(members[sequence] for sequence in sorted(members))
             named = ", ".join(names[number] for number in numbers)
-            missing = set(range(1, counts[media_set] + 1)) - set(members)
+            missing = set(range(1, counts[key] + 1)) - set(members)
             if missing:
                 raise BadData(
-                    f"{named}: striped over {counts[media_set]} files, and file {min(missing)} is missing",
+                    f"{named}: striped over {counts[key]} files, and file {min(missing)} is missing",
                     hint="Name all files of the media set.",
                 )
             what = f"Reading the headers of {named}"
@@ -172,10 +174,9 @@ class _Work:
             return
         for number, one in enumerate(left.sets):
             recover = left.recover and one is left.sets[-1]
-            share = 100 // len(left.sets)
 
-            def part(percent: int, number: int = number, share: int = share) -> None:
-                heard(number * share + percent * share // 100)
+            def part(percent: int, number: int = number) -> None:
+                heard((number * 100 + percent) // len(left.sets))
 
             await self._set(left, one, recover, part)
         if left.recover:
@@ -270,11 +271,14 @@ class _Work:
 def grouped(plan: Plan, sets: Sequence[BackedUp]) -> Mapping[str, Sequence[BackedUp]]:
     """The sets of each database that the plan takes, by name. Raises BadData, naming a missing one.
 
-    Of a media set's sets those of other databases are left out. Names of databases differ not by case alone.
+    A set that is in two files counts once. Names of databases differ not by case alone.
     """
     found: dict[str, list[BackedUp]] = {}
     names: dict[str, str] = {}
+    once: dict[UUID, BackedUp] = {}
     for one in sets:
+        once.setdefault(one.guid, one)
+    for one in once.values():
         if takes(plan.selection, one.database):
             found.setdefault(names.setdefault(one.database.lower(), one.database), []).append(one)
     missing = [name for name in plan.selection.only if name.lower() not in names]

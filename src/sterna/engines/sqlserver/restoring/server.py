@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -26,6 +27,9 @@ _PERCENT = 3211
 _CANCELLED_SECONDS = 30.0
 _ERROR = 11
 """Severity from which on a message is an error."""
+
+_EDGE = (pytds.Error, OSError, ValueError, LookupError, AssertionError, RuntimeError, struct.error)
+"""What the library raises where something else than a SQL Server answers."""
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
@@ -91,6 +95,8 @@ class Server:
             if self._wire:
                 self._wire.stop()
             await asyncio.wait({future}, timeout=_CANCELLED_SECONDS)
+            if self._wire and not future.done():
+                self._wire.cut()
             if future.done() and not future.cancelled():
                 future.exception()  # it is of no account any more
             raise
@@ -105,7 +111,7 @@ class Server:
             cause = failed.__cause__
             assert isinstance(cause, Exception)
             raise self._understood(cause) from cause
-        except (pytds.Error, OSError, ValueError, AssertionError, LookupError) as error:
+        except _EDGE as error:
             raise self._understood(error) from error
 
     def _understood(self, error: Exception) -> Exception:
@@ -123,6 +129,8 @@ class Server:
             return Unreachable(f"No TLS with {self.endpoint}: {error.reason or error}")
         if isinstance(error, pytds.ClosedConnectionError | OSError):
             return Unreachable(f"The connection to {self.endpoint} broke: {_plain(error)}")
+        if type(error) is ValueError and self._connection is None:
+            return AccessDenied(f"{self.endpoint} cannot be logged in to: {_plain(error)}")
         if "encryption" in str(error).lower():
             hint = "Register the instance with TLS."
             return AccessDenied(f"{self.endpoint} takes encrypted connections only", hint=hint)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from sterna.core.errors import AccessDenied, Unreachable
 from sterna.core.plan import Tls
@@ -57,6 +58,11 @@ class Wire:
     def stop(self) -> None:
         """Ask the server to end what it is doing; whoever waits for the answer passes it on."""
         self._stop.set()
+
+    def cut(self) -> None:
+        """End it from any thread, whatever it is doing."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     # What python-tds calls.
 

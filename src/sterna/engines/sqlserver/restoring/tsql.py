@@ -6,6 +6,7 @@ RESTORE, ALTER DATABASE and CREATE CREDENTIAL take literals alone: names are put
 ``text``, numbers as ``int``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -69,11 +70,12 @@ def quoted(name: str) -> str:
 
 
 def text(value: str) -> str:
-    """A text as a Unicode constant: ``N'it''s'``. Raises Unsupported for one with U+0000.
+    """A text as a Unicode constant: ``N'it''s'``. Raises Unsupported for one with U+0000, or a backslash before the
+    end of a line, which would join the two lines.
 
-    See "Constants (Transact-SQL)": a quotation mark inside is written twice; nothing else is special.
+    See "Constants (Transact-SQL)" and "Backslash (Line Continuation)": a quotation mark inside is written twice.
     """
-    if "\0" in value:
+    if "\0" in value or re.search(r"\\[\r\n]", value):
         raise Unsupported(f"{value[:60]!r} holds a character that a SQL Server does not take in a text")
     return "N'" + value.replace("'", "''") + "'"
 
@@ -167,11 +169,6 @@ def header(device: Device) -> Statement:
 def file_list(device: Device, position: int) -> Statement:
     """The files of the database in a backup set. See "RESTORE Statements - FILELISTONLY"."""
     return Statement(f"RESTORE FILELISTONLY FROM {_device(device)} WITH FILE = {int(position)}")
-
-
-def verify(devices: Sequence[Device], position: int) -> Statement:
-    """Whether a backup set is complete and readable. See "RESTORE Statements - VERIFYONLY"."""
-    return Statement(f"RESTORE VERIFYONLY FROM {_devices(devices)} WITH FILE = {int(position)}, STATS = {STATS}")
 
 
 def restore(take: Take) -> Statement:

@@ -104,6 +104,8 @@ class BackedUp:
     """The files of its media set, in their order: places in the list of all files."""
     names: str = ""
     """The same for people."""
+    family: UUID = NONE
+    """Of the database, from its creation on."""
 
     def __str__(self) -> str:
         return f"{self.names} (set {self.position})" if self.position > 1 else self.names
@@ -143,7 +145,7 @@ async def read_instance(server: Server) -> Instance:
         filestream=int(row["filestream"] or 0),
         is_sysadmin=bool(row["is_sysadmin"]),
         may_restore=any(row[each] for each in ("is_sysadmin", "is_dbcreator", "may_create")),
-        may_read_history=bool(row["may_read_history"]),
+        may_read_history=row["may_read_history"] != 0,  # NULL: the server cannot say
     )
 
 
@@ -213,6 +215,7 @@ def _backed_up(row: Row, files: tuple[int, ...], names: str) -> BackedUp:
         size=int(row["BackupSize"] or 0),
         files=files,
         names=names,
+        family=_uuid(row["FamilyGUID"]),
     )
 
 
@@ -236,6 +239,7 @@ def by_reader(one: LogicalSet, places: Mapping[str, int]) -> BackedUp:
         size=record.backup_size,
         files=tuple(places[each] for each in one.files),
         names=", ".join(one.files),
+        family=record.family_guid,
     )
 
 

@@ -14,6 +14,12 @@ from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
 from sterna.engines.sqlserver.wire.faults import Fault
 from sterna.engines.sqlserver.wire.media import MediaFile
 
+_LOOK = "sterna backup inspect shows what the files hold."
+_NAME_ALL = (
+    "Name all stripes, and all files of the chain: the full backup, a differential, the logs after it. "
+    "--set N takes one of several sets in a file; sterna backup inspect shows them."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
@@ -53,10 +59,10 @@ def whole_databases(medias: Sequence[MediaFile], set_number: int | None = None) 
     databases = databases_of(medias, set_number=set_number)
     if not databases:
         told = "no backup set" if set_number is None else f"no backup set {set_number}"
-        raise BadData(f"There is {told} in {', '.join(media.name for media in medias)}.")
+        raise BadData(f"There is {told} in {', '.join(media.name for media in medias)}.", hint=_LOOK)
     for database in databases:
         if database.problems:
-            raise BadData(" ".join(database.problems))
+            raise BadData(" ".join(database.problems), hint=_NAME_ALL)
     return databases
 
 

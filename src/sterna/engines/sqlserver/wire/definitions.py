@@ -6,7 +6,7 @@ What has no such meaning (views, procedures, indexes of special kinds) is named 
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sterna.core.errors import BadData
 from sterna.core.plan import Path
@@ -158,19 +158,20 @@ class Definitions:
 
     def _layout(self, rowset: Rowset, columns: Sequence[Row], places: dict[int, Place], table: str) -> Layout:
         found = [(row, places[row["colid"]]) for row in columns if row["colid"] in places]
-        physical = tuple(_physical(row, place, self._default(rowset, place)) for row, place in found)
+        physical = tuple(self._physical(rowset, row, place) for row, place in found)
         return Layout(physical, rowset.compression, table)
 
-    def _default(self, rowset: Rowset, place: Place) -> object:
-        """The value of rows that are older than the column; None: none is kept, or it is of another type."""
-        row = self._catalog.defaults.get((rowset.id, place.stored_id))
-        if row is None or not row.raw("value"):
-            return None
-        try:
-            found = read_variant(row.raw("value"))
-        except _FAULTS:
-            return None
-        return found.value if found.column.xtype == place.xtype else None
+    def _physical(self, rowset: Rowset, row: Row, place: Place) -> Physical:
+        """The column, with the value of rows that are older than it.
+
+        Where one is kept and cannot be read, such rows must not be taken for ones with NULL.
+        """
+        kept = self._catalog.defaults.get((rowset.id, place.stored_id))
+        if kept is None or not (kept.raw("value") or kept.raw("imageval")):
+            return _physical(row, place, None)
+        default = _default(kept.raw("value"), place)
+        physical = _physical(row, place, default)
+        return physical if default is not None else replace(physical, nullable=False)
 
     def _trouble(
         self, table: int, columns: Sequence[Row], rowsets: Sequence[Rowset], places: Sequence[dict[int, Place]]
@@ -329,6 +330,15 @@ class Definitions:
 def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
     """Whether rows hold the column: a computed one only if it is persisted."""
     return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
+
+
+def _default(data: bytes, place: Place) -> object:
+    """The value; None: it cannot be read, or is of another type than the column."""
+    try:
+        found = read_variant(data)
+    except _FAULTS:
+        return None
+    return found.value if found.column.xtype == place.xtype else None
 
 
 def _physical(row: Row, place: Place, default: object) -> Physical:

@@ -21,6 +21,11 @@ _MOST_SETS = 65_535
 _MOST_REGIONS = 10_000
 _MOST_LOGS = 1_000_000
 _MASKED_PASSWORD = 5
+_PACKED = {
+    b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "rar", b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd",
+}  # fmt: skip
+"""What files are that people pack backups into, by how they begin."""
 _KNOWN_STREAMS = frozenset(("RAID", "MQCI", "APAD", "MQDA", "MQTL", "CSUM", "OTCP", "TSMP", "SPAD"))
 
 
@@ -213,6 +218,14 @@ def open_media(blob: Blob) -> MediaFile:
         raise Unsupported(
             f"{blob.name} is a data file of SQL Server, not a backup",
             hint="Make a backup of the database: BACKUP DATABASE.",
+        )
+    if not start:
+        raise damaged(blob.name, 0, "the file is empty")
+    packed = next((kind for sign, kind in _PACKED.items() if start.startswith(sign)), "")
+    if packed:
+        raise Unsupported(
+            f"{blob.name} is packed as {packed}, not a backup itself",
+            hint="Unpack it, and name the backup that was in it.",
         )
     raise Unsupported(
         f"{blob.name} is no native backup of SQL Server",
