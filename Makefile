@@ -54,6 +54,8 @@ bench: .venv/.native
 	@$(bin)/python -m bench.postgres_full
 	@$(bin)/python -m bench.postgres_follow
 	@$(bin)/python -m bench.postgres_compare
+	@$(bin)/python -m bench.sqlserver_backup
+	@$(bin)/python -m bench.redis_file
 
 lock: .venv/.native
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
