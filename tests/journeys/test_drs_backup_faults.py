@@ -58,6 +58,12 @@ class Scene:
         kill(self._service)
         self._service = None
 
+    def kill_with_worker(self, id: str) -> None:
+        """The same, and its worker, which notices and leaves once the target answers, is gone."""
+        self.kill()
+        self.to_target.flow()
+        wait_for(lambda: not workers(JobId(id)), "a worker is left")
+
     def end(self) -> None:
         self._running.close()
 
@@ -264,8 +270,7 @@ def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, 
     _, tables = big_file(scene.stand, {"other.bak": 60_000, "longer.bak": ROWS + 5_000}[other], other)
     id = scene.begin(file)
     scene.half_way()
-    scene.kill()
-    wait_for(lambda: not workers(JobId(id)), "a worker is left")
+    scene.kill_with_worker(id)
     scene.stand.upload(scene.stand.bucket / other, file)
     scene.flow()
     scene.serve()
@@ -279,9 +284,8 @@ def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene
     _, tables = keyed_file(stand, 28_000, "second")
     id = scene.begin(file)
     scene.half_way("dbo.one")
+    scene.kill_with_worker(id)
     assert scene.rows("dbo.one") < 24_000
-    scene.kill()
-    wait_for(lambda: not workers(JobId(id)), "a worker is left")
     stand.upload(stand.bucket / "second.bak", file)
     scene.flow()
     scene.serve()
