@@ -59,9 +59,9 @@ class Scene:
         self._service = None
 
     def kill_with_worker(self, id: str) -> None:
-        """The same, and its worker, which notices and leaves once the target answers, is gone."""
+        """The same, and its worker with it."""
         self.kill()
-        self.to_target.flow()
+        kill_workers(id)
         wait_for(lambda: not workers(JobId(id)), "a worker is left")
 
     def end(self) -> None:
@@ -147,6 +147,12 @@ def scene(whole: Scene) -> Iterator[Scene]:
     whole.calm()
 
 
+def kill_workers(id: str) -> None:
+    for worker in workers(JobId(id)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+
+
 def big_file(stand: Stand, rows: int = ROWS, name: str = "big.bak") -> tuple[str, Tables]:
     """One table without a key, so that a row may be there twice; uploaded."""
     path = stand.bucket / name
@@ -211,9 +217,7 @@ def _disturb(scene: Scene, id: str, what: str, chance: random.Random) -> None:
     """Do something bad; afterwards everything can be reached again."""
     ways = scene.to_bucket, scene.to_target
     if what == "worker":
-        for worker in workers(JobId(id)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGKILL)
+        kill_workers(id)
     elif what == "service":
         scene.kill()
         scene.serve()
@@ -347,7 +351,7 @@ TROUBLES = {
         "CREATE FUNCTION full_disk() RETURNS boolean LANGUAGE plpgsql AS"
         " $$ BEGIN RAISE EXCEPTION 'could not extend file \"base/1/2\"' USING ERRCODE = 'disk_full'; END $$;"
         "ALTER TABLE dbo.big ADD CONSTRAINT full_disk CHECK (full_disk()) NOT VALID",
-        ("disk", "room"),
+        ("no room", "give the target more room"),
         "DROP TABLE dbo.big; DROP FUNCTION full_disk",
     ),
     "a constraint": (
