@@ -49,7 +49,6 @@ lint: .venv/.native
 
 bench: .venv/.native
 	@$(bin)/python -m bench.redis_full
-	@$(bin)/python -m bench.redis_files
 	@$(bin)/python -m bench.redis_follow
 	@$(bin)/python -m bench.postgres_full
 	@$(bin)/python -m bench.postgres_follow
