@@ -24,6 +24,8 @@ class Fault:
 class Damaged(BadData):
     """Bytes that are not what the format allows, and where they lie."""
 
+    code = "STERNA.2013"
+
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         super().__init__(str(fault))
