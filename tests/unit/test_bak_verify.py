@@ -293,7 +293,7 @@ def test_the_command_tells_of_files_that_cannot_be_opened(
     assert run(["backup", "verify", *made], tools()) == 4
     assert "stripe0.bak, byte 0: the checksum of the header of block TAPE is wrong" in capsys.readouterr().out
     assert run(["backup", "inspect", made[0], "--json"], tools()) == 4
-    assert json.loads(capsys.readouterr().out)["error"]["code"] == "STERNA.2003"
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "STERNA.2013"
     path.write_text("CREATE TABLE a (b int);")
     assert run(["backup", "inspect", made[0]], tools()) == 4
     assert "no native backup" in capsys.readouterr().err
