@@ -19,7 +19,7 @@ async def run(url: str, job: str, folder: str, database: str) -> None:
     store = await open_store(Path(url), KEY)
     try:
         engines: dict[str, Engine] = {
-            "shop": ShopEngine(shop_of(database, pause=0.003)),
+            "shop": ShopEngine(shop_of(database, pause=0.1)),
             "postgresql": PostgresEngine(),
         }
         await Runner(store, engines, JobId(job), Path(folder), tempo=QUICK).run()

@@ -147,7 +147,7 @@ async def test_a_run_that_is_killed_on_another_machine_goes_on_too(
 async def test_a_source_that_is_cut_into_other_parts_since_is_copied_anew(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    shop = shop_of(database, pause=0.002)
+    shop = shop_of(database, pause=0.02)
     move = ShopMove(shop, plan_of(server), tmp_path)
     await move.start()
     await copies(move, 1500)

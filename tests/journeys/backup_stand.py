@@ -213,7 +213,8 @@ class Stand:
     def registered(self, server: PostgresServer, name: str, *, port: int = 0) -> Target:
         """A server as a target, perhaps by another port that leads to it."""
         instance = self.home.good(
-            "instance", "add", "--name", name, "--engine", "postgresql", "--address",
+            "instance", "add", "--project", self.made["project_id"],
+            "--name", name, "--engine", "postgresql", "--address",
             f"127.0.0.1:{port or server.port}", "--user", SUPERUSER, "--password-env", "TARGET_PASSWORD",
             TARGET_PASSWORD=server.password,
         )  # fmt: skip
@@ -234,7 +235,8 @@ class Stand:
     def register_bucket(self, name: str, endpoint: str, secret: str = SECRET_KEY) -> None:
         """A name for the object store's bucket, by an address that leads to it."""
         self.home.good(
-            "bucket", "add", name, "--endpoint", endpoint, "--access-key", ACCESS_KEY, "--secret-env",
+            "bucket", "add", name, "--project", self.made["project_id"],
+            "--endpoint", endpoint, "--access-key", ACCESS_KEY, "--secret-env",
             "BUCKET_SECRET", "--remote-name", FAR, BUCKET_SECRET=secret,
         )  # fmt: skip
 
