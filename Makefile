@@ -2,6 +2,7 @@
 # make test     the whole test suite, against real servers
 # make check    format, lint, types, walls between the rooms, tests without servers
 # make lint     the same without the tests
+# make soak     the tests that take long: kills in loops, every backup into a server
 # make bench    side by side with what one would use instead; see bench/README.md
 # make lock     choose package versions anew
 # make clean    take away everything that the others made
@@ -11,11 +12,11 @@
 
 bin := .venv/bin
 native := $(shell find src -name '*.c' 2>/dev/null)
-workers ?= 2
+workers ?= 3
 # Some images set this; Python would then compile every module anew for each of the thousand processes of a test run.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check lint bench lock clean
+.PHONY: demo test soak check lint bench lock clean
 .DELETE_ON_ERROR:
 
 # The demonstration is content with less than the tests need.
@@ -32,6 +33,9 @@ test: .venv/.native
 	echo "== tests against real servers"; \
 	$(bin)/python -m pytest -q -n $(workers) -m "server and not slow" -rs || failed=yes; \
 	test -z "$$failed"
+
+soak: .venv/.native
+	@$(bin)/python -m pytest -q -n $(workers) -m slow -rs
 
 check: lint
 	@echo "== tests without servers, the quick ones"

@@ -172,7 +172,13 @@ def keyed_file(stand: Stand, many: int, name: str) -> tuple[str, Tables]:
 # At any moment.
 
 
-@pytest.mark.parametrize(("seed", "rounds"), [(11, 5), (12, 5), (0, 4)])
+SOAK = pytest.mark.slow
+"""Takes a minute or more: ``make soak`` runs these."""
+
+
+@pytest.mark.parametrize(
+    ("seed", "rounds"), [(0, 4), pytest.param(11, 5, marks=SOAK), pytest.param(12, 5, marks=SOAK)]
+)
 def test_a_load_whose_processes_servers_and_networks_die_at_any_moment_is_exact(
     scene: Scene, seed: int, rounds: int
 ) -> None:
@@ -238,6 +244,7 @@ def _disturb(scene: Scene, id: str, what: str, chance: random.Random) -> None:
             way.accept()
 
 
+@SOAK
 def test_an_object_store_that_is_away_for_long_is_waited_for(scene: Scene) -> None:
     file, tables = big_file(scene.stand)
     id = scene.begin(file)
@@ -268,7 +275,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(scene: Scene) -> No
     scene.again(id, file, tables)
 
 
-@pytest.mark.parametrize("other", ["other.bak", "longer.bak"])
+@pytest.mark.parametrize("other", ["other.bak", pytest.param("longer.bak", marks=SOAK)])
 def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, other: str) -> None:
     file, _ = big_file(scene.stand)
     _, tables = big_file(scene.stand, {"other.bak": 60_000, "longer.bak": ROWS + 5_000}[other], other)
@@ -282,6 +289,7 @@ def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, 
     scene.target.holds(scene.database, tables)
 
 
+@SOAK
 def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene: Scene) -> None:
     stand = scene.stand
     file, _ = keyed_file(stand, 24_000, "first")
@@ -297,6 +305,7 @@ def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene
     scene.target.holds(scene.database, tables)
 
 
+@SOAK
 def test_a_file_that_is_taken_away_while_it_is_read_is_said(scene: Scene) -> None:
     file, tables = big_file(scene.stand)
     id = scene.begin(file)
@@ -310,6 +319,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_said(scene: Scene) -> Non
 # What a person must mend.
 
 
+@SOAK
 def test_a_secret_that_was_changed_is_said_and_a_new_one_works(scene: Scene) -> None:
     stand = scene.stand
     file, tables = big_file(stand)
@@ -368,7 +378,7 @@ TROUBLES = {
 }
 
 
-@pytest.mark.parametrize("what", TROUBLES)
+@pytest.mark.parametrize("what", [pytest.param(what, marks=[SOAK] * (what != "no room")) for what in TROUBLES])
 def test_trouble_on_the_target_is_said_and_a_new_task_works_once_it_is_mended(scene: Scene, what: str) -> None:
     trouble, said, mended = TROUBLES[what]
     file, tables = big_file(scene.stand)
@@ -382,6 +392,7 @@ def test_trouble_on_the_target_is_said_and_a_new_task_works_once_it_is_mended(sc
     scene.again(id, file, tables)
 
 
+@SOAK
 def test_a_failed_task_that_is_deleted_leaves_nothing_of_its_own(scene: Scene) -> None:
     file, _ = big_file(scene.stand)
     id = scene.begin(file)

@@ -41,6 +41,7 @@ def test_real_backups_arrive_as_a_whole(stand: Stand) -> None:
     _arrive(stand, stand.target(LATEST), LATELY)
 
 
+@pytest.mark.slow
 def test_real_backups_arrive_on_an_older_server(stand: Stand) -> None:
     flavor, names = NEWER
     _arrive(stand, stand.target(flavor), names)
