@@ -12,7 +12,7 @@
 
 bin := .venv/bin
 native := $(shell find src -name '*.c' 2>/dev/null)
-workers ?= 3
+workers ?= 4
 # Some images set this; Python would then compile every module anew for each of the thousand processes of a test run.
 unexport PYTHONDONTWRITEBYTECODE
 

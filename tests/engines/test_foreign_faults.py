@@ -194,7 +194,7 @@ def monkeypatch_step(monkeypatch: pytest.MonkeyPatch, step: str, reached: asynci
 async def test_a_network_that_breaks_anywhere_loses_and_doubles_nothing(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    shop = shop_of(database, pause=0.002)
+    shop = shop_of(database, pause=0.02)
     with proxy(server.host, server.port) as way:
         move = ShopMove(shop, plan_of(server, way.port), tmp_path)
         move.tempo = AGAIN
