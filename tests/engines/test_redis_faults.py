@@ -229,7 +229,8 @@ async def test_a_replica_that_takes_over_is_followed_on(redis_server: StartServe
             plan = incremental(resume=Resume.MANUAL)
             move = await Move(through(way), endpoint(target), folder, plan).start()
             await move.until(lambda job, figures: figures.changes > 300)
-        raw(first).wait(2, 0)  # both the replica and the job: one that lacks something could not be followed
+        # Both the replica and the job have all of it: a job that has more than the replica could not follow it.
+        await wait_for(lambda: all_have_it(first), "the replica or the job lacks something")
         first.freeze()
         raw(second).execute_command("REPLICAOF", "NO", "ONE")
         lead(way, second)
@@ -245,6 +246,13 @@ async def test_a_replica_that_takes_over_is_followed_on(redis_server: StartServe
         first.thaw()
     assert_counts(target, writer)
     assert raw(target).get("after") == b"101"
+
+
+def all_have_it(server: Server) -> bool:
+    """Whether each replica has said that it holds the stream to its end; WAIT asks for one client's own writes."""
+    told = raw(server).info("replication")
+    replicas = [value for key, value in told.items() if key.startswith("slave") and isinstance(value, dict)]
+    return len(replicas) == 2 and all(one["offset"] == told["master_repl_offset"] for one in replicas)
 
 
 @contextmanager
