@@ -20,7 +20,8 @@ from sterna.core.errors import NeedsOperator
 from sterna.core.files import Opens, Storage
 from sterna.core.job import JobId
 from sterna.core.people import Bucket
-from sterna.core.ports import Engine, Store
+from sterna.core.ports import Engine
+from sterna.core.stores import Store
 from sterna.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth, Difference
 from sterna.core.errors import AccessDenied
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Difference, Found, Room
+from sterna.core.ports import Check, Found, Room
 from tests.api.service import PROJECT, NoEngine
 
 V5 = f"/v5/{PROJECT}"

@@ -21,10 +21,11 @@ from sterna.api.app import create_app
 from sterna.api.settings import ApiSettings
 from sterna.api.wire import Wire
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.job import Condition, Failure, JobId, Phase
 from sterna.core.people import AccessKey, Domain, Instance, Project, User, hash_password
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Engine, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Engine, Room, Sink, Source, Teller
 from sterna.jobs.buckets import default_bucket
 from sterna.jobs.desk import Desk
 from sterna.storage.opening import Buckets

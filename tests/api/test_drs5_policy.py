@@ -8,8 +8,8 @@ import httpx
 import pytest
 from huaweicloudsdkdrs.v5 import ModifyComparePolicyReq, ShowComparePolicyRequest, UpdateComparePolicyRequest
 
+from sterna.core.comparison import Depth
 from sterna.core.job import Condition, JobId, Phase
-from sterna.core.ports import Depth
 from sterna.jobs.policies import ComparePolicy, policy_of
 from tests.api.drs5 import V5, FakePostgres, act, create, detail, until
 from tests.api.service import AK, PROJECT, SECOND_PROJECT, SK, Service, serving

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from sterna.core.people import new_id
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.store.memory import MemoryStore
 from sterna.store.sql import open_store
 from tests.contract.stores import KEY

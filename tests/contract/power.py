@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.store.memory import MemoryStore
 
 WRITES = frozenset(

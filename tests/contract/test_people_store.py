@@ -8,7 +8,7 @@ import pytest
 
 from sterna.core.errors import IllegalMove, Invalid, NotFound
 from sterna.core.people import AccessKey, Bucket, Domain, Instance, Project, Token, User
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from tests.contract.stores import a_job
 
 Call = Callable[[], Awaitable[object]]

@@ -13,8 +13,8 @@ from sterna.core.errors import Fenced, IllegalMove, Invalid, NotFound
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish, allowed
-from sterna.core.ports import Store
 from sterna.core.progress import Progress
+from sterna.core.stores import Store
 from sterna.store.rules import now_ms
 from tests.contract.power import PowerCut, PowerLost
 from tests.contract.stores import PLAN, a_job

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 from sterna.core.change import Chunk, Format, Name, Part, Position
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Path, Plan, StoredFile
-from sterna.core.ports import Check, Compared, Comparison, Depth, Engine, Log, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Engine, Log, Room, Sink, Source, Teller
 from sterna.core.schema import Column, Kind, Schema, Table, Type
 from sterna.engines.postgres.engine import PostgresEngine
 from sterna.jobs.desk import Desk

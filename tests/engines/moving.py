@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from sterna.core.comparison import Comparison
 from sterna.core.event import Event
 from sterna.core.job import Condition, Job, Phase
 from sterna.core.plan import Endpoint, Mode, Plan
-from sterna.core.ports import Comparison, Engine
+from sterna.core.ports import Engine
 from sterna.core.progress import Progress
 from sterna.engines.postgres.engine import PostgresEngine
 from sterna.engines.redis.engine import RedisEngine

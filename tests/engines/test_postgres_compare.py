@@ -13,9 +13,9 @@ import pytest
 
 from sterna.core import plan as planned
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.errors import IllegalMove, Unreachable
 from sterna.core.plan import Endpoint, Picked, Plan, Selection
-from sterna.core.ports import Compared, Comparison, Depth
 from sterna.engines.postgres.compare import bisecting, ranges, settling, table
 from sterna.engines.postgres.compare.compare import compare
 from sterna.engines.postgres.compare.desk import TOLD

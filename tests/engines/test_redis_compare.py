@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.errors import AccessDenied, IllegalMove, Invalid, Unreachable, Unsupported
 from sterna.core.plan import Endpoint, Plan, Rename, RowFilter, Selection
-from sterna.core.ports import Compared, Comparison, Depth
 from sterna.engines.redis import compare as comparing
 from sterna.engines.redis import reading, settling, windows
 from sterna.engines.redis.compare import compare

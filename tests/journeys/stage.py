@@ -9,7 +9,8 @@ from pathlib import Path
 from sterna.core.change import Name, Put
 from sterna.core.job import Condition, Job, JobId, Phase, Wish
 from sterna.core.plan import Mode, Plan
-from sterna.core.ports import Engine, JobStore
+from sterna.core.ports import Engine
+from sterna.core.stores import JobStore
 from sterna.engines.memory.database import Database
 from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.engines.memory.source import Habits

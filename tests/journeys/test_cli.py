@@ -13,7 +13,7 @@ import pytest
 
 from sterna.core.job import Condition, Job, JobId, Phase, Wish
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
 from sterna.main import engines, open_store
 from tests.journeys.command import Home, Running, files_with

@@ -14,7 +14,7 @@ from sterna.cli.folder import settings_of
 from sterna.core.errors import Invalid, NotFound, Unsupported
 from sterna.core.files import Opens
 from sterna.core.people import Bucket, Domain, Project
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.jobs.buckets import DEFAULT, default_bucket
 from sterna.jobs.desk import Desk
 from sterna.main import engines, open_bucket, open_store, opens_of, serve, work

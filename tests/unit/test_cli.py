@@ -16,9 +16,10 @@ from sterna.cli.output import bytes_of, span_of, time_of
 from sterna.cli.reference import commands, reference
 from sterna.core import errors
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Difference
 from sterna.core.errors import Trouble
 from sterna.core.job import Wish
-from sterna.core.ports import Compared, Comparison, Difference, Store
+from sterna.core.stores import Store
 from sterna.main import engines, serve, work
 from sterna.settings import Settings
 from sterna.store.memory import MemoryStore

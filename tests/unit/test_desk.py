@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import pytest
 
 from sterna.core.change import Delete, Name, Put
+from sterna.core.comparison import Comparison, Depth
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Unreachable
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Condition, Job, JobId, Wish
 from sterna.core.plan import Endpoint, Pace, Picked, Plan, Selection, Window
-from sterna.core.ports import Check, Comparison, Depth
+from sterna.core.ports import Check
 from sterna.engines.memory.database import Database
 from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.jobs.background import Background

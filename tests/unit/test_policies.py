@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from sterna.core.comparison import Depth
 from sterna.core.errors import Invalid
 from sterna.core.job import Condition, Job, Phase, Wish
-from sterna.core.ports import Depth
 from sterna.jobs.background import Background
 from sterna.jobs.comparing import Comparing, ComparisonRun, Stage
 from sterna.jobs.desk import Desk

@@ -28,7 +28,7 @@ from sterna.api.iam.routes import routes as iam_routes
 from sterna.api.language import chosen
 from sterna.api.settings import ApiSettings
 from sterna.core.errors import Refused
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
 
 log = structlog.get_logger("sterna.api")

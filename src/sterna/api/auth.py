@@ -8,7 +8,7 @@ from sterna.api import signing
 from sterna.api.errors import NotProven, Told, is_dcs
 from sterna.api.signing import RawRequest
 from sterna.core.people import AccessKey, Identity, Project, User, digest_of
-from sterna.core.ports import PeopleStore
+from sterna.core.stores import PeopleStore
 
 LITERAL_PROJECT = "{project_id}"
 """What an SDK sends that was given an endpoint but no project id."""

@@ -19,7 +19,7 @@ from sterna.api.errors import NotProven, Told
 from sterna.api.settings import ApiSettings
 from sterna.api.signing import RawRequest
 from sterna.core.people import Identity
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -17,8 +17,8 @@ from starlette.requests import Request
 
 from sterna.api.errors import Told
 from sterna.core.job import Job
-from sterna.core.ports import JobStore
 from sterna.core.progress import Progress
+from sterna.core.stores import JobStore
 
 _LABELS = ("job", "name", "project")
 

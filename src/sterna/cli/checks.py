@@ -32,10 +32,11 @@ from sterna.cli.plans import (
     plan_of,
 )
 from sterna.cli.watching import finding_facts, findings_table
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.errors import Invalid, Unsupported
 from sterna.core.finding import Finding, Severity
 from sterna.core.plan import Conflict, Mode, Plan
-from sterna.core.ports import Compared, Comparison, Depth, Engine
+from sterna.core.ports import Engine
 from sterna.jobs.route import Route
 
 Most = Annotated[int, typer.Option("--most", metavar="N", min=0, help="Name at most so many differences.")]

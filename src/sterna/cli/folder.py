@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from sterna.cli.context import Tools
 from sterna.core.errors import Invalid, NotFound
 from sterna.core.people import Domain, Project, User
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.settings import Settings, load
 
 

@@ -15,7 +15,7 @@ from sterna.cli.options import Config, Data, Json, PasswordEnv
 from sterna.cli.output import print_facts, print_note
 from sterna.core.errors import Invalid, Refused
 from sterna.core.people import AccessKey, Domain, Project, User, hash_password, new_id
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.jobs.desk import now_ms
 from sterna.settings import PREFIX, Settings
 

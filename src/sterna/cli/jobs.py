@@ -27,8 +27,8 @@ from sterna.cli.watching import (
 from sterna.core.errors import NeedsOperator, NotFound
 from sterna.core.event import Level
 from sterna.core.job import Condition, Job, JobId
-from sterna.core.ports import Store
 from sterna.core.progress import Progress
+from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
 
 jobs = typer.Typer(no_args_is_help=True, help="Look at the service's jobs and ask things of them.")

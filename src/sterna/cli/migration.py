@@ -20,12 +20,13 @@ from sterna.cli.exits import ExitCode
 from sterna.cli.output import console
 from sterna.cli.state import check_same, create, opened_state, remembered, unfinished, with_passwords
 from sterna.cli.watching import LOOK, Screen, events_after, findings_table, screen_for, watch
+from sterna.core.comparison import Comparison
 from sterna.core.errors import ChecksFailed, IllegalMove, Trouble
 from sterna.core.finding import Severity
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish, allowed
 from sterna.core.plan import Plan
-from sterna.core.ports import Comparison, Store
 from sterna.core.progress import Progress
+from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
 from sterna.jobs.route import Route
 

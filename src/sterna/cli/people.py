@@ -15,7 +15,7 @@ from sterna.cli.options import Config, Data, DomainName, Json, PasswordEnv
 from sterna.cli.output import print_facts, print_rows, time_of
 from sterna.core.errors import NotFound
 from sterna.core.people import Project, User, hash_password, new_id
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 
 users = typer.Typer(no_args_is_help=True, help="Add, list and remove users, and change their passwords.")
 projects = typer.Typer(no_args_is_help=True, help="Add, list and remove projects. A project is also a region.")

@@ -14,7 +14,7 @@ from sterna.core.errors import IllegalMove, Invalid
 from sterna.core.job import Condition, Job, Phase
 from sterna.core.people import Domain, Project, new_id
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Store
+from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
 from sterna.settings import default_state
 

@@ -10,8 +10,8 @@ from sterna.cli.output import bytes_of, console, literal, print_json, span_of, t
 from sterna.core.event import Event, Level
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Condition, Job, JobId, Wish
-from sterna.core.ports import JobStore
 from sterna.core.progress import Progress
+from sterna.core.stores import JobStore
 from sterna.jobs.desk import now_ms
 
 if TYPE_CHECKING:

@@ -2,19 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from sterna.core.change import Batch, Chunk, Format, Name, Part, Position
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.digest import Digest
-from sterna.core.event import Event, Level
+from sterna.core.event import Level
 from sterna.core.finding import Finding
-from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish
-from sterna.core.people import AccessKey, Bucket, Domain, Instance, Project, Token, User
+from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.progress import Progress
 from sterna.core.schema import Schema, Table
 
 
@@ -192,65 +190,6 @@ class Guards(Protocol):
     guards: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Something that is not the same on both sides."""
-
-    name: str
-    """Where: database and key, or table and key, printable."""
-    kind: str
-    """``missing`` on the target, ``extra`` on the target, ``type``, ``value`` or ``expiry``."""
-    detail: str = ""
-    remedy: str = ""
-    """What mends it on the target, in the server's own language; may be empty."""
-
-
-class Depth(StrEnum):
-    """How closely a comparison looks."""
-
-    OBJECTS = "objects"  #: what there is: tables, indexes, views …
-    ROWS = "rows"  #: that, and how many rows each table has
-    CONTENTS = "contents"  #: that, and what is in the rows
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What a comparison found of one table, collection or database."""
-
-    name: Name
-    target: Name
-    source_rows: int
-    """-1: not known, or there is none."""
-    target_rows: int
-    different: int = 0
-    """Rows that are missing, extra or different; with ``ROWS`` the difference of the counts."""
-    trouble: str = ""
-    """Why it could not be compared; empty: it was."""
-
-    @property
-    def equal(self) -> bool:
-        return not self.different and not self.trouble
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a comparison found."""
-
-    equal: bool
-    compared: int
-    differences: Sequence[Difference]
-    """At most as many as were asked for; ``different`` counts all."""
-    different: int
-    counts: Mapping[str, tuple[int, int]]
-    """Database or table: rows on the source, rows on the target."""
-    unsettled: int = 0
-    """Things that changed each time they were looked at."""
-    repaired: int = 0
-    objects: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Kind of object (``tables``, ``indexes`` …): how many on the source, how many on the target."""
-    tables: Sequence[Compared] = ()
-
-
 class Engine(Protocol):
     """One kind of database. Knows no other."""
 
@@ -400,178 +339,6 @@ class Restores(Protocol):
     """An engine whose servers read the source's files by themselves: there is nothing to pump."""
 
     def restoring(self, plan: Plan, room: Room, tell: Teller) -> AbstractAsyncContextManager[Restoring]: ...
-
-
-class JobStore(Protocol):
-    """Keeps jobs, their positions and their history. Each call is one transaction."""
-
-    async def add_job(self, job: Job) -> None: ...
-
-    async def job(self, id: JobId) -> Job:
-        """Raises NotFound. Deleted jobs are found too, with ``deleted`` set."""
-        ...
-
-    async def jobs(
-        self,
-        project_id: str | None = None,
-        *,
-        kinds: Sequence[str] = (),
-        name: str = "",
-        offset: int = 0,
-        limit: int | None = None,
-    ) -> tuple[int, Sequence[Job]]:
-        """How many there are, and one page of them, newest first. ``name``: contained in the name."""
-        ...
-
-    async def due(self) -> Sequence[JobId]:
-        """The jobs that need a run: those that are RUNNING, and those with a wish that is not answered.
-
-        A wish to RUN counts once the job's ``starts_ms`` is reached.
-        """
-        ...
-
-    async def describe(
-        self,
-        id: JobId,
-        *,
-        plan: Plan | None = None,
-        name: str | None = None,
-        description: str | None = None,
-        extra: Mapping[str, object] | None = None,
-        starts_ms: int | None = None,
-    ) -> None:
-        """Change what the operator described; ``extra`` is merged. A new plan for an ended job is legal."""
-        ...
-
-    async def delete_job(self, id: JobId) -> None:
-        """Hide it. Raises IllegalMove while it runs."""
-        ...
-
-    async def ask(self, id: JobId, wish: Wish) -> None:
-        """Note a wish. Raises IllegalMove if it is not allowed now (``core.job.allowed``)."""
-        ...
-
-    async def answer(self, id: JobId, asked: int) -> None:
-        """The runner has seen the wish with this number."""
-        ...
-
-    async def begin(self, id: JobId) -> int:
-        """A run begins: RUNNING, wishes answered, no failure, and an epoch one higher, which is returned.
-
-        An ended job begins in PREPARE with its positions forgotten, any other goes on where it was. The run must
-        still carry out a last wish of PAUSE, STOP or FINISH: it came after the RUN, or before a crash.
-        """
-        ...
-
-    async def report(
-        self, id: JobId, phase: Phase, condition: Condition, failure: Failure | None = None, *, epoch: int
-    ) -> None:
-        """Where the job is now. Raises Fenced if a later run has begun."""
-        ...
-
-    async def position(self, id: JobId, lane: str) -> Position | None: ...
-
-    async def positions(self, id: JobId) -> Mapping[str, Position]: ...
-
-    async def advance(self, id: JobId, lane: str, position: Position, *, epoch: int) -> None:
-        """Remember a lane's position. Raises Fenced if a later run has begun."""
-        ...
-
-    async def forget(self, id: JobId, *, epoch: int) -> None:
-        """Forget all positions: the job starts from nothing."""
-        ...
-
-    async def progress(self, id: JobId) -> Progress: ...
-
-    async def set_progress(self, id: JobId, progress: Progress, *, epoch: int) -> None: ...
-
-    async def add_events(self, events: Sequence[Event]) -> None: ...
-
-    async def events(
-        self, id: JobId, *, level: Level | None = None, offset: int = 0, limit: int = 100, newest: bool = True
-    ) -> tuple[int, Sequence[Event]]: ...
-
-    async def put_note(self, id: JobId, kind: str, key: str, body: Mapping[str, object]) -> None:
-        """Keep a small document with the job, e.g. a comparison; one with the same kind and key is replaced."""
-        ...
-
-    async def notes(self, id: JobId, kind: str) -> Mapping[str, Mapping[str, object]]:
-        """All documents of a kind by key, oldest first. They go with the job."""
-        ...
-
-    async def remove_note(self, id: JobId, kind: str, key: str) -> None:
-        """Twice is once."""
-        ...
-
-    async def set_findings(self, id: JobId, findings: Sequence[Finding]) -> None: ...
-
-    async def findings(self, id: JobId) -> Sequence[Finding]: ...
-
-
-class PeopleStore(Protocol):
-    """Keeps domains, projects, users, keys, tokens, instances and buckets. Each call is one transaction."""
-
-    async def add_domain(self, domain: Domain) -> None: ...
-    async def domains(self) -> Sequence[Domain]: ...
-    async def add_project(self, project: Project) -> None: ...
-    async def projects(self) -> Sequence[Project]: ...
-    async def remove_project(self, id: str) -> None:
-        """Raises NotFound, and IllegalMove while it holds jobs, instances or buckets."""
-        ...
-
-    async def add_user(self, user: User) -> None: ...
-    async def put_user(self, user: User) -> None:
-        """Replace a user's facts. Another password, or being disabled, voids all tokens. Raises NotFound."""
-        ...
-
-    async def users(self) -> Sequence[User]: ...
-    async def remove_user(self, id: str) -> None:
-        """With all keys and tokens."""
-        ...
-
-    async def add_key(self, key: AccessKey) -> None: ...
-    async def key(self, access_key: str) -> AccessKey | None: ...
-    async def keys(self, user_id: str | None = None) -> Sequence[AccessKey]: ...
-    async def remove_key(self, access_key: str) -> None: ...
-    async def add_token(self, token: Token) -> None: ...
-    async def token(self, digest: str) -> Token | None: ...
-    async def revoke_token(self, digest: str) -> bool: ...
-    async def sweep_tokens(self, now_ms: int) -> int:
-        """Remove what has expired."""
-        ...
-
-    async def add_instance(self, instance: Instance) -> None: ...
-    async def instance(self, id: str) -> Instance:
-        """Raises NotFound."""
-        ...
-
-    async def instances(self, project_id: str | None = None) -> Sequence[Instance]: ...
-    async def put_instance(self, instance: Instance) -> None:
-        """Replace an instance's facts. Raises NotFound."""
-        ...
-
-    async def remove_instance(self, id: str) -> None: ...
-
-    async def add_bucket(self, bucket: Bucket) -> None:
-        """Raises Invalid if its id is taken, or its name in its project."""
-        ...
-
-    async def bucket(self, id: str) -> Bucket:
-        """Raises NotFound."""
-        ...
-
-    async def buckets(self, project_id: str | None = None) -> Sequence[Bucket]: ...
-    async def put_bucket(self, bucket: Bucket) -> None:
-        """Replace a bucket's facts. Raises NotFound, and Invalid if its project has another of that name."""
-        ...
-
-    async def remove_bucket(self, id: str) -> None: ...
-
-
-class Store(JobStore, PeopleStore, Protocol):
-    """Everything Sterna remembers about itself."""
-
-    async def close(self) -> None: ...
 
 
 class Runtime(Protocol):

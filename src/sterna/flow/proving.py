@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sterna.core.change import ROWS_TEXT, Name
+from sterna.core.comparison import Compared, Comparison, Depth, Difference
 from sterna.core.digest import Digest, digest_of
 from sterna.core.errors import NotFound, Unsupported
 from sterna.core.plan import Path, Plan
-from sterna.core.ports import Compared, Comparison, Depth, Describes, Difference, Source
+from sterna.core.ports import Describes, Source
 from sterna.core.schema import Table
 
 

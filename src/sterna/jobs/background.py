@@ -12,7 +12,7 @@ from typing import Any
 from sterna.core.errors import NotFound, Trouble
 from sterna.core.job import JobId
 from sterna.core.people import new_id
-from sterna.core.ports import JobStore
+from sterna.core.stores import JobStore
 
 Key = tuple[str, ...]
 Body = Mapping[str, object]

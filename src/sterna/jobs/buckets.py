@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sterna.core.errors import Invalid, NotFound
 from sterna.core.people import Bucket, new_id
-from sterna.core.ports import PeopleStore
+from sterna.core.stores import PeopleStore
 
 DEFAULT = "sterna-backups"
 """The name of the folder that a project gets for backups at their first use."""

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from sterna.core.errors import IllegalMove, NotFound, Retryable, Trouble
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Failure, Job, JobId
-from sterna.core.ports import Check, Engine, JobStore, Room
+from sterna.core.ports import Check, Engine, Room
+from sterna.core.stores import JobStore
 from sterna.jobs.background import Background, Body, Key, Page, whole
 from sterna.jobs.held import Held
 from sterna.jobs.route import Route, described, silent

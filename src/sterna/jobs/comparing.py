@@ -8,9 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth, Difference
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble
 from sterna.core.job import Failure, Job, JobId
-from sterna.core.ports import Compared, Comparison, Depth, Difference, Engine, JobStore
+from sterna.core.ports import Engine
+from sterna.core.stores import JobStore
 from sterna.jobs.background import Background, Body, Key, Page
 from sterna.jobs.route import Route
 from sterna.jobs.unexpected import unexpected

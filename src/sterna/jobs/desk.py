@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sterna.core.change import Name
+from sterna.core.comparison import Depth
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Trouble, Unreachable, Unsupported
 from sterna.core.event import Event, Level
 from sterna.core.files import Entry, Opens
@@ -15,8 +16,9 @@ from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, ProjectId, Wish, allowed
 from sterna.core.people import Bucket, new_id
 from sterna.core.plan import Endpoint, Plan, StoredFile
-from sterna.core.ports import Browses, Depth, Engine, Found, Parameter, Store
+from sterna.core.ports import Browses, Engine, Found, Parameter
 from sterna.core.progress import Progress
+from sterna.core.stores import Store
 from sterna.jobs.background import Background
 from sterna.jobs.buckets import resolve
 from sterna.jobs.checking import Checking, CheckState

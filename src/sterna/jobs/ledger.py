@@ -17,8 +17,8 @@ from sterna.core.event import Event, Level
 from sterna.core.finding import Finding
 from sterna.core.job import Condition, Failure, Job, Phase, Wish
 from sterna.core.plan import Pace
-from sterna.core.ports import JobStore
 from sterna.core.progress import Progress
+from sterna.core.stores import JobStore
 from sterna.flow.progress import Meter
 from sterna.jobs.tempo import Tempo
 

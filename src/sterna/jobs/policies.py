@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sterna.core.comparison import Depth
 from sterna.core.errors import Invalid
 from sterna.core.job import Job
-from sterna.core.ports import Depth
 
 KEY = "compare_policy"
 """Where a job's policy is kept: in ``Job.extra``, so that it can be seen without another look into the store."""

@@ -13,25 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.errors import Unsupported
 from sterna.core.event import Level
 from sterna.core.finding import Finding
 from sterna.core.job import JobId
 from sterna.core.plan import Plan
-from sterna.core.ports import (
-    Check,
-    Compared,
-    Comparison,
-    Depth,
-    Describes,
-    Engine,
-    Guards,
-    Restores,
-    Room,
-    Sink,
-    Takes,
-    Teller,
-)
+from sterna.core.ports import Check, Describes, Engine, Guards, Restores, Room, Sink, Takes, Teller
 from sterna.core.schema import Schema
 from sterna.flow.proving import Proof
 from sterna.jobs.held import Held

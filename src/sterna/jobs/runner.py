@@ -18,7 +18,8 @@ from sterna.core.errors import Fenced, PositionGone, Retryable, StartAgain, Trou
 from sterna.core.event import Level
 from sterna.core.job import Condition, Failure, Job, JobId, Phase, Wish
 from sterna.core.plan import Mode, Plan, Resume
-from sterna.core.ports import Engine, JobStore, Restores, Room, Sink, Source
+from sterna.core.ports import Engine, Restores, Room, Sink, Source
+from sterna.core.stores import JobStore
 from sterna.flow.pacing import Limit
 from sterna.flow.progress import Meter
 from sterna.jobs.held import Held

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+from sterna.core.comparison import Depth
 from sterna.core.errors import IllegalMove, NotFound, Trouble
 from sterna.core.event import Event, Level
 from sterna.core.job import Condition, Job, JobId, Phase, Wish
-from sterna.core.ports import Depth, JobStore
+from sterna.core.stores import JobStore
 from sterna.jobs.background import Background, log
 from sterna.jobs.comparing import KIND as COMPARISON
 from sterna.jobs.comparing import Comparing, ComparisonRun

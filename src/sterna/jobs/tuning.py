@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from sterna.core.errors import IllegalMove, NotFound, Unreachable, Unsupported
 from sterna.core.job import Job
 from sterna.core.plan import Plan
-from sterna.core.ports import Engine, JobStore, Parameter, Tunes
+from sterna.core.ports import Engine, Parameter, Tunes
+from sterna.core.stores import JobStore
 
 KIND = "parameters"
 _READ = "read"

@@ -18,7 +18,7 @@ import structlog
 
 from sterna.core.event import Event, Level
 from sterna.core.job import Condition, Failure, Job, JobId, Phase
-from sterna.core.ports import JobStore
+from sterna.core.stores import JobStore
 from sterna.runtime.lock import Lock
 from sterna.runtime.logs import JobLog
 

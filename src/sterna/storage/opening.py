@@ -6,7 +6,7 @@ from pathlib import Path
 from sterna.core.errors import Invalid
 from sterna.core.files import Storage
 from sterna.core.people import Bucket
-from sterna.core.ports import PeopleStore
+from sterna.core.stores import PeopleStore
 
 KINDS = ("s3", "folder")
 _ODD = ("", ".", "..")

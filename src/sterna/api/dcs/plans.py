@@ -8,7 +8,7 @@ from sterna.api.errors import Told
 from sterna.core.errors import NotFound
 from sterna.core.people import Instance
 from sterna.core.plan import Endpoint, Mode, Pace, Plan, Rename, Resume, Selection, Tls
-from sterna.core.ports import PeopleStore
+from sterna.core.stores import PeopleStore
 
 KIND = "dcs-online"
 IMPORT = "dcs-import"

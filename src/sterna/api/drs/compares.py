@@ -11,9 +11,9 @@ from sterna.api.drs.objects import DEFAULT_SCHEMA
 from sterna.api.drs.tasks import link
 from sterna.api.front import Front
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Depth, Difference
 from sterna.core.job import Job
 from sterna.core.plan import Path
-from sterna.core.ports import Compared, Depth, Difference
 from sterna.jobs.comparing import ComparisonRun, Stage
 
 WORDS = {"objects": Depth.OBJECTS, "lines": Depth.ROWS, "contents": Depth.CONTENTS}

@@ -9,7 +9,7 @@ from sterna.api.errors import Told
 from sterna.core.errors import NotFound
 from sterna.core.people import Instance
 from sterna.core.plan import Endpoint, Plan, Tls
-from sterna.core.ports import PeopleStore
+from sterna.core.stores import PeopleStore
 
 MOST_ADDRESSES = 32
 

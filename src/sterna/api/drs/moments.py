@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sterna.core.event import Event
 from sterna.core.job import Job, Wish
 from sterna.core.plan import Mode
-from sterna.core.ports import JobStore
+from sterna.core.stores import JobStore
 
 FIRST_EVENTS = 50
 LAST_EVENTS = 1000

@@ -6,11 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from sterna.core.change import Change, Delete, Name, Put
+from sterna.core.comparison import Compared, Comparison, Depth, Difference
 from sterna.core.errors import Unreachable
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import JobId
 from sterna.core.plan import Conflict, Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Difference, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Room, Sink, Source, Teller
 from sterna.engines.memory.database import Database, Key, Row, rank
 from sterna.engines.memory.sink import MemorySink
 from sterna.engines.memory.source import Habits, MemorySource

@@ -4,22 +4,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.digest import Digest
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import (
-    Check,
-    Compared,
-    Comparison,
-    Depth,
-    Describes,
-    Found,
-    Parameter,
-    Room,
-    Sink,
-    Source,
-    Teller,
-)
+from sterna.core.ports import Check, Describes, Found, Parameter, Room, Sink, Source, Teller
 from sterna.core.schema import Table
 from sterna.engines.postgres.browsing import browse
 from sterna.engines.postgres.checks import checks

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.errors import IllegalMove, Invalid, NeedsOperator
 from sterna.core.event import Level
 from sterna.core.plan import Plan
-from sterna.core.ports import Compared, Comparison, Depth, Room, Teller
+from sterna.core.ports import Room, Teller
 from sterna.engines.redis import libraries
 from sterna.engines.redis.connection import ReplyError
 from sterna.engines.redis.mapping import Mapping

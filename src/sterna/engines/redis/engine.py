@@ -6,12 +6,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.errors import BadData, Unsupported
 from sterna.core.event import Level
 from sterna.core.files import Opens
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Mode, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Found, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Found, Room, Sink, Source, Teller
 from sterna.engines.redis.checks import backup_checks, checks
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import READ_SIZE, Connection, info

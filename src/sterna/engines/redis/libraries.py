@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sterna.core.ports import Difference
+from sterna.core.comparison import Difference
 from sterna.engines.redis.connection import ReplyError
 from sterna.engines.redis.pages import Pair
 from sterna.engines.redis.reading import Side

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sterna.core.ports import Difference
+from sterna.core.comparison import Difference
 from sterna.engines.redis.mending import mend_all
 from sterna.engines.redis.pages import Group, Pair
 from sterna.engines.redis.reading import FOREVER, UNKNOWN, Reading

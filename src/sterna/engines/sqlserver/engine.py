@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth
 from sterna.core.errors import Unsupported
 from sterna.core.files import Opens
 from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
-from sterna.core.ports import Check, Compared, Comparison, Depth, Restoring, Room, Sink, Source, Teller
+from sterna.core.ports import Check, Restoring, Room, Sink, Source, Teller
 from sterna.engines.sqlserver.checks import checks
 from sterna.engines.sqlserver.source import open_source
 

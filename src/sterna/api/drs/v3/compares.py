@@ -11,9 +11,9 @@ from sterna.api.drs.v3 import compares_bodies as bodies
 from sterna.api.drs.v3.batch import Call, CallDep
 from sterna.api.drs.v3.router import router
 from sterna.api.errors import Told
+from sterna.core.comparison import Compared, Depth, Difference
 from sterna.core.errors import NotFound
 from sterna.core.job import Job
-from sterna.core.ports import Compared, Depth, Difference
 from sterna.jobs.comparing import ComparisonRun
 
 routes = router()

@@ -20,8 +20,8 @@ from sterna.api.drs.v3.bodies import Direction, JobDirection, TaskIds, TaskIdsPa
 from sterna.api.drs.v3.router import router
 from sterna.api.errors import Told
 from sterna.api.front import IdentityDep
+from sterna.core.comparison import Depth
 from sterna.core.job import Condition, Job
-from sterna.core.ports import Depth
 from sterna.core.progress import Progress
 
 routes = router()

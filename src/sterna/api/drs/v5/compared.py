@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sterna.api.drs.v5.reading import iso_or_none
-from sterna.core.ports import Compared, Depth, Difference
+from sterna.core.comparison import Compared, Depth, Difference
 from sterna.jobs.comparing import ComparisonRun, Stage
 
 Json = dict[str, Any]

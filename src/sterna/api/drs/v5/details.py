@@ -10,8 +10,8 @@ from sterna.api.drs.v5 import compared, views
 from sterna.api.drs.v5.finding import LARGEST_OFFSET, LARGEST_PAGE, query
 from sterna.api.errors import Told
 from sterna.api.front import Front
+from sterna.core.comparison import Depth
 from sterna.core.job import Job
-from sterna.core.ports import Depth
 from sterna.jobs.comparing import ComparisonRun
 
 Json = dict[str, Any]

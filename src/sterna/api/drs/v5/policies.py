@@ -22,9 +22,9 @@ from sterna.api.drs.v5.doing import RESPONSES
 from sterna.api.drs.v5.finding import TaskDep
 from sterna.api.errors import Told
 from sterna.api.front import FrontDep
+from sterna.core.comparison import Depth
 from sterna.core.job import Job
 from sterna.core.plan import Mode
-from sterna.core.ports import Depth
 from sterna.jobs.policies import MOST_HOURS, ComparePolicy, policy_of
 
 Json = dict[str, Any]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import psycopg
 
 from sterna.core.change import Name
+from sterna.core.comparison import Compared, Comparison, Depth, Difference
 from sterna.core.plan import Path, Plan
-from sterna.core.ports import Compared, Comparison, Depth, Difference, Room
+from sterna.core.ports import Room
 from sterna.engines.postgres.catalogue import Table, databases, tables
 from sterna.engines.postgres.compare.asking import ask
 from sterna.engines.postgres.compare.desk import Desk, desk

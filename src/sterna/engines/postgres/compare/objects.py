@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sterna.core.comparison import Difference
 from sterna.core.plan import Path, Place, Plan
-from sterna.core.ports import Difference
 from sterna.engines.postgres.catalogue import OWN, Table, taken
 from sterna.engines.postgres.compare.asking import ask
 from sterna.engines.postgres.connection import Connection, connected

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from sterna.core.ports import Compared, Depth, Difference
+from sterna.core.comparison import Compared, Depth, Difference
 from sterna.engines.postgres.compare.asking import ask
 from sterna.engines.postgres.compare.bisecting import Identity, Pair, search
 from sterna.engines.postgres.compare.desk import Desk

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sterna.core.comparison import Difference
 from sterna.core.plan import Path
-from sterna.core.ports import Difference
 from sterna.engines.postgres.compare.asking import ask
 from sterna.engines.postgres.compare.bisecting import Identity, Pair, arrays, asked, matching, steered
 from sterna.engines.postgres.compare.pairs import Side
