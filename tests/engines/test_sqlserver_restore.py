@@ -155,7 +155,11 @@ async def test_a_database_that_is_covered_loses_its_users_first(stage: Scene) ->
     await stage.restore(stage.plan("shop.bak", cover=True))
     assert stage.model.databases["Shop"].sets == [full().guid]
     assert "REPLACE" in stage.restores()[0]
-    assert stage.model.ran("ALTER") == ["ALTER DATABASE [Shop] SET SINGLE_USER WITH ROLLBACK IMMEDIATE"]
+    assert stage.model.ran("ALTER") == [
+        "ALTER DATABASE [Shop] SET SINGLE_USER WITH ROLLBACK IMMEDIATE",
+        "ALTER DATABASE [Shop] SET MULTI_USER",
+    ]
+    assert not stage.model.databases["Shop"].single_user
 
 
 async def test_a_database_in_the_way_stops_the_job_and_stays_as_it_is(stage: Scene) -> None:
@@ -245,8 +249,9 @@ async def test_a_credential_goes_after_a_failure_too(stage: Scene) -> None:
     stage.storage = Shared(stage.bucket)
     stage.write("shop.bak", full())
     stage.model.secret = "another"
-    with pytest.raises(ApplyFailed, match="error 3201"):
+    with pytest.raises(AccessDenied, match="error 3201") as refused:
         await stage.restore(stage.by_url(stage.plan("shop.bak")))
+    assert "keys that the bucket is registered with" in refused.value.hint
     assert stage.model.credentials == {}
 
 
@@ -315,9 +320,10 @@ async def test_a_file_is_brought_on_from_where_it_was_left_off(
 
 async def test_a_file_that_was_replaced_meanwhile_is_brought_anew(stage: Scene) -> None:
     stage.write("shop.bak", full())
-    stage.model.faults = [Fault("RESTORE DATABASE", ((3257, 16, "no room"),))]
-    with pytest.raises(TargetFull):
+    stage.model.faults = [Fault("RESTORE DATABASE", ((3101, 16, "in use"),))]
+    with pytest.raises(ServerBusy):
         await stage.restore(stage.plan("shop.bak"))
+    assert len(list(stage.share.iterdir())) == 2
     stage.write("shop.bak", full("Other"))
     await stage.restore(stage.plan("shop.bak"))
     assert stage.states() == {"Other": "ONLINE"}

@@ -37,6 +37,10 @@ class Files:
     troubles: list[Exception] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     runs: int = 0
+    forgotten: int = 0
+
+    async def forget(self) -> None:
+        self.forgotten += 1
 
     async def run(self, heard: Callable[[int], None]) -> None:
         self.runs += 1

@@ -29,7 +29,7 @@ def check_names(plan: Plan, databases: Sequence[str]) -> None:
     for database in databases:
         name = target_name(plan, database)
         quoted(name)
-        first = seen.setdefault(name.lower(), database)
+        first = seen.setdefault(name.rstrip().lower(), database)  # blanks at the end do not count on a server
         if first != database:
             raise KeyConflict(
                 f"{first} and {database} would both be called {name} on the server",
