@@ -521,7 +521,7 @@ ODD: list[tuple[tuple[tuple[int, int, str], ...], type[Trouble], str]] = [
     (((12824, 16, "The sp_configure value must be set to 1."),), Unsupported, "sp_configure"),
     (((3182, 16, "The backup set cannot be restored because the database was damaged."),), BadData, "new backup"),
     (((3201, 16, "Cannot open backup device 'D:\\x'. Operating system error 32(in use)."),), Unreachable, "again"),
-    (((3201, 16, "Cannot open backup device 's3://h/b/k'. Operating system error 50(no)."),), ApplyFailed, "https"),
+    (((3201, 16, "Cannot open backup device 's3://h/b'. Operating system error 50(no)."),), ApplyFailed, "https"),
 ]  # fmt: skip
 
 
