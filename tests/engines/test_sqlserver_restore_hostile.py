@@ -23,7 +23,7 @@ from sterna.core.event import Level
 from sterna.core.files import Remote
 from sterna.core.finding import Severity
 from sterna.core.job import JobId
-from sterna.core.plan import Endpoint
+from sterna.core.plan import Endpoint, Picked, Selection
 from sterna.core.ports import Restores, Room
 from sterna.engines.sqlserver.restoring.checks import Size
 from tests.engines.sqlserver_scene import (
@@ -45,6 +45,7 @@ from tests.servers.tds import HOST
 
 TWO = JobId("job-2")
 SIZES = {"Shop": Size(20 << 30, 1 << 20, streams=False)}
+TABLE = Picked(("Shop", "dbo", "numbers"))
 OLD = {"old": "D:\\data\\old.mdf"}
 
 
@@ -402,6 +403,59 @@ async def test_a_log_that_came_already_changes_nothing_and_is_said_so(stage: Sce
     assert len(stage.restores()) == count
     assert any("is not needed" in each for each in messages(stage, "restore.note"))
     assert stage.states() == {"Shop": "RESTORING"}
+
+
+async def test_a_chain_goes_on_whoever_restored_its_full_backup_and_under_its_new_name(stage: Scene) -> None:
+    base = full()
+    stage.write("f.bak", base)
+    stage.write("l1.trn", log(base, 1))
+    stage.write("l2.trn", log(base, 2))
+    await stage.restore(stage.plan("f.bak", last_backup="false", renames={"Shop": "Neu"}))
+    stage.model.history.clear()
+    later = stage.plan("l2.trn", "l1.trn", recovery_mode="incre", renames={"Shop": "Neu", "Absent": "x"})
+    await stage.restore(later, TWO)
+    assert stage.states() == {"Neu": "ONLINE"}
+    lost = stage.plan("l1.trn", recovery_mode="incre")
+    assert "no database waits" in await stage.failed(lost)
+
+
+async def test_a_chain_that_failed_in_its_middle_goes_on_in_another_job(stage: Scene) -> None:
+    base = full()
+    stage.write("f.bak", base)
+    for number in (1, 2):
+        stage.write(f"l{number}.trn", log(base, number))
+    await stage.restore(stage.plan("f.bak", last_backup="false"))
+    stage.model.faults = [Fault("WITH FILE = 1, RECOVERY", ((3183, 16, "RESTORE detected an error"),))]
+    with pytest.raises(BadData, match=r"l2\.trn"):
+        await stage.restore(stage.plan("l1.trn", "l2.trn", recovery_mode="incre"), TWO)
+    assert stage.states() == {"Shop": "RESTORING"}
+    await stage.restore(stage.plan("l2.trn", recovery_mode="incre"), JobId("job-3"))
+    assert stage.model.databases["Shop"].sets == [base.guid, log(base, 1).guid, log(base, 2).guid]
+    assert stage.states() == {"Shop": "ONLINE"}
+
+
+# --- what was asked for ---
+
+
+async def test_a_database_that_is_renamed_and_not_there_is_named(stage: Scene) -> None:
+    stage.write("shop.bak", full())
+    plan = stage.plan("shop.bak", renames={"Shpo": "New"})
+    assert "no database Shpo" in await stage.failed(plan)
+    with pytest.raises(BadData, match="no database Shpo"):
+        await stage.restore(plan)
+    assert stage.states() == {}
+
+
+async def test_less_than_whole_databases_and_moments_are_refused_and_not_passed_over(stage: Scene) -> None:
+    stage.write("shop.bak", full())
+    moment = stage.plan("shop.bak", stop_at="2026-01-31T12:00:00")
+    tables = replace(moment, options=stage.plan("x").options, selection=Selection(objects=(TABLE,)))
+    without = replace(tables, selection=Selection(without=(TABLE.path,)))
+    for plan, said in ((moment, "moment"), (tables, "whole databases"), (without, "whole databases")):
+        assert said in await stage.failed(plan)
+        with pytest.raises(Unsupported, match=said):
+            await stage.restore(plan)
+    assert stage.states() == {}
 
 
 # --- what is left behind ---

@@ -15,7 +15,7 @@ from sterna.core.event import Level
 from sterna.core.files import Opens
 from sterna.core.plan import Conflict, Plan
 from sterna.core.ports import Restoring, Room, Teller
-from sterna.engines.sqlserver.opening import SET, takes, unique
+from sterna.engines.sqlserver.opening import ALL, SET, takes, unique
 from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.ordering import Todo, todo
 from sterna.engines.sqlserver.restoring.reaching import (
@@ -49,6 +49,8 @@ from sterna.engines.sqlserver.wire.media import open_media
 
 LAST = "last_backup"
 """Option: ``false`` leaves the databases waiting for further backups."""
+MODE, INCREMENTAL = "recovery_mode", "incre"
+"""Option, and its value for the backups that follow on a full one."""
 _BRINGING = 30
 """Percent of the whole that bringing the files to the server counts for."""
 _DOOR_MS = 3000
@@ -350,12 +352,20 @@ def grouped(plan: Plan, sets: Sequence[BackedUp]) -> Mapping[str, Sequence[Backe
     for one in once.values():
         if takes(plan.selection, one.database):
             found.setdefault(names.setdefault(one.database.lower(), one.database), []).append(one)
-    missing = [name for name in plan.selection.only if name.lower() not in names]
+    missing = [name for name in _asked(plan) if name.lower() not in names]
     if missing or not found:
         named = ", ".join(missing) or "that is taken"
         held = ", ".join(sorted({one.database for one in sets})) or "no database"
         raise BadData(f"The files hold no database {named}", hint=f"They hold {held}.")
     return found
+
+
+def _asked(plan: Plan) -> Sequence[str]:
+    """The databases that must be there. A later backup of a chain is renamed as its first, which may hold more."""
+    selection = plan.selection
+    renamed = () if plan.options.get(MODE) == INCREMENTAL else selection.renames
+    names = [*selection.only, *(each.path[0] for each in selection.objects), *(each.old for each in renamed)]
+    return tuple(dict.fromkeys(name for name in names if name != ALL))
 
 
 async def located(plan: Plan, opens: Opens | None) -> Sequence[Located]:
