@@ -23,7 +23,7 @@ from sterna.core.event import Level
 from sterna.core.files import Remote
 from sterna.core.finding import Severity
 from sterna.core.job import JobId
-from sterna.core.plan import Endpoint, Picked, Selection
+from sterna.core.plan import Endpoint, Picked, Plan, Selection
 from sterna.core.ports import Restores, Room
 from sterna.engines.sqlserver.restoring.checks import Size
 from tests.engines.sqlserver_scene import (
@@ -370,7 +370,67 @@ async def test_two_jobs_onto_one_name_do_not_mix(stage: Scene, monkeypatch: pyte
     await stage.restore(second, TWO)
     assert stage.states() == {"SHOP": "ONLINE"}
     assert stage.model.locks
-    assert not any(stage.model.locks.values())
+    await no_locks(stage)
+
+
+@pytest.mark.parametrize(
+    ("by_url", "when"),
+    [
+        pytest.param(False, "before", marks=pytest.mark.slow),
+        (False, "after"),
+        (True, "before"),
+        pytest.param(True, "after", marks=pytest.mark.slow),
+    ],
+)
+async def test_wherever_the_connection_breaks_the_next_run_ends_it_rightly(
+    stage: Scene, by_url: bool, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is covered, gets a full backup and a log; every statement's turn comes."""
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.reaching._BETWEEN_S", 0.01)
+    if by_url:
+        stage.storage = Shared(stage.bucket)
+    base = full()
+    stage.write("f.bak", base)
+    stage.write("l1.trn", log(base, 1))
+    plan = stage.plan("f.bak", "l1.trn", cover=True)
+    plan = stage.by_url(plan) if by_url else plan
+    number, total = 0, 1
+    while number <= total:
+        model = stage.model
+        model.databases = {"Shop": Database("Shop", files=OLD, users=3)}
+        model.history, model.statements, model.count = [], [], 0
+        model.cut_before, model.cut_after = (number, 0) if when == "before" else (0, number)
+        broke = await breaks(stage, plan)
+        total = max(total, model.count) if not number else total
+        model.cut_before = model.cut_after = 0
+        done = len(model.history)
+        if broke:
+            model.statements = []
+            await stage.restore(plan)
+            assert len(stage.restores()) == 2 - done, f"{number}: what was done is not done again"
+        assert model.databases["Shop"].sets == [base.guid, log(base, 1).guid], number
+        assert stage.states() == {"Shop": "ONLINE"}, number
+        assert not model.databases["Shop"].single_user, number
+        assert model.credentials == {}, number
+        assert list(stage.share.iterdir()) == [], number
+        await no_locks(stage)
+        number += 1
+    assert total > 20
+
+
+async def no_locks(stage: Scene) -> None:
+    """The server has noticed that the sessions ended, and nothing is held any more."""
+    async with asyncio.timeout(10):
+        while any(stage.model.locks.values()):
+            await asyncio.sleep(0.01)
+
+
+async def breaks(stage: Scene, plan: Plan) -> bool:
+    try:
+        await stage.restore(plan)
+    except Unreachable:
+        return True
+    return False
 
 
 # --- chains ---

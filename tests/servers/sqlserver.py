@@ -176,6 +176,12 @@ class Model:
     """Users without a login in every backup."""
     locks: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     """Who holds what: session and mode."""
+    count: int = 0
+    """How many statements came."""
+    cut_before: int = 0
+    """The connection breaks when the statement of that number comes; it is not carried out."""
+    cut_after: int = 0
+    """The connection breaks when the statement of that number has been carried out; its answer is lost."""
     speaking: set[int] = field(default_factory=set)
     """Sessions that have asked for English."""
 
@@ -190,8 +196,14 @@ class Model:
             held[:] = [each for each in held if each[0] != session]
 
     def execute(self, text: str, values: Mapping[str, Value], talk: Talk) -> Found:
+        self.count += 1
+        if self.count == self.cut_before:
+            raise Gone
         try:
-            return self._execute(text, values, talk)
+            found = self._execute(text, values, talk)
+            if self.count == self.cut_after:
+                raise Gone
+            return found
         except SqlError as error:
             if not self.abroad or talk.session in self.speaking:
                 raise
@@ -217,7 +229,7 @@ class Model:
             reader.need("(")
             inner = str(values[reader.next()])
             reader.need(")")
-            return self.execute(inner, {}, talk)
+            return self._execute(inner, {}, talk)
         if first == "RESTORE":
             return self._restore(reader, talk)
         if first == "ALTER":

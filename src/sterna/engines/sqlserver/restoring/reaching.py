@@ -47,6 +47,8 @@ LONGEST_URL = 259
 _PIECE = 1 << 20
 _DOOR_MS = 20_000
 """How long to wait for another job that makes or takes away a credential, milliseconds."""
+_WITHDRAWALS, _BETWEEN_S = 4, 0.5
+"""How often a credential is tried to be taken away after a restore, and how long is waited between, seconds."""
 _PROBE = "Sterna looks whether the server sees this folder.\n" * 2000
 """More than the server reads of a file before it judges it."""
 _HINT = (
@@ -310,16 +312,28 @@ async def opened_way(way: Way, server: Server, tell: Teller) -> AsyncIterator[No
     try:
         await way.open(server)
         yield
-    finally:
+    except BaseException:
+        await _withdraw(way, server, tell, tries=1)  # the next run does it too
+        raise
+    await _withdraw(way, server, tell, tries=_WITHDRAWALS)
+
+
+async def _withdraw(way: Web, server: Server, tell: Teller, tries: int) -> None:
+    """Take the credentials away, by another session: the first may be broken, or told to stop."""
+    with suppress(Trouble):
+        for name in await asyncio.to_thread(_lines, way.note):
+            await server.leave(_used(name))
+    for left in range(tries - 1, -1, -1):
         try:
-            for name in await asyncio.to_thread(_lines, way.note):
-                with suppress(Trouble):
-                    await server.leave(_used(name))
-            async with connected(server.endpoint) as fresh:  # the first may be broken, or told to stop
+            async with connected(server.endpoint) as fresh:
                 await take_away(fresh, way.note)
+            return
         except Trouble as trouble:
-            message = f"The credential for the object store stays on the server: {trouble.message}"
-            tell(Level.WARN, "restore.credential", message)
+            if not left:
+                message = f"The credential for the object store stays on the server: {trouble.message}"
+                tell(Level.WARN, "restore.credential", message)
+                return
+        await asyncio.sleep(_BETWEEN_S)
 
 
 async def sees(folder: Folder, server: Server) -> str:
