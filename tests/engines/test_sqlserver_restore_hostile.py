@@ -382,6 +382,7 @@ async def test_two_jobs_onto_one_name_do_not_mix(stage: Scene, monkeypatch: pyte
         pytest.param(True, "after", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.long
 async def test_wherever_the_connection_breaks_the_next_run_ends_it_rightly(
     stage: Scene, by_url: bool, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
