@@ -480,6 +480,23 @@ async def test_a_chain_goes_on_whoever_restored_its_full_backup_and_under_its_ne
     assert "no database waits" in await stage.failed(lost)
 
 
+async def test_a_file_that_got_another_name_in_between_is_not_moved_and_a_new_one_is(stage: Scene) -> None:
+    base = full()
+    stage.write("f.bak", base)
+    stage.write("l1.trn", log(base, 1))
+    stage.write("l2.trn", log(base, 2))
+    await stage.restore(stage.plan("f.bak", last_backup="false"))
+    database = stage.model.databases["Shop"]
+    database.files = {f"older {logical}": path for logical, path in database.files.items()}
+    await stage.restore(stage.plan("l1.trn", last_backup="false", recovery_mode="incre"), TWO)
+    assert "MOVE" not in stage.restores()[-1]
+    gone = next(path for path in database.guids if path.endswith("mdf"))
+    del database.guids[gone]
+    await stage.restore(stage.plan("l2.trn", recovery_mode="incre"), TWO)
+    assert stage.restores()[-1].count("MOVE") == 1
+    assert stage.states() == {"Shop": "ONLINE"}
+
+
 async def test_a_chain_that_failed_in_its_middle_goes_on_in_another_job(stage: Scene) -> None:
     base = full()
     stage.write("f.bak", base)

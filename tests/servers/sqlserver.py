@@ -96,6 +96,8 @@ class Database:
     name: str
     state: str = "ONLINE"
     files: dict[str, str] = field(default_factory=dict)
+    guids: dict[str, UUID] = field(default_factory=dict)
+    """What the files are, by their paths."""
     redo_start: int | None = None
     full: UUID | None = None
     """The full backup that it began with."""
@@ -368,7 +370,7 @@ class Model:
 
     def _files(self, name: str) -> Found:
         kinds = [Kind("name"), Kind("type_desc"), Kind("physical_name"), Kind("redo_start_lsn", "lsn")]
-        kinds += [Kind("redo_start_fork_guid", "guid")]
+        kinds += [Kind("redo_start_fork_guid", "guid"), Kind("file_guid", "guid")]
         found = self.find(name)
         files = found.files if found else {}
         return kinds, [
@@ -376,6 +378,7 @@ class Model:
                 "name": logical,
                 "type_desc": "LOG" if path.endswith("ldf") else "ROWS",
                 "physical_name": path,
+                "file_guid": found.guids.get(path) if found else None,
                 "redo_start_lsn": found.redo_start if found and not path.endswith("ldf") else None,
                 "redo_start_fork_guid": found.fork if found and not path.endswith("ldf") else None,
             }
@@ -522,6 +525,7 @@ class Model:
                 database = self._begin(name, one, options)
             else:
                 database = self._more(name, what, one)
+                self._moved(database, one, options)
             database.busy = talk.session
             try:
                 self._work(talk, options.stats)
@@ -595,6 +599,7 @@ class Model:
         files = {each.logical: options.moves.get(each.logical, each.physical) for each in one.files}
         self._places(files, there, one)
         database = Database(name, "RESTORING", files, orphans=self.orphans)
+        database.guids = {files[each.logical]: each.unique_id for each in one.files}
         database.single_user = bool(there and there.single_user)
         self.databases.pop(there.name if there else "", None)
         self.databases[name] = database
@@ -614,6 +619,17 @@ class Model:
             raise SqlError((3176, 16, "A file is claimed by two files of the database."))
         if sum(each.size for each in one.files) > self.free:
             raise SqlError((3257, 16, "There is insufficient free space on disk volume 'D:\\'."))
+
+    def _moved(self, database: Database, one: BackupSet, options: "Options") -> None:
+        """A file that is there is not moved; one that was added goes where it is said, or where it came from."""
+        for each in one.files:
+            there = each.unique_id in database.guids.values()
+            if there and each.logical in options.moves:
+                raise SqlError((3174, 16, f"The file '{each.logical}' cannot be moved by this RESTORE operation."))
+            if not there:
+                path = options.moves.get(each.logical, each.physical)
+                self._places({each.logical: path}, database, one)
+                database.files[each.logical], database.guids[path] = path, each.unique_id
 
     def _more(self, name: str, what: str, one: BackupSet) -> Database:
         database = self.find(name)
@@ -817,6 +833,7 @@ FILE_LIST = [
     Kind("FileGroupName"),
     Kind("Size", "int"),
     Kind("FileId", "int"),
+    Kind("UniqueId", "guid"),
 ]
 
 
@@ -833,6 +850,7 @@ def listed(one: BackupSet) -> Iterator[Mapping[str, Value]]:
             "FileGroupName": "PRIMARY",
             "Size": each.size,
             "FileId": each.file_id,
+            "UniqueId": each.unique_id,
         }
 
 

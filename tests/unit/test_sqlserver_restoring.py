@@ -13,7 +13,7 @@ from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.ordering import Waiting, order, todo
 from sterna.engines.sqlserver.restoring.targets import target_name
 from sterna.engines.sqlserver.restoring.tsql import Device, Take
-from sterna.engines.sqlserver.restoring.values import NONE, BackedUp, Existing, Restored
+from sterna.engines.sqlserver.restoring.values import NONE, BackedUp, Existing, ListedFile, Restored
 from tests.servers.sqlserver import Reader
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=60)
@@ -163,6 +163,16 @@ def test_an_old_restore_of_the_same_backup_does_not_count_as_this_one() -> None:
     )
     left = todo([FULL], there, "Shop", tag="tag", cover=False, last=True)
     assert left.sets == (FULL,)
+
+
+def test_a_file_is_known_by_what_it_is_and_not_by_what_it_is_called() -> None:
+    kept, other = UUID(int=1), UUID(int=2)
+    there = Existing("Shop", "RESTORING", files={"old": "D:\\x"}, guids=frozenset((kept,)))
+    assert there.has_file(ListedFile("renamed", "D", 1, 10, kept))
+    assert not there.has_file(ListedFile("old", "D", 3, 10, other)), "it was dropped, and another got its name"
+    upgraded = replace(there, guids=frozenset())
+    assert upgraded.has_file(ListedFile("old", "D", 1, 10, other))
+    assert not upgraded.has_file(ListedFile("new", "D", 3, 10, other))
 
 
 def test_two_databases_of_one_name_are_not_mixed() -> None:

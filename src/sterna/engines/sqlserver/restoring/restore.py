@@ -291,12 +291,9 @@ class _Work:
         listed = await read_files(
             self._server, self._devices[one.files[0]], one.position, f"Reading the files in {one}"
         )
-        moves = new_files(listed, target, self._instance, self._tag)
-        if one.kind == FULL:
-            return moves
-        there = await read_database(self._server, target)
-        known = there.files if there else {}
-        return {logical: path for logical, path in moves.items() if logical not in known}
+        there = await read_database(self._server, target) if one.kind != FULL else None
+        missing = [each for each in listed if there is None or not there.has_file(each)]
+        return new_files(missing, target, self._instance, self._tag)
 
     async def _bring_online(self, target: str, left: Todo) -> None:
         """Recovery, where nothing was left to be restored; and users, whom the backup may keep out."""

@@ -169,9 +169,11 @@ def database_files(name: str) -> Statement:
 
     See "sys.master_files": ``redo_start_lsn`` is "LSN at which the next roll forward must start", NULL unless the
     database is RESTORING or RECOVERY_PENDING; the next log's first fork must be ``redo_start_fork_guid``.
+    ``file_guid`` is what RESTORE FILELISTONLY calls UniqueId, or NULL in a database of an old version.
     """
     return Statement(
-        "SELECT name, type_desc, physical_name, redo_start_lsn, redo_start_fork_guid FROM sys.master_files"
+        "SELECT name, type_desc, physical_name, file_guid, redo_start_lsn, redo_start_fork_guid"
+        " FROM sys.master_files"
         " WHERE database_id = DB_ID(%s)",
         (name,),
     )

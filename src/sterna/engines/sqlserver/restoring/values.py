@@ -77,6 +77,8 @@ class Existing:
     standby: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
     """Logical names, and paths on the server."""
+    guids: frozenset[UUID] = frozenset()
+    """What its files are, whatever they are called at the moment; empty: not known."""
     redo_start: int | None = None
     """Where the next backup has to go on; None: it is not restoring, or never began to."""
     history: tuple[Restored, ...] = ()
@@ -93,6 +95,10 @@ class Existing:
     def is_of(self, tag: str) -> bool:
         """Whether its files were made by the job with that tag."""
         return any(tag in path for path in self.files.values())
+
+    def has_file(self, file: "ListedFile") -> bool:
+        """Whether a file in a backup is one that the database has already, maybe under an older name."""
+        return file.unique in self.guids if self.guids else file.logical in self.files
 
     def has_got(self, guid: UUID, tag: str = "") -> bool:
         """Whether that set was restored, and where a tag is given, by the job that has it."""
@@ -157,6 +163,8 @@ class ListedFile:
     file_id: int
     size: int
     """Bytes on the server once restored."""
+    unique: UUID = NONE
+    """What the file is, whatever it is called."""
 
 
 _HISTORY = ("may_read_history", "may_read_files", "may_read_sets")
@@ -201,6 +209,7 @@ async def read_database(server: Server, name: str) -> Existing | None:
         single_user=str(row["user_access_desc"]) == "SINGLE_USER",
         standby=bool(row["is_in_standby"]),
         files={str(each["name"]): str(each["physical_name"]) for each in files},
+        guids=frozenset(_uuid(each["file_guid"]) for each in files if each["file_guid"] is not None),
         redo_start=min(starts) if starts else None,
         history=tuple(
             Restored(
@@ -261,7 +270,13 @@ async def read_files(server: Server, device: Device, position: int, what: str) -
     """Raises as ``Server.rows``."""
     rows = await server.rows(tsql.file_list(device, position), what, patience=MEDIA_SECONDS)
     return [
-        ListedFile(str(row["LogicalName"]), str(row["Type"]).strip(), int(row["FileId"]), int(row["Size"]))
+        ListedFile(
+            str(row["LogicalName"]),
+            str(row["Type"]).strip(),
+            int(row["FileId"]),
+            int(row["Size"]),
+            _uuid(row["UniqueId"]),
+        )
         for row in rows
     ]
 
