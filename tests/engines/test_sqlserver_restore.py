@@ -25,7 +25,7 @@ from sterna.core.errors import (
 from sterna.core.files import Blob
 from sterna.core.finding import Severity
 from sterna.core.job import JobId
-from tests.engines.sqlserver_scene import JOB, SECRET, Scene, Shared, differential, full, log, scene
+from tests.engines.sqlserver_scene import ACCESS, JOB, SECRET, Scene, Shared, differential, full, log, scene
 from tests.servers.sqlserver import Database, Fault
 
 PIECE = 12_288
@@ -588,7 +588,8 @@ async def test_no_secret_is_in_an_error_an_event_a_log_or_a_repr(
     stage.storage = Shared(stage.bucket)
     stage.write("shop.bak", full())
     plan = stage.by_url(stage.plan("shop.bak"))
-    echo = ((15530, 16, f"Incorrect syntax near '{SECRET}'."),)
+    doubled = SECRET.replace("'", "''")
+    echo = ((15530, 16, f"Incorrect syntax near '{SECRET}' or {ACCESS}:{doubled}."),)
     stage.model.faults = [Fault("CREATE CREDENTIAL", echo)]
     with pytest.raises(Trouble) as raised:
         await stage.restore(plan)
@@ -601,7 +602,7 @@ async def test_no_secret_is_in_an_error_an_event_a_log_or_a_repr(
         while at is not None:
             shown += [str(at), repr(at), repr(at.args)]
             at = at.__cause__
-    for secret in (SECRET, plan.target.password):
+    for secret in (SECRET, doubled, ACCESS, plan.target.password):
         assert all(secret not in text for text in shown)
 
 

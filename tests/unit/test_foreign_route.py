@@ -103,7 +103,12 @@ async def test_a_restore_that_is_stopped_ends(tmp_path: Path) -> None:
     move.tempo = replace(move.tempo, grace=0.1)
     await move.start()
     await move.until(lambda job, _: job.phase is Phase.COPY)
+    await move.pause()
+    assert server.files.forgotten == 0
+    await move.again()
+    await move.until(lambda job, _: job.phase is Phase.COPY)
     await move.stop()
+    assert server.files.forgotten == 1
 
 
 async def test_a_failed_check_of_the_source_s_engine_stops_a_restore(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ _KNOWN: dict[int, tuple[type[Trouble], str]] = {
     **dict.fromkeys((18452, 18456, 18470, 18486, 18487, 18488, 4060, 4064), (AccessDenied, _LOGIN)),
     **dict.fromkeys((229, 230, 262, 297, 300, 916, 3110, 15151, 15247, 5011), (AccessDenied, _RIGHTS)),
     **dict.fromkeys((922, 3101, 3102, 1205, 1222, 701, 5061, 5064, 5070), (ServerBusy, "")),
-    **dict.fromkeys((596, 6005, 17142, 17147, 17148, 17187, 18401, 18451), (Unreachable, "")),
+    **dict.fromkeys((596, 6005, 17142, 17147, 17148, 17187, 18401, 18451, 18461), (Unreachable, "")),
     **dict.fromkeys((3143, 3182, 3183, 3185, 3186, 3189, 3241, 3242), (BadData, _AGAIN)),
     **dict.fromkeys((3243, 3254, 3256, 3266), (BadData, _AGAIN)),
     **dict.fromkeys((3132, 3133, 3231, 3227, 3247), (BadData, _ALL_FILES)),

@@ -371,7 +371,8 @@ def credential_name(remote: Remote) -> str:
 
 def _without(remote: Remote, text: str) -> str:
     for secret in (remote.secret_key, remote.access_key):
-        text = text.replace(secret, "…") if secret else text
+        for written in (secret.replace("'", "''"), secret):  # as in the statement, and as it is
+            text = text.replace(written, "…") if written else text
     return text
 
 

@@ -17,6 +17,9 @@ LONGEST_NAME = 128
 STATS = 5
 """Every how many percent the server tells how far it is."""
 
+_BROKEN = re.compile("[\0\ud800-\udfff]")
+"""What no text of a SQL Server holds by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -62,7 +65,8 @@ def quoted(name: str) -> str:
 
     See "Database identifiers" (delimited identifiers; QUOTENAME doubles the closing bracket in the same way).
     """
-    if not name or len(name.encode("utf-16-le")) > LONGEST_NAME * 2 or "\0" in name:
+    units = len(name.encode("utf-16-le", "surrogatepass")) // 2
+    if not 1 <= units <= LONGEST_NAME or _BROKEN.search(name):
         raise Unsupported(
             f"{name[:60]!r} cannot be a name on a SQL Server", hint=f"Names have 1 to {LONGEST_NAME} characters."
         )
@@ -70,12 +74,12 @@ def quoted(name: str) -> str:
 
 
 def text(value: str) -> str:
-    """A text as a Unicode constant: ``N'it''s'``. Raises Unsupported for one with U+0000, or a backslash before
-    the end of a line, which would join the two lines.
+    """A text as a Unicode constant: ``N'it''s'``. Raises Unsupported for one with U+0000 or half of a surrogate
+    pair, or a backslash before the end of a line, which would join the two lines.
 
     See "Constants (Transact-SQL)" and "Backslash (Line Continuation)": a quotation mark inside is written twice.
     """
-    if "\0" in value or re.search(r"\\[\r\n]", value):
+    if _BROKEN.search(value) or re.search(r"\\[\r\n]", value):
         raise Unsupported(f"{value[:60]!r} holds a character that a SQL Server does not take in a text")
     return "N'" + value.replace("'", "''") + "'"
 
