@@ -304,6 +304,7 @@ async def test_a_file_is_brought_on_from_where_it_was_left_off(
     stage: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sterna.engines.sqlserver.restoring.reaching._PIECE", PIECE)
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.reaching._SYNC_EVERY", 2 * PIECE)
     stage.write("shop.bak", full())
     reads: list[int] = []
     stage.storage = Broken(stage.bucket, after=3 * PIECE, reads=reads)
@@ -312,10 +313,14 @@ async def test_a_file_is_brought_on_from_where_it_was_left_off(
     assert [each.name for each in stage.share.iterdir() if not each.name.startswith(".")] == []
     assert reads == [0, PIECE, 2 * PIECE, 3 * PIECE]
     reads.clear()
+    (part,) = stage.share.glob(".*.part")
+    part.write_bytes(part.read_bytes()[: 2 * PIECE] + b"\0" * PIECE)  # a power cut: the last bytes were never kept
     stage.storage = Broken(stage.bucket, after=1 << 40, reads=reads)
-    await stage.restore(stage.plan("shop.bak"))
-    assert reads[0] == 3 * PIECE
+    await stage.restore(stage.plan("shop.bak", delete_backup_file="false"))
+    assert reads[0] == 2 * PIECE
     assert stage.states() == {"Shop": "ONLINE"}
+    (copy,) = stage.share.glob("sterna-*")
+    assert copy.read_bytes() == (stage.bucket / "shop.bak").read_bytes()
 
 
 async def test_a_file_that_was_replaced_meanwhile_is_brought_anew(stage: Scene) -> None:

@@ -45,6 +45,8 @@ URL_SINCE = 16
 """Major version of SQL Server 2022, which reads from S3 by itself."""
 LONGEST_URL = 259
 _PIECE = 1 << 20
+_SYNC_EVERY = 64 << 20
+"""After how many bytes the disk is asked to keep them."""
 _DOOR_MS = 20_000
 """How long to wait for another job that makes or takes away a credential, milliseconds."""
 _WITHDRAWALS, _BETWEEN_S = 4, 0.5
@@ -96,12 +98,9 @@ class Folder:
     def forget(self) -> None:
         """Delete what was put there, or where it is to stay, what is not complete. Twice is once."""
         with _told(self.here):
-            for pattern in (
-                (f".sterna-{self.tag}-*.part",)
-                if self.keeps
-                else (f"sterna-{self.tag}-*", f".sterna-{self.tag}-*")
-            ):
-                for path in list(self.here.glob(pattern)):
+            own = [*self.here.glob(f"sterna-{self.tag}-*"), *self.here.glob(f".sterna-{self.tag}-*")]
+            for path in own:
+                if not self.keeps or path.suffix == ".part":
                     path.unlink(missing_ok=True)
 
     def _name(self, number: int, located: Located) -> str:
@@ -118,7 +117,7 @@ class Folder:
         missing = 0
         for number, (located, entry) in enumerate(zip(files, entries, strict=True)):
             whole, part, note = self._paths(number, located)
-            there = (_size(whole) or _size(part)) if _noted(note) == _origin(entry) else 0
+            there = (_size(whole) or _size(part)) if _noted(note)[0] == _origin(entry) else 0
             missing += max(0, entry.size - there)
         with _told(self.here):
             free = shutil.disk_usage(self.here).free
@@ -130,7 +129,8 @@ class Folder:
     def _put(self, number: int, located: Located, entry: Entry, heard: Heard, stop: threading.Event) -> None:
         whole, part, note = self._paths(number, located)
         with _told(self.here):
-            known = _noted(note) == _origin(entry)
+            origin, kept = _noted(note)
+            known = origin == _origin(entry)
             if known and _size(whole) == entry.size:
                 heard(entry.size)
                 return
@@ -138,19 +138,36 @@ class Folder:
             if not known:
                 part.unlink(missing_ok=True)
                 _write_note(note, _origin(entry))
-            if self._copy(located, entry, part, heard, stop):
+                kept = 0
+
+            def sure(size: int) -> None:
+                _write_note(note, f"{_origin(entry)}\n{size}")
+
+            if self._copy(located, entry, part, kept, heard, sure, stop):
                 part.replace(whole)
                 _sync(self.here)
 
-    def _copy(self, located: Located, entry: Entry, part: Path, heard: Heard, stop: threading.Event) -> bool:
-        """From where it was left off. False: it was stopped."""
+    def _copy(
+        self,
+        located: Located,
+        entry: Entry,
+        part: Path,
+        kept: int,
+        heard: Heard,
+        sure: Heard,
+        stop: threading.Event,
+    ) -> bool:
+        """From where the disk is known to keep it; ``sure`` is told when it keeps more. False: it was stopped.
+
+        What was written after that may have holes where the machine, or a share's client, has lost its power.
+        """
         file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         blob = located.storage.open(located.file.name)
         try:
             os.fchmod(file, 0o644)  # the server runs as somebody else
             if not stat.S_ISREG(os.fstat(file).st_mode) or blob.size != entry.size:
                 raise BadData(f"{located.file.name} has been replaced since the job began")
-            done = min(os.fstat(file).st_size, entry.size)
+            done = synced = min(os.fstat(file).st_size, kept, entry.size)
             os.ftruncate(file, done)
             os.lseek(file, done, os.SEEK_SET)
             heard(done)
@@ -161,7 +178,12 @@ class Folder:
                 _write(file, piece)
                 done += len(piece)
                 heard(len(piece))
+                if done - synced >= _SYNC_EVERY:
+                    os.fsync(file)
+                    sure(done)
+                    synced = done
             os.fsync(file)
+            sure(done)
             return done == entry.size
         finally:
             blob.close()
@@ -380,7 +402,13 @@ def _origin(entry: Entry) -> str:
     return json.dumps([entry.size, entry.etag, entry.modified_ms])
 
 
-def _noted(note: Path) -> str:
+def _noted(note: Path) -> tuple[str, int]:
+    """Where a file comes from, and how many bytes of it the disk keeps for certain."""
+    origin, _, kept = _text(note).partition("\n")
+    return origin, int(kept) if kept.isdecimal() else 0
+
+
+def _text(note: Path) -> str:
     try:
         return note.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
@@ -424,7 +452,7 @@ def _sync(folder: Path) -> None:
 
 
 def _lines(note: Path) -> list[str]:
-    return _noted(note).splitlines()
+    return _text(note).splitlines()
 
 
 def _add_line(note: Path, name: str) -> None:
