@@ -303,8 +303,8 @@ async def test_a_folder_that_the_server_does_not_see_is_found_before(stage: Scen
 async def test_a_file_is_brought_on_from_where_it_was_left_off(
     stage: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sterna.engines.sqlserver.restoring.reaching._PIECE", PIECE)
-    monkeypatch.setattr("sterna.engines.sqlserver.restoring.reaching._SYNC_EVERY", 2 * PIECE)
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.folders._PIECE", PIECE)
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.folders._SYNC_EVERY", 2 * PIECE)
     stage.write("shop.bak", full())
     reads: list[int] = []
     stage.storage = Broken(stage.bucket, after=3 * PIECE, reads=reads)

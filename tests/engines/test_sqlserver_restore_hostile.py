@@ -387,7 +387,7 @@ async def test_wherever_the_connection_breaks_the_next_run_ends_it_rightly(
     stage: Scene, by_url: bool, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database is covered, gets a full backup and a log; every statement's turn comes."""
-    monkeypatch.setattr("sterna.engines.sqlserver.restoring.reaching._BETWEEN_S", 0.01)
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.credentials._BETWEEN_S", 0.01)
     if by_url:
         stage.storage = Shared(stage.bucket)
     base = full()

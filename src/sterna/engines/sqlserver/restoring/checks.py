@@ -14,8 +14,9 @@ from sterna.core.ports import Check, Room
 from sterna.engines.sqlserver.opening import SET
 from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.faults import ServerFault
+from sterna.engines.sqlserver.restoring.folders import Folder, Located, sees
 from sterna.engines.sqlserver.restoring.ordering import todo
-from sterna.engines.sqlserver.restoring.reaching import Folder, Located, sees, tag_of, way_of
+from sterna.engines.sqlserver.restoring.reaching import tag_of, way_of
 from sterna.engines.sqlserver.restoring.restore import LAST, grouped, located
 from sterna.engines.sqlserver.restoring.server import Server, connected
 from sterna.engines.sqlserver.restoring.targets import check_names, target_name

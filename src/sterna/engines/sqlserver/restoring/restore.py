@@ -17,20 +17,10 @@ from sterna.core.plan import Conflict, Plan
 from sterna.core.ports import Restoring, Room, Teller
 from sterna.engines.sqlserver.opening import ALL, SET, takes, unique
 from sterna.engines.sqlserver.restoring import tsql
+from sterna.engines.sqlserver.restoring.credentials import Web, lock_name, take_away
+from sterna.engines.sqlserver.restoring.folders import Folder, Located
 from sterna.engines.sqlserver.restoring.ordering import Todo, todo
-from sterna.engines.sqlserver.restoring.reaching import (
-    Folder,
-    Located,
-    Way,
-    Web,
-    folder_of,
-    lock_name,
-    note_of,
-    opened_way,
-    tag_of,
-    take_away,
-    way_of,
-)
+from sterna.engines.sqlserver.restoring.reaching import Way, folder_of, note_of, opened_way, tag_of, way_of
 from sterna.engines.sqlserver.restoring.server import Server, connected
 from sterna.engines.sqlserver.restoring.targets import check_names, new_files, target_name
 from sterna.engines.sqlserver.restoring.tsql import Device, Take
