@@ -2,17 +2,10 @@
 
 from collections.abc import Mapping
 
+from sterna.core.finding import Verdict, alarm, failed, passed
 from sterna.core.plan import Path
 from sterna.engines.postgres.catalogue import Table, taken
-from sterna.engines.postgres.checks.verdict import (
-    Scene,
-    Verdict,
-    alarm,
-    failed,
-    listed,
-    passed,
-    statements,
-)
+from sterna.engines.postgres.checks.verdict import Scene, listed, statements
 from sterna.engines.postgres.names import SCHEMA, quoted, shown
 
 OLDEST = 100_000
