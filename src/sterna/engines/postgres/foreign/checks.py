@@ -16,7 +16,7 @@ from sterna.core.plan import Conflict, Path, Plan
 from sterna.core.ports import Check, Describes, Room
 from sterna.core.schema import Table
 from sterna.engines.postgres.checkpoint import Checkpoint, enterable
-from sterna.engines.postgres.checks.on_source import NEWEST, OLDEST
+from sterna.engines.postgres.checks.either import NEWEST, OLDEST
 from sterna.engines.postgres.checks.verdict import listed, statements
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.foreign.building import InTheWay, in_the_way, named, needing
