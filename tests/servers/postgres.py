@@ -67,6 +67,7 @@ DEFAULTS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "jit": "off",
+    "dynamic_shared_memory_type": "mmap",  # in its folder: what a killed server leaves behind goes with that
 }
 _SETTINGS_FILE = "server.conf"
 _IPC_RMID = 0
