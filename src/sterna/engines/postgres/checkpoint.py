@@ -54,7 +54,10 @@ class Checkpoint:
         """Whether the job has one here."""
         if not await self._value(_EXISTS):
             return False
-        return bool(await self._value(f"SELECT EXISTS (SELECT FROM {JOB} WHERE job = %s)", self._job))
+        try:
+            return bool(await self._value(f"SELECT EXISTS (SELECT FROM {JOB} WHERE job = %s)", self._job))
+        except (pg.UndefinedTable, pg.InvalidSchemaName):  # the last of the other jobs has just ended
+            return False
 
     async def make(self) -> None:
         """Make it, or take it over. Raises Fenced."""

@@ -6,15 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path as File
 
 from sterna.core.change import Position
-from sterna.core.errors import Fenced
+from sterna.core.errors import Fenced, NeedsOperator
 from sterna.core.plan import Endpoint
 from sterna.core.ports import Room
 from sterna.engines.postgres.checkpoint import BEGINNING, SAFE, Checkpoint, enterable
-from sterna.engines.postgres.connection import connect, connected, translated
+from sterna.engines.postgres.connection import connect, connected, sqlstate, translated
 from sterna.engines.postgres.names import own
 from sterna.engines.postgres.position import latest, parse, text
 
 FOLLOW = "follow"
+_NO_DATABASE = "3D000"
 
 
 class Checkpoints:
@@ -148,7 +149,12 @@ class Checkpoints:
             await checkpoint.connection.close()
 
     async def _look(self, name: str) -> None:
-        checkpoint = await self._connect(name)
+        try:
+            checkpoint = await self._connect(name)
+        except NeedsOperator as refused:
+            if refused.__cause__ and sqlstate(refused.__cause__) == _NO_DATABASE:
+                return  # somebody has just dropped it
+            raise
         with translated(self._target):
             if await checkpoint.there():
                 self._here[name] = checkpoint
