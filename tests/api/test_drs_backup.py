@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from sterna.core.job import Condition, Failure, JobId, Phase, Wish
+from sterna.core.people import Instance
 from sterna.core.plan import Conflict, Mode, Rename, StoredFile
 from tests.api.backups import (
     FOREIGN,
@@ -600,3 +601,44 @@ def test_of_several_chains_one_has_to_be_named(service: Service, client: httpx.C
     chosen: dict[str, Any] = {"is_default_restore": False, "db_names": ["SEVERAL-B"]}
     id = create(client, "that-one", "log.bak", target=POSTGRES, recovery_mode="incre", **chosen)
     assert len(plan(service, id).source.files) == 2
+
+
+def _ims(name: str, **options: Any) -> dict[str, Any]:
+    chain = {"is_default_restore": False, "db_names": ["kept"], "is_last_backup": False}
+    return new_backup(name, f"{name}.bak", target=POSTGRES, **{**chain, **options})
+
+
+def _made(service: Service, client: httpx.Client, body: dict[str, Any]) -> str:
+    id = str(client.post(V5, json=body).json()["job_id"])
+    succeed(service, id)
+    return id
+
+
+def test_a_chain_outlives_the_tasks_that_are_deleted(service: Service, client: httpx.Client) -> None:
+    """A database that is being restored stays so, whatever is forgotten about how it came there."""
+    full = _made(service, client, _ims("kept-full"))
+    log = _made(service, client, _ims("kept-log", recovery_mode="incre"))
+    assert client.delete(f"{V5}/{log}").status_code == 200
+    second = _made(service, client, _ims("kept-log", recovery_mode="incre", is_last_backup=False))
+    assert len(plan(service, second).source.files) == 2, "the same file is the same backup"
+    for id in (full, second):
+        assert client.delete(f"{V5}/{id}").status_code == 200
+    assert "kept-log" not in listed(client)
+    last = _made(service, client, _ims("kept-last", recovery_mode="incre", is_last_backup=True))
+    made = plan(service, last)
+    assert [file.name for file in made.source.files] == ["kept-full.bak", "kept-log.bak", "kept-last.bak"]
+    assert (made.target.password, made.selection.only) == (SECRET, ("kept",))
+    client.delete(f"{V5}/{last}")
+    assert refused(client, _ims("kept-more", recovery_mode="incre"))[1] == "DRS.M00300", "the chain has ended"
+
+
+def test_of_several_chains_the_one_whose_tasks_are_there_is_meant(service: Service, client: httpx.Client) -> None:
+    other = "4a3182607bc549bcb46cc9a8755761a6in03"
+    service.run(service.store.add_instance(Instance(other, PROJECT, "pg", "postgresql", (("h", 5432),))))
+    ids = {}
+    for name in ("gone-chain", "this-chain"):
+        options: dict[str, Any] = {"is_default_restore": False, "db_names": [name], "is_last_backup": False}
+        ids[name] = _made(service, client, new_backup(name, f"{name}.bak", target=other, **options))
+    client.delete(f"{V5}/{ids['gone-chain']}")
+    id = _made(service, client, new_backup("goes-on", "log.bak", target=other, recovery_mode="incre"))
+    assert plan(service, id).selection.only == ("this-chain",)

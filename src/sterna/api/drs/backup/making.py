@@ -52,9 +52,10 @@ async def make(front: Front, project_id: str, id: str, new: New, codes: Codes) -
 
     Whether the files are there is found by its checks; what is known of them now is kept to be shown.
     """
-    jobs, asked = await all_of(front, project_id), new.asked
+    asked, everything = new.asked, await all_of(front, project_id, deleted=True)
+    jobs = [job for job in everything if not job.deleted]
     target = await _target(front, project_id, asked.instance_id, codes)
-    earlier = _earlier(jobs, asked, target, codes)
+    earlier = _earlier(everything, asked, target, codes)
     free = chain.of_chain(jobs, earlier) if earlier else set()
     check_name(jobs, new.name, codes.taken, allowed=free)
     bucket = await _bucket(front, project_id, asked.bucket_name, codes)
