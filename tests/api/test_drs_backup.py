@@ -145,6 +145,15 @@ def test_the_empty_name_is_that_of_the_only_database(
     assert plan(service, id).selection.renames == (Rename(old, "new"),)
 
 
+def test_names_of_databases_are_the_same_in_any_case(service: Service, client: httpx.Client) -> None:
+    named: dict[str, Any] = {"is_default_restore": False, "db_names": ["Sales", "SALES", "hr"]}
+    id = create(client, "any-case", **named, reset_db_name_map={"sales": "HR", "HR": "sales"})
+    assert plan(service, id).selection.only == ("Sales", "hr")
+    assert shown(client, id)["options"]["db_names"] == ["Sales", "hr"]
+    two_become_one = new_backup("becomes-one", **named, reset_db_name_map={"sales": "HR"})
+    assert refused(client, two_become_one)[1] == "DRS.M00202"
+
+
 def test_a_list_of_new_names_is_taken_for_a_map(service: Service, client: httpx.Client) -> None:
     id = create(client, "names-as-a-list", reset_db_name_map=[{"a": "b"}, {"c": "d"}])
     assert plan(service, id).selection.renames == (Rename("a", "b"), Rename("c", "d"))
@@ -243,6 +252,10 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("options.db_names", ["d" * 129], "DRS.M00202", "options.db_names"),
     ("options.reset_db_name_map", {"": "a", "b": "c"}, "DRS.M00202", "options.reset_db_name_map"),
     ("options.reset_db_name_map", {"a": "x", "b": "X"}, "DRS.M00202", "options.reset_db_name_map"),
+    ("options.reset_db_name_map", {"a": "x", "A": "y"}, "DRS.M00202", "options.reset_db_name_map"),
+    ("options.reset_db_name_map", {"": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
+    ("options.reset_db_name_map", {"<b>": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
+    ("base_info.tags", [{"key": "a", "value": "<b>"}], "DRS.M00202", "tags.value"),
 ]  # fmt: skip
 
 
@@ -449,6 +462,7 @@ def test_a_list_is_filtered_sorted_and_paged(service: Service, client: httpx.Cli
     assert listed(client, name="list-", tags='[{"key": "name"}]') == ["list-c", "list-a", "list-b"]
     assert listed(client, name="list-", tags="other") == []
     assert listed(client, name="list-", status="") == ["list-c", "list-a", "list-b"]
+    assert listed(client, name="list-", limit="", offset="") == ["list-c", "list-a", "list-b"]
     page = client.get(V5, params={"name": "list-", "limit": 2, "offset": 1}).json()
     assert (page["count"], [job["name"] for job in page["jobs"]]) == (3, ["list-a", "list-b"])
     past = client.get(V5, params={"limit": 2000, "offset": 60000})

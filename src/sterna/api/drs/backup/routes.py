@@ -13,7 +13,7 @@ from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.ids import new_backup_id
 from sterna.api.drs.operations import PARTLY
 from sterna.api.drs.v5.doing import RESPONSES, TAKEN
-from sterna.api.drs.v5.finding import UNKNOWN, Filter
+from sterna.api.drs.v5.finding import UNKNOWN, Filter, default_of_empty
 from sterna.api.errors import Told
 from sterna.api.front import FrontDep
 from sterna.core.job import Job
@@ -65,8 +65,8 @@ async def list_jobs(
     completed_at: Filter = "",
     enterprise_project_id: Filter = "",
     tags: Annotated[Filter, Query(description="key=value or key, with commas between, or JSON.")] = "",
-    limit: Annotated[int, Query(ge=0, le=LARGEST)] = 10,
-    offset: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
+    limit: Annotated[int, Query(ge=0, le=LARGEST), default_of_empty(10)] = 10,
+    offset: Annotated[int, Query(ge=0, le=LARGEST), default_of_empty(0)] = 0,
     sort_key: Filter = "",
     sort_dir: Filter = "",
 ) -> Json:
