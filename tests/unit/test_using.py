@@ -83,11 +83,13 @@ def test_a_sql_server_has_taken_the_files_of_a_chain_already() -> None:
 
 def test_backups_that_are_kept_in_a_bucket_keep_it() -> None:
     target = Endpoint("redis", (), files=(StoredFile("b", "b.rdb"),))
-    plan = Plan(Endpoint("redis", (("h", 6379),)), target, Mode.FULL)
+    plan = Plan(Endpoint("redis", (("h", 6379),), instance_id="other"), target, Mode.FULL)
     bucket, instance = needed(*(a_job(**ENDED, plan=plan, name=f"backup_{n}") for n in range(7)))
     assert "a backup that is kept there" in bucket
     assert "and 2 more" in bucket
     assert instance == ""
+    of_it = replace(plan, source=replace(plan.source, instance_id="i"))
+    assert "a backup of it" in needed(a_job(**ENDED, plan=of_it))[1]
     assert needed(a_job(**ENDED, failure=Failure("C", "why"), plan=plan))[0] == "", "nothing was kept"
 
 

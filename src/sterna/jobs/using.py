@@ -20,7 +20,10 @@ def check_bucket(jobs: Sequence[Job], id: str, name: str) -> None:
 
 
 def check_instance(jobs: Sequence[Job], id: str, name: str) -> None:
-    """Raises IllegalMove if one of the jobs, newest first, needs the server: it, or its chain, has not ended."""
+    """Raises IllegalMove if one of the jobs, newest first, needs the server.
+
+    They are those that have not ended, or whose chain has not, and backups of it.
+    """
     _refuse(f"The instance {name}", _of_instance(jobs, id))
 
 
@@ -43,6 +46,8 @@ def _of_instance(jobs: Sequence[Job], id: str) -> Iterator[str]:
             continue
         if not _ended(job):
             yield _named(job)
+        elif id == job.plan.source.instance_id and job.plan.target.files and _well(job):
+            yield f"{_named(job)}, a backup of it, which is listed and deleted by it"
         elif job.id in waiting:
             yield f"{_named(job)}, whose chain waits for its next backup"
 
