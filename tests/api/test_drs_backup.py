@@ -1,11 +1,14 @@
 """Backup migration in v5: what is asked for becomes a plan, and is answered as the documents have it."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from sterna.core.files import Entry
 from sterna.core.job import Condition, Failure, JobId, Phase, Wish
 from sterna.core.people import Instance
 from sterna.core.plan import Conflict, Mode, Rename, StoredFile
@@ -14,6 +17,7 @@ from tests.api.backups import (
     POSTGRES,
     REDIS,
     SECRET,
+    SHELVES,
     SQLSERVER,
     V5,
     backup_service,
@@ -395,6 +399,25 @@ def test_a_task_is_renamed_and_described_anew(client: httpx.Client) -> None:
     ):
         answer = client.put(f"{V5}/{id}", json=body)
         assert (answer.status_code, answer.json()["error_code"]) == (400, code)
+
+
+def test_a_name_that_two_ask_for_at_once_is_given_once(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bucket is slow, and a client that does not wait asks again."""
+    both, shelf = threading.Barrier(2, timeout=10), SHELVES["bucket-1"]
+    look = shelf.head
+
+    def slow(name: str) -> Entry:
+        both.wait()
+        return look(name)
+
+    monkeypatch.setattr(shelf, "head", slow)
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda _: client.post(V5, json=new_backup("asked-twice")), range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 400]
+    assert [answer.json()["error_code"] for answer in answers if answer.is_error] == ["DRS.M00277"]
+    assert listed(client, name="asked-twice") == ["asked-twice"]
 
 
 def test_only_a_task_that_has_ended_can_be_deleted(service: Service, client: httpx.Client) -> None:

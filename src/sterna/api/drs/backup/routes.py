@@ -88,12 +88,13 @@ async def show(job: TaskDep) -> Json:
 @routes.put("/{job_id}", name="UpdateReplicationJob", response_class=Response)
 async def update(front: FrontDep, project_id: str, job: TaskDep, body: bodies.UpdateBackup) -> Response:
     """Give a task another name, and another description if one is sent."""
-    if body.name != job.name:
-        if not bodies.is_name(body.name):
-            raise Told("DRS.M00202", "name")
-        others = [it for it in await all_of(front, project_id) if it.id != job.id]
-        check_name(others, body.name, TAKEN)
-    await change(front, job, name=body.name, description=body.description)
+    if body.name != job.name and not bodies.is_name(body.name):
+        raise Told("DRS.M00202", "name")
+    async with front.creating:
+        if body.name != job.name:
+            others = [it for it in await all_of(front, project_id) if it.id != job.id]
+            check_name(others, body.name, TAKEN)
+        await change(front, job, name=body.name, description=body.description)
     return Response(status_code=200)
 
 
