@@ -12,7 +12,7 @@ from dataclasses import replace
 import hiredis
 
 from sterna.core.change import Batch, Chunk, Command, Format, Part, Position
-from sterna.core.errors import ApplyFailed, BadData, Fenced, Trouble, Unreachable, Unsupported
+from sterna.core.errors import ApplyFailed, BadData, Fenced, NeedsOperator, Trouble, Unreachable, Unsupported
 from sterna.core.ports import Room, Teller
 from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, pack, trouble
@@ -70,10 +70,19 @@ class RedisSink:
     async def prepare(self) -> None:
         """Make ready for a copy from the beginning: look for conflicts once, and forget where the last one was."""
         old = self._state
-        was_empty = old.was_empty if old.copies else await self._preparing.look()
+        was_empty = old.was_empty if old.copies else await self._looked()
         await self._transact(
             b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty, old.shared, self._preparing.what)
         )
+
+    async def _looked(self) -> bool:
+        """Whether the target is empty. One that may not be written to does not keep our key either."""
+        try:
+            return await self._preparing.look()
+        except NeedsOperator as error:
+            self._broken = error
+            await self._pipeline([("MULTI",), ("DEL", self._key), ("EXEC",)])
+            raise
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         assert isinstance(chunk.data, bytes), "only commands were offered"
