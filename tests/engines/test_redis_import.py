@@ -263,6 +263,32 @@ async def test_the_end_of_an_aof_that_is_cut_off_is_left_out_and_told(tail: byte
         await assert_equal(source, target)
 
 
+@pytest.mark.parametrize("full", [True, False])
+async def test_parts_that_end_with_a_new_key_or_a_note_are_whole(full: bool, tmp_path: Path) -> None:
+    with running("redis70") as target:
+        parts = {
+            "x.aof.1.base.aof": command(b"SET", b"a", b"1"),
+            "x.aof.1.incr.aof": command(b"SET", b"b", b"1") + command(b"PUBLISH", b"c", b"m"),
+            "x.aof.2.incr.aof": command(b"SET", b"c", b"1") + b"#TS:1700000000\r\n",
+            "x.aof.manifest": b"file x.aof.1.base.aof seq 1 type b\nfile x.aof.1.incr.aof seq 1 type i\n"
+            b"file x.aof.2.incr.aof seq 2 type i\n",
+        }
+        for name, data in parts.items():
+            (tmp_path / name).write_bytes(data)
+        if full:
+            client_of(target).set("d", 1)
+        move = await imported(endpoint(target), tmp_path, tmp_path / "job", "x.aof.manifest")
+        assert not await move.events("redis.file.cut_off")
+        assert sorted(client_of(target).keys()) == [b"a", b"b", b"c", *([b"d"] if full else [])]
+
+
+async def test_a_length_that_servers_refuse_is_damage_and_not_a_broken_link(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        (tmp_path / "a.aof").write_bytes(b"*3\r\n$03\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n")
+        failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof"))
+        assert (failure.code, "a length is no number" in failure.message) == (BadData.code, True)
+
+
 async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
         touch(client_of(source))

@@ -231,7 +231,7 @@ class ItemReading:
                 await self._track(replace(at, offset=sieve.at))
                 sieve.touched, sieve.needs_touched = self._touched, False
             data = await reader.read()
-        self._cut_off(entry, sieve, at.offset)
+        self._cut_off(entry, sieve, taking.reached)
 
     def _piece(self, entry: Entry, reader: Reader, piece: Piece, at: FilePosition) -> Chunk:
         """The commands of a piece. A SWAPDB takes our checkpoint along: the one that was moved is taken away."""
@@ -314,6 +314,11 @@ class _Taking:
                 self._taken += piece.consumed
                 self._notes += piece.notes
                 yield piece, self._sieve.place(self._taken)
+
+    @property
+    def reached(self) -> int:
+        """Where in the file the first command begins that was not carried on; behind all else that was passed."""
+        return self._sieve.place(self._taken)
 
     def notes(self) -> list[str]:
         """What is to be told since the last time."""

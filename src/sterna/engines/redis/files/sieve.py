@@ -139,9 +139,13 @@ class Sieve:
     def _give_instead(self, pieces: "bytes | Iterator[bytes]", start: int, end: int) -> Iterator[bytes]:
         """Something else for a command; the rest follows it in the file."""
         self._marks.append((self._given, start, False))
-        for piece in (pieces,) if isinstance(pieces, bytes) else pieces:
-            yield from self._give(piece)
-        self._marks.append((self._given, end, True))
+        rest = iter((pieces,)) if isinstance(pieces, bytes) else pieces
+        held = next(rest, b"")
+        for piece in rest:
+            yield from self._give(held)
+            held = piece
+        self._marks.append((self._given + len(held), end, True))  # known before the last of it is carried on
+        yield from self._give(held)
 
     def _annotation(self, start: int) -> int:
         """Where a line with ``#`` ends; below 0: not yet."""

@@ -123,8 +123,8 @@ def _number(buffer: bytearray, at: int, base: int, most: int) -> tuple[int, int]
     end = buffer.find(b"\r\n", at, at + _LONGEST_NUMBER + 2)
     text = buffer[at:end] if end >= 0 else buffer[at : at + _LONGEST_NUMBER + 1]
     digits = text if end >= 0 else text.removesuffix(b"\r")
-    if (digits or end >= 0) and not digits.isdigit():
-        raise bad("a length is no number", base + at)
+    if ((digits or end >= 0) and not digits.isdigit()) or (len(digits) > 1 and digits[0] == _ZERO):
+        raise bad("a length is no number", base + at)  # servers close the link on zeros in front
     if end < 0:
         if len(digits) > _LONGEST_NUMBER:
             raise bad("a length is too long", base + at)
