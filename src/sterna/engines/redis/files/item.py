@@ -18,7 +18,7 @@ from sterna.engines.redis.files.position import FilePosition
 from sterna.engines.redis.files.preparing import NOTHING_HELD
 from sterna.engines.redis.files.reader import Reader
 from sterna.engines.redis.files.shelf import Content, Entry, Item, Shelf
-from sterna.engines.redis.files.sieve import Sieve
+from sterna.engines.redis.files.sieve import MOST_WORDS, Sieve
 from sterna.engines.redis.files.touched import Touched
 from sterna.engines.redis.names import HOLD_MS, RESP
 from sterna.engines.redis.wire.place import Place
@@ -28,6 +28,10 @@ from sterna.engines.redis.wire.stream import Piece, Rules, Transformer
 BATCH_COMMANDS = 8192
 VALUE_LIMIT = 16 << 20
 """Values of more bytes than this in an RDB file are rebuilt with ordinary commands, in pieces."""
+
+
+FIRST_WITHOUT_LIMIT, MOST_WORDS_BEFORE = 10, 1 << 20
+"""Servers before Redis 7.0 (RDB version 10) close the link on commands of more words."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,8 @@ class ItemReading:
     async def _commands(self, entry: Entry, reader: Reader) -> AsyncGenerator[Chunk]:
         at = self._at
         (self._folder / NOTHING_HELD).unlink(missing_ok=True)
-        sieve = Sieve(entry.name, at.offset, at.database, self._touched, alone=at.alone)
+        words = MOST_WORDS if self._work.aim.aim.rdb_version >= FIRST_WITHOUT_LIMIT else MOST_WORDS_BEFORE
+        sieve = Sieve(entry.name, at.offset, at.database, self._touched, alone=at.alone, words=words)
         transformer = Transformer(self._rules(), database=at.database, offset=at.offset)
         taking = _Taking(sieve, transformer)
         data, self._rest = self._rest or await reader.read(), b""
