@@ -34,6 +34,8 @@ from tests.engines.redis_files import (
 )
 from tests.engines.redis_values import fill
 from tests.servers.redis import Server, running
+from tests.unit.rdb_files import key as record
+from tests.unit.rdb_files import sealed, string, text_key
 
 pytestmark = pytest.mark.server
 
@@ -289,6 +291,22 @@ async def test_a_length_that_servers_refuse_is_damage_and_not_a_broken_link(tmp_
         assert (failure.code, "a length is no number" in failure.message) == (BadData.code, True)
 
 
+async def test_a_value_that_the_target_refused_is_not_passed_over_by_the_next_run(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        broken = record(b"broken", 10, string(b"no ziplist at all"))
+        (tmp_path / "a.rdb").write_bytes(sealed(broken, text_key(b"a", b"1")))
+        move = importing(endpoint(target), tmp_path, tmp_path / "job", "a.rdb")
+        assert (await failed(move)).code == BadData.code
+        await move.again()
+        failure = await ended_in_failure(move)
+        assert "An earlier run failed" in failure.message
+        assert "RESTORE broken" in failure.message
+        (tmp_path / "a.rdb").write_bytes(sealed(text_key(b"broken", b"mended"), text_key(b"a", b"1")))
+        await move.again()
+        await move.ended()
+        assert client_of(target).mget("broken", "a") == [b"mended", b"1"]
+
+
 async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
         touch(client_of(source))
@@ -318,6 +336,11 @@ async def test_a_flipped_bit_in_an_rdb_file_is_found(tmp_path: Path) -> None:
 async def failed(move: Move) -> Failure:
     """Run a job that cannot succeed; why it did not."""
     await move.start()
+    return await ended_in_failure(move)
+
+
+async def ended_in_failure(move: Move) -> Failure:
+    """The same of a run that has begun."""
     assert move.task
     await move.task
     job = await move.now()
