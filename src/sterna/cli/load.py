@@ -99,9 +99,7 @@ def load_backup(
             help="Write U+FFFD for characters that PostgreSQL cannot hold (U+0000, lone surrogates).",
         ),
     ] = False,
-    compare: Annotated[
-        bool, typer.Option("--compare", help="SQL Server: compare files and target after the end.")
-    ] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare files and target after the end; not for an AOF.")] = False,
     limit_mb: Annotated[
         float,
         typer.Option("--limit-mb", metavar="N", min=0, help="Read at most so many MiB a second; 0: no limit."),
@@ -133,10 +131,6 @@ def load_backup(
         options["stop_at"] = stop_at.isoformat()
     if replace_unstorable:
         options["unstorable_text"] = "replace"
-    if compare and target.endpoint.engine != POSTGRESQL:
-        raise Invalid(
-            "compare", "--compare is for backups of SQL Server", hint="Compare with the server that wrote it."
-        )
     chosen = _Chosen(database or (), rename or (), exclude or ())
     plan = replace(_plan(found, target, chosen), conflict=on_conflict, options=options)
     plan = replace(plan, pace=Pace(int(limit_mb * (1 << 20))))
