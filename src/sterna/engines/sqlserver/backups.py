@@ -76,21 +76,23 @@ class SqlServerBackups:
         was ``not_checked``. Raises Unsupported for files that cannot be read at all.
         """
         counts = Counts()
-        found = 0
+        found: set[Fault] = set()
         medias: list[MediaFile] = []
         for blob in blobs:
             try:
                 medias.append(open_media(blob))
             except Damaged as error:
                 tell(_json(error.fault))
-                found += 1
+                found.add(error.fault)
         for fault in chain(verify(medias, counts), verify_rows(medias, counts.not_checked)):
+            if fault in found:  # a page that is damaged is met again by who reads its rows
+                continue
             tell(_json(fault))
-            found += 1
-            if found >= _MOST_FAULTS:
-                counts.not_checked.append(f"the rest: {found} faults are enough")
+            found.add(fault)
+            if len(found) >= _MOST_FAULTS:
+                counts.not_checked.append(f"the rest: {len(found)} faults are enough")
                 break
-        return asdict(counts) | {"faults": found}
+        return asdict(counts) | {"faults": len(found)}
 
 
 def _place(table: Table, several: bool) -> Mapping[str, Any]:

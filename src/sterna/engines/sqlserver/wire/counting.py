@@ -11,7 +11,7 @@ from sterna.core.errors import BadData, NeedsOperator, Unsupported
 from sterna.core.schema import Table
 from sterna.engines.sqlserver.wire.chain import FULL, Chain, LogicalSet, logical_sets
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
-from sterna.engines.sqlserver.wire.faults import Fault
+from sterna.engines.sqlserver.wire.faults import Damaged, Fault
 from sterna.engines.sqlserver.wire.media import MediaFile
 
 _LOOK = "sterna backup inspect shows what the files hold."
@@ -92,7 +92,7 @@ def _verify_set(one: LogicalSet, not_checked: list[str]) -> Iterator[Fault]:
     try:
         tables = database.tables
     except BadData as wrong:
-        yield Fault(*place, wrong.message)
+        yield _fault(wrong, place)
         return
     except NeedsOperator as trouble:
         not_checked.append(f"the rows of {one.record.database} in {one}: {trouble.message}")
@@ -104,9 +104,15 @@ def _verify_set(one: LogicalSet, not_checked: list[str]) -> Iterator[Fault]:
         try:
             told = database.miscounted(table.path)
         except BadData as wrong:
-            told = wrong.message
+            yield _fault(wrong, place)
+            continue
         except NeedsOperator as trouble:
             not_checked.append(f"the rows of {'.'.join(table.path[1:])} in {one}: {trouble.message}")
             continue
         if told:
             yield Fault(*place, told)
+
+
+def _fault(wrong: BadData, place: tuple[str, int]) -> Fault:
+    """What is wrong, at its own place if that is known."""
+    return wrong.fault if isinstance(wrong, Damaged) else Fault(*place, wrong.message)

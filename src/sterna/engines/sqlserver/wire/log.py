@@ -207,6 +207,8 @@ class _Player:
         try:
             if self._do(change):
                 self._done += 1
+        except BadData as fault:
+            self._lose(change, fault.message)
         except _FAULTS as fault:
             self._lose(change, str(fault))
 
@@ -229,11 +231,18 @@ class _Player:
 
     def _format(self, change: Change) -> bool:
         place = change.place
-        if self._overlay.has(*place) and self._lsn(place) >= change.lsn:
+        if self._is_ahead(change):
             return False
         self._apart.pop(place, None)
         self._overlay.put(place, with_lsn(redo.formatted(change), change.lsn))
         return True
+
+    def _is_ahead(self, change: Change) -> bool:
+        """Whether the page is as the log says it becomes, or later; what was never formatted is not."""
+        try:
+            return self._overlay.has(*change.place) and self._lsn(change.place) >= change.lsn
+        except BadData:
+            return False
 
     def _change(self, change: Change) -> None:
         place = change.place
@@ -337,6 +346,8 @@ class _Player:
             else:
                 self._undo_rows(change, moves)
             self._undone += 1
+        except BadData as fault:
+            self._lose(change, f"taking it back: {fault.message}")
         except _FAULTS as fault:
             self._lose(change, f"taking it back: {fault}")
 

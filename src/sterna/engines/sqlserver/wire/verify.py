@@ -297,8 +297,7 @@ class _File:
             self._unguarded += 1
         elif not pages_.checksum_ok(page):
             file_id, page_id = (owner[0], owner[1] * EXTENT + within) if owner else own
-            what = "checksum" if page[5] & pages_.CHECKSUM >> 8 else "torn-page pattern"
-            yield Fault(self._source.name, offset, f"the {what} of the page is wrong", f"{file_id}:{page_id}")
+            yield Fault(self._source.name, offset, pages_.check_failed(page), f"{file_id}:{page_id}")
 
     def _tell(self) -> None:
         name, notes = self._source.name, self._counts.not_checked
