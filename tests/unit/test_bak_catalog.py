@@ -271,7 +271,9 @@ def test_a_count_that_is_not_the_servers_is_a_fault(shop: MemoryBlob) -> None:
     data[place] |= 6 << 1
     mend(data)
     faults = list(verify_rows([open_media(MemoryBlob("a.bak", bytes(data)))], []))
-    assert [fault.message for fault in faults] == ["dbo.Orders has 3 rows, and by the server's own count 4."]
+    assert [fault.message for fault in faults] == [
+        "dbo.Orders has 3 rows, and by the server's own count there should be 4 rows."
+    ]
 
 
 def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> None:

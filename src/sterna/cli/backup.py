@@ -46,8 +46,9 @@ class Backups(Protocol):
         """The tables of the databases that the files give, their rows read and counted.
 
         Gives ``tables``: ``schema``, ``table``, ``rows``, ``rcrows`` (the server's own count), ``columns``;
-        ``trouble`` where rows cannot be read; ``database`` where there are several. ``set_number``: of files with
-        several sets, the state of the one at that position is wanted. Raises BadData, Unsupported.
+        ``trouble`` where rows cannot be read; ``note`` where they are not as many as the server counted;
+        ``database`` where there are several. ``set_number``: of files with several sets, the state of the one at
+        that position is wanted. Raises BadData, Unsupported.
         """
         ...
 
@@ -65,7 +66,7 @@ class Backups(Protocol):
         """Writes tables into a folder, a file for each, complete or not at all; ``form``: csv, parquet, sql.
 
         ``tables``: only these, as ``schema.table``. Tells how far it is (database, schema, table, rows, done,
-        note). Gives ``tables`` (schema, table, rows, file), ``skipped`` (schema, table, trouble), ``scripts``
+        note). Gives ``tables`` (schema, table, rows, file, a note if one is due), ``skipped`` (schema, table, trouble), ``scripts``
         (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported, Invalid
         before anything is written; DiskFull, NeedsOperator, Unreachable.
         """
@@ -151,20 +152,27 @@ def tables_of_backup(
     data: Data = None,
     config: Config = None,
     as_json: Json = False,
-) -> None:
-    """List the tables in backup files and count their rows by reading them. Several files: stripes, or a chain."""
+) -> int:
+    """List the tables in backup files and count their rows by reading them. Several files: stripes, or a chain.
+
+    Tables whose rows cannot be read are named with why, and the exit code is 4. One that has other rows than the
+    server counted has a note.
+    """
     tools = tools_of(context)
     with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
         found = tools.backups().tables(blobs, set_number)
     if as_json:
         print_json(found)
-        return
-    tables = [{**each, "columns": len(each["columns"])} for each in found["tables"]]
+    else:
+        _print_tables([{**each, "columns": len(each["columns"])} for each in found["tables"]])
+    return ExitCode.FAILED if any("trouble" in each for each in found["tables"]) else ExitCode.DONE
+
+
+def _print_tables(tables: Sequence[Json_]) -> None:
     columns = ["schema", "table", "rows", "columns"]
     if any("database" in each for each in tables):
         columns.insert(0, "database")
-    if any("trouble" in each for each in tables):
-        columns.append("trouble")
+    columns += [name for name in ("note", "trouble") if any(name in each for each in tables)]
     print_rows(tables, columns, as_json=False)
 
 
@@ -275,6 +283,9 @@ def _print_exported(result: Json_, folder: Path) -> None:
     print_rows(result["tables"], [*names, "rows", "file"], as_json=False)
     for name in result["scripts"]:
         print_line(f"Also written: {name}")
+    for each in result["tables"]:
+        if "note" in each:
+            print_line(f"Note: {'.'.join(each[name] for name in names)}: {each['note']}")
     for each in result["skipped"]:
         print_line(f"Skipped: {'.'.join(each[name] for name in names)}: {each['trouble']}")
     if result["replaced"]:

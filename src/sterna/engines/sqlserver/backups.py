@@ -33,7 +33,8 @@ class SqlServerBackups:
         """The tables of all databases of which the files hold backups, with their rows, all read.
 
         Several files are stripes or a chain, in any order. ``tables``: schema, table, rows, rcrows, columns;
-        trouble where the rows cannot be read; database where there are several. Raises BadData, Unsupported.
+        trouble where the rows cannot be read, note where they are not as many as the server counted; database where
+        there are several. Raises BadData, Unsupported.
         """
         found = list(count_tables([open_media(each) for each in blobs], set_number))
         several = len({one.database for one in found}) > 1
@@ -55,7 +56,7 @@ class SqlServerBackups:
         ``tables``: only these, as ``schema.table``. Tells how far it is: database, schema, table, rows,
         done, note.
 
-        Gives ``tables`` (schema, table, rows, file relative to the folder), ``skipped`` (schema, table, trouble),
+        Gives ``tables`` (schema, table, rows, file relative to the folder, note), ``skipped`` (schema, table, trouble),
         ``scripts`` (the other files of sql), ``replaced`` (characters that UTF-8 cannot hold); database where
         there are several. Raises BadData, Unsupported, Invalid before anything is written; DiskFull,
         NeedsOperator, Unreachable also later.
@@ -65,7 +66,10 @@ class SqlServerBackups:
         databases = whole_databases([open_media(each) for each in blobs], set_number)
         result = export.run(databases, tables)
         several = len(databases) > 1
-        done = [{**_place(one.table, several), "rows": one.rows, "file": one.file} for one in result.tables]
+        done = [
+            {**_place(one.table, several), "rows": one.rows, "file": one.file, **_noted(one.note)}
+            for one in result.tables
+        ]
         skipped = [{**_place(table, several), "trouble": why} for table, why in result.skipped]
         return {"tables": done, "skipped": skipped, "scripts": result.scripts, "replaced": result.replaced}
 
@@ -98,6 +102,10 @@ class SqlServerBackups:
 def _place(table: Table, several: bool) -> Mapping[str, Any]:
     database, schema, name = table.path
     return {**({"database": database} if several else {}), "schema": schema, "table": name}
+
+
+def _noted(note: str) -> Mapping[str, str]:
+    return {"note": note} if note else {}
 
 
 def _told(told: Told) -> Mapping[str, Any]:

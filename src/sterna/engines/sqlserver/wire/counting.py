@@ -31,9 +31,11 @@ class Counted:
     """-1: they could not be read."""
     trouble: str = ""
     """Why not."""
+    note: str = ""
+    """What is odd about their number."""
 
     def as_json(self) -> Mapping[str, Any]:
-        """Schema, table, rows, columns, the server's own count, and what is wrong, if anything is."""
+        """Schema, table, rows, columns, the server's own count, and what is wrong or odd, if anything is."""
         found = {
             "schema": self.table.path[1],
             "table": self.table.path[2],
@@ -41,7 +43,8 @@ class Counted:
             "rcrows": self.table.rows if self.table.rows >= 0 else None,
             "columns": [column.name for column in self.table.columns],
         }
-        return {**found, "trouble": self.trouble} if self.trouble else found
+        told = {"trouble": self.trouble, "note": self.note}
+        return found | {name: text for name, text in told.items() if text}
 
 
 def count_tables(medias: Sequence[MediaFile], set_number: int | None = None) -> Iterator[Counted]:
@@ -70,7 +73,8 @@ def _counted(database: DatabaseBackup, table: Table) -> Counted:
     if table.trouble:
         return Counted(database.name, table, -1, table.trouble)
     try:
-        return Counted(database.name, table, database.count(table.path))
+        rows = database.count(table.path)
+        return Counted(database.name, table, rows, note=database.oddity(table.path, rows))
     except (BadData, Unsupported) as trouble:
         return Counted(database.name, table, -1, trouble.message)
 

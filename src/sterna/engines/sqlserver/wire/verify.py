@@ -130,6 +130,7 @@ class _File:
         self._faults: list[Fault] = []
         self._swept = 0
         self._unguarded = 0
+        self._torn_only = 0
         self._unsummed = 0
         self._encrypted = {
             region.pieces[0].start
@@ -295,7 +296,9 @@ class _File:
             return
         if not page[5] & (pages_.CHECKSUM | pages_.TORN_BITS) >> 8:
             self._unguarded += 1
-        elif not pages_.checksum_ok(page):
+            return
+        self._torn_only += not page[5] & pages_.CHECKSUM >> 8
+        if not pages_.checksum_ok(page):
             file_id, page_id = (owner[0], owner[1] * EXTENT + within) if owner else own
             yield Fault(self._source.name, offset, pages_.check_failed(page), f"{file_id}:{page_id}")
 
@@ -305,6 +308,11 @@ class _File:
             notes.append(f"the pages in {name}: they are encrypted (TDE)")
         if self._unguarded:
             notes.append(f"{self._unguarded} pages in {name} that carry neither checksum nor torn bits")
+        if self._torn_only:
+            notes.append(
+                f"{self._torn_only} pages in {name} beyond their torn bits: these tell of torn writes, and of few "
+                "changed bytes"
+            )
         if self._unsummed:
             notes.append(f"{self._unsummed} bytes of log in {name} that carry no checksum")
 
