@@ -66,8 +66,8 @@ class Backups(Protocol):
         """Writes tables into a folder, a file for each, complete or not at all; ``form``: csv, parquet, sql.
 
         ``tables``: only these, as ``schema.table``. Tells how far it is (database, schema, table, rows, done,
-        note). Gives ``tables`` (schema, table, rows, file, a note if one is due), ``skipped`` (schema, table, trouble), ``scripts``
-        (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported, Invalid
+        note). Gives ``tables`` (schema, table, rows, file, perhaps note), ``skipped`` (schema, table, trouble),
+        ``scripts`` (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported, Invalid
         before anything is written; DiskFull, NeedsOperator, Unreachable.
         """
         ...

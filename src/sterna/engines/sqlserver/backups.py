@@ -33,8 +33,8 @@ class SqlServerBackups:
         """The tables of all databases of which the files hold backups, with their rows, all read.
 
         Several files are stripes or a chain, in any order. ``tables``: schema, table, rows, rcrows, columns;
-        trouble where the rows cannot be read, note where they are not as many as the server counted; database where
-        there are several. Raises BadData, Unsupported.
+        trouble where the rows cannot be read, note where they are not as many as the server counted; database
+        where there are several. Raises BadData, Unsupported.
         """
         found = list(count_tables([open_media(each) for each in blobs], set_number))
         several = len({one.database for one in found}) > 1
@@ -56,8 +56,8 @@ class SqlServerBackups:
         ``tables``: only these, as ``schema.table``. Tells how far it is: database, schema, table, rows,
         done, note.
 
-        Gives ``tables`` (schema, table, rows, file relative to the folder, note), ``skipped`` (schema, table, trouble),
-        ``scripts`` (the other files of sql), ``replaced`` (characters that UTF-8 cannot hold); database where
+        Gives ``tables`` (schema, table, rows, file relative to the folder, perhaps note), ``skipped`` (schema,
+        table, trouble), ``scripts`` (the other files of sql), ``replaced`` (characters that UTF-8 cannot hold); database where
         there are several. Raises BadData, Unsupported, Invalid before anything is written; DiskFull,
         NeedsOperator, Unreachable also later.
         """
