@@ -287,6 +287,23 @@ def test_the_command_says_whether_files_are_sound(tmp_path: Path, capsys: pytest
     assert told["pages"] > 40
 
 
+def test_inspect_tells_what_it_can_of_an_encrypted_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(MAKERS["encrypted_container"](tmp_path).paths[0])
+    assert run(["backup", "inspect", path, "--json"], tools()) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["media"]["encrypted"], told["sets"]) == (True, [])
+    assert run(["backup", "inspect", path], tools()) == 4
+    out = capsys.readouterr().out
+    assert "encrypted" in out
+    assert "Not all of it can be told: " in out
+    assert "No backup set" not in out
+    for command in ("verify", "tables"):
+        assert run(["backup", command, path], tools()) == 4
+        assert "is an encrypted backup" in capsys.readouterr().err
+
+
 def test_the_command_tells_of_files_that_cannot_be_opened(
     made: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

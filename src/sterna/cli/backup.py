@@ -30,7 +30,7 @@ class Backups(Protocol):
     def inspect(self, blobs: Sequence[Blob]) -> Json_:
         """What files hold: ``sets``, and ``media`` of one file, ``files`` (file, media, sets) of several.
 
-        Raises BadData, Unsupported.
+        Beside ``media``, ``trouble`` tells why not all can be told. Raises BadData, Unsupported.
         """
         ...
 
@@ -67,8 +67,8 @@ class Backups(Protocol):
 
         ``tables``: only these, as ``schema.table``. Tells how far it is (database, schema, table, rows, done,
         note). Gives ``tables`` (schema, table, rows, file, perhaps note), ``skipped`` (schema, table, trouble),
-        ``scripts`` (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported, Invalid
-        before anything is written; DiskFull, NeedsOperator, Unreachable.
+        ``scripts`` (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported,
+        Invalid before anything is written; DiskFull, NeedsOperator, Unreachable.
         """
         ...
 
@@ -94,20 +94,31 @@ def inspect_backup(
     data: Data = None,
     config: Config = None,
     as_json: Json = False,
-) -> None:
-    """Show what backup files hold: backup sets, their places in the log, the database's files."""
+) -> int:
+    """Show what backup files hold: backup sets, their places in the log, the database's files.
+
+    Of a file that is encrypted or damaged, what can be told is told, and the exit code is 4.
+    """
     tools = tools_of(context)
     with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
         found = tools.backups().inspect(blobs)
+    media = found.get("files", [found])
     if as_json:
         print_json(found)
-        return
-    for media in [each["media"] for each in found["files"]] if "files" in found else [found["media"]]:
-        print_facts(_media_facts(media), as_json=False)
+    else:
+        _print_found(found["sets"], media)
+    return ExitCode.FAILED if any("trouble" in each for each in media) else ExitCode.DONE
+
+
+def _print_found(sets: Sequence[Json_], files: Sequence[Json_]) -> None:
+    for each in files:
+        print_facts(_media_facts(each["media"]), as_json=False)
+        if "trouble" in each:
+            print_line(f"Not all of it can be told: {each['trouble']}")
         print_line("")
-    if not found["sets"]:
+    if not sets and not any("trouble" in each for each in files):
         print_line("No backup set: the file ends before the first one does, or none was written yet")
-    for each in found["sets"]:
+    for each in sets:
         print_facts(_set_facts(each), as_json=False)
         print_rows([_file_row(file) for file in each["files"]], _FILE_COLUMNS, as_json=False)
         print_line("")
@@ -311,6 +322,8 @@ _FILE_COLUMNS = ("file_id", "type", "logical", "size", "pages_in_backup", "physi
 
 
 def _media_facts(media: Json_) -> Json_:
+    if "media_set" not in media:
+        return {"file": media["file"], "compressed": media["compressed"], "encrypted": media["encrypted"]}
     facts = {
         "file": media["file"],
         "media set": media["media_set"],

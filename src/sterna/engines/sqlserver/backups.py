@@ -12,7 +12,7 @@ from sterna.engines.sqlserver.exporting.export import Export, Told
 from sterna.engines.sqlserver.exporting.texts import Unicode
 from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows, whole_databases
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
-from sterna.engines.sqlserver.wire.inspecting import inspect_media
+from sterna.engines.sqlserver.wire.inspecting import inspect
 from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 from sterna.engines.sqlserver.wire.verify import Counts, verify
 
@@ -25,9 +25,10 @@ class SqlServerBackups:
     def inspect(self, blobs: Sequence[Blob]) -> Mapping[str, Any]:
         """What files hold: ``sets``, and ``media`` of one file, ``files`` (file, media, sets) of several.
 
-        Sets that are striped over several of the files are one. Raises BadData, Unsupported.
+        Sets that are striped over several of the files are one. Beside ``media``, ``trouble`` tells why not
+        everything can be told. Raises BadData, Unsupported for files of which nothing can be.
         """
-        return inspect_media([open_media(each) for each in blobs])
+        return inspect(blobs)
 
     def tables(self, blobs: Sequence[Blob], set_number: int | None = None) -> Mapping[str, Any]:
         """The tables of all databases of which the files hold backups, with their rows, all read.
@@ -57,9 +58,9 @@ class SqlServerBackups:
         done, note.
 
         Gives ``tables`` (schema, table, rows, file relative to the folder, perhaps note), ``skipped`` (schema,
-        table, trouble), ``scripts`` (the other files of sql), ``replaced`` (characters that UTF-8 cannot hold); database where
-        there are several. Raises BadData, Unsupported, Invalid before anything is written; DiskFull,
-        NeedsOperator, Unreachable also later.
+        table, trouble), ``scripts`` (the other files of sql), ``replaced`` (characters that UTF-8 cannot hold);
+        database where there are several. Raises BadData, Unsupported, Invalid before anything is written;
+        DiskFull, NeedsOperator, Unreachable also later.
         """
         unicode = Unicode(replace_unstorable)
         export = Export(folder, form, lambda told: tell(_told(told)), unicode)
