@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -79,6 +80,23 @@ def test_a_changed_page_is_named_with_file_place_and_page() -> None:
 def test_a_page_whose_own_number_changed_is_named_by_its_place() -> None:
     (fault,) = checked(changed(one(Set()), PAGES + 3 * EXTENT + 4 * PAGE + 33))[0]
     assert fault.page == "1:44"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_several_sets_those_that_matter_can_be_checked_alone(packed: bool) -> None:
+    sets = [Set(guid=UUID(int=k), position=k, checksum=True) for k in (1, 2, 3)]
+    plain = one(*sets)
+    starts = [each.regions[0].pieces[0].start for each in open_media(Bytes(plain)).sets]
+    data = changed(plain, starts[0] + PAGE + 5000, starts[2] + 3 * PAGE + 5000)[:-3000]
+    media = open_media(Bytes(container(data, starts) if packed else data))
+    assert [each.complete for each in media.sets] == [True, True, False]
+    counts = Counts()
+    assert list(verify([media], counts, [media.sets[1]])) == []
+    assert counts.pages == 4 * 8
+    first, last = (list(verify([media], Counts(), [media.sets[k]])) for k in (0, 2))
+    assert [fault.page for fault in first if fault.page] == ["1:1"]
+    assert "the file ends before its last backup set does" in {fault.message for fault in last}
+    assert len(list(verify([media]))) == len({*first, *last})
 
 
 def test_a_torn_page_is_found() -> None:
