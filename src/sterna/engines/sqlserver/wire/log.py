@@ -8,7 +8,7 @@ known, the page is given up, and the table that it belongs to needs SQL Server. 
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from struct import error as StructError
 
@@ -93,7 +93,12 @@ def stretches(stripes: Sequence[BackupSet]) -> list[Stretch]:
             if not 0 <= length <= stream.length or offset < 0 or offset % SECTOR:
                 raise BadData(f"{stripe.file}: a piece of the log says that it is {length} bytes long.")
             found.append(_stretch(stripe, stream.start, length, stream.vlf_sequence, offset // SECTOR))
-    return sorted(found, key=lambda one: (one.file, one.first_block))
+    found.sort(key=lambda one: (one.file, one.first_block))
+    if found:
+        file, block = divmod(stripes[0].record.last_lsn // 10**5, 10**10)
+        if file == found[-1].file:
+            found[-1] = replace(found[-1], reaches=block)
+    return found
 
 
 def _stretch(stripe: BackupSet, start: int, length: int, file: int, first: int) -> Stretch:
