@@ -30,7 +30,7 @@ from sterna.core.plan import Path as Name
 from sterna.core.plan import StoredFile
 from sterna.engines.redis.files.scan import scan
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
-from sterna.engines.sqlserver.wire.inspecting import inspect_media
+from sterna.engines.sqlserver.wire.inspecting import inspect
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.tables import PageRange
 from sterna.engines.sqlserver.wire.verify import verify
@@ -66,6 +66,7 @@ Make = Callable[[], Parser]
 
 def read_backup(files: Files) -> None:
     """Everything that the product does with a backup; errors of its own are an answer."""
+    answered(lambda: inspect(files))
     media = []
     for blob in files:
         try:
@@ -74,7 +75,6 @@ def read_backup(files: Files) -> None:
             continue
     if not media:
         return
-    answered(lambda: inspect_media(media))
     answered(lambda: list(itertools.islice(verify(media), FAULTS)))
     for database in answered(lambda: databases_of(media)) or ():
         read_database(database)
