@@ -1,0 +1,70 @@
+"""Tables that are seldom made like that, in PostgreSQL: what of them is special is kept, or told of."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sterna.core.schema import Condition as Checked
+from sterna.core.schema import Identity, Index, Key, Kind, Schema
+from tests.engines.foreign_shop import Shop, column, integer, table, text
+from tests.engines.test_foreign_move import moved, plan_for
+from tests.servers.fixtures import StartPostgres
+
+pytestmark = pytest.mark.server
+
+
+def odd_shop() -> Shop:
+    """Identities at their ends, names that get in each other's way, columns that PostgreSQL does not compute."""
+    full = table(("odd", "dbo", "Full"), integer("id", identity=Identity(1, 1, 1 << 31)), integer("x"))
+    down = table(
+        ("odd", "dbo", "Down"),
+        column(
+            "id", Kind.DECIMAL, "numeric(9,0)", precision=9, scale=0, nullable=False, identity=Identity(-1, -3, -7)
+        ),
+        integer("x"),
+        primary=Key("PK_Down", ("id",)),
+    )
+    taken = table(("odd", "dbo", "Full_id_seq"), integer("x"))
+    computed = table(
+        ("odd", "dbo", "Computed"),
+        column("born", Kind.TIMESTAMP, "datetime", scale=3),
+        integer("n"),
+        integer("age", computed="(datediff(year,[born],getdate()))", stored=False, comment="in years"),
+        integer("twice", computed="([n]*(2))", stored=False, comment="of n"),
+        indexes=(Index("CK_n", (("twice", False),)),),
+        checks=(Checked("CK_n", "([n]>(0))"),),
+    )
+    twins = table(
+        ("odd", "dbo", "Twins"),
+        text("t", 20),
+        indexes=(Index("UX_t", (("t", False),), unique=True),),
+    )
+    rows = {
+        full.path: [b"2147483647\t1"],
+        down.path: [b"-1\t1", b"-4\t2"],
+        taken.path: [b"1"],
+        computed.path: [b"2000-01-01 00:00:00\t4"],
+        twins.path: [b"a", b"a"],
+    }
+    return Shop(Schema("tsql", (full, down, taken, computed, twins)), rows)
+
+
+async def test_odd_tables_keep_what_is_special_about_them_or_it_is_told(
+    postgres_server: StartPostgres, tmp_path: Path
+) -> None:
+    server = postgres_server("pg18")
+    move = await moved(odd_shop(), plan_for(server), tmp_path)
+    with pytest.raises(psycopg.errors.SequenceGeneratorLimitExceeded):
+        server.sql('INSERT INTO dbo."Full" (x) VALUES (2)', "odd")
+    server.sql('INSERT INTO dbo."Down" (x) VALUES (3)', "odd")
+    assert server.sql('SELECT min(id) FROM dbo."Down"', "odd") == [(-7,)]
+    assert server.sql('SELECT * FROM dbo."Full_id_seq"', "odd") == [(1,)]
+    assert server.sql('SELECT twice FROM dbo."Computed"', "odd") == [(8,)]
+    assert server.sql("SELECT col_description('dbo.\"Computed\"'::regclass, 3)", "odd") == [("of n",)]
+    made = "SELECT conname FROM pg_constraint WHERE conname = 'CK_n' UNION ALL SELECT relname FROM pg_class"
+    assert server.sql(f"{made} WHERE relname = 'CK_n'", "odd") == [("CK_n",), ("CK_n",)]
+    left = {event.fields["name"]: event for event in await move.events("schema.left")}
+    assert set(left) == {"odd.dbo.Computed.age", "odd.dbo.Twins.UX_t"}
+    assert left["odd.dbo.Computed.age"].fields["text"] == "(datediff(year,[born],getdate()))"
+    assert "Key (t)=(a) is duplicated" in left["odd.dbo.Twins.UX_t"].message
