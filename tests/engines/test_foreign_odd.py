@@ -1,5 +1,6 @@
 """Tables that are seldom made like that, in PostgreSQL: what of them is special is kept, or told of."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -7,7 +8,8 @@ import pytest
 
 from sterna.core.schema import Condition as Checked
 from sterna.core.schema import Identity, Index, Key, Kind, Schema
-from tests.engines.foreign_shop import Shop, column, integer, table, text
+from sterna.engines.postgres.foreign import building
+from tests.engines.foreign_shop import Shop, ShopMove, column, integer, table, text
 from tests.engines.test_foreign_move import moved, plan_for
 from tests.servers.fixtures import StartPostgres
 
@@ -67,4 +69,29 @@ async def test_odd_tables_keep_what_is_special_about_them_or_it_is_told(
     left = {event.fields["name"]: event for event in await move.events("schema.left")}
     assert set(left) == {"odd.dbo.Computed.age", "odd.dbo.Twins.UX_t"}
     assert left["odd.dbo.Computed.age"].fields["text"] == "(datediff(year,[born],getdate()))"
-    assert "Key (t)=(a) is duplicated" in left["odd.dbo.Twins.UX_t"].message
+    assert "could not create unique index" in left["odd.dbo.Twins.UX_t"].message
+
+
+async def test_keys_are_made_later_where_the_server_and_not_they_are_in_the_way(
+    postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = postgres_server("pg18")
+    server.sql("CREATE ROLE mover LOGIN CREATEDB PASSWORD 'p'")
+    plan = plan_for(server)
+    plan = replace(plan, target=replace(plan.target, user="mover", password="p"))
+    made = building.Finisher.run
+
+    async def barred(finisher: building.Finisher) -> None:
+        server.sql('ALTER TABLE dbo."Twins" OWNER TO postgres', "odd")
+        await made(finisher)
+
+    monkeypatch.setattr(building.Finisher, "run", barred)
+    move = ShopMove(odd_shop(), plan, tmp_path)
+    await move.start()
+    assert "must be owner" in await move.fails("STERNA.2001")
+    monkeypatch.undo()
+    server.sql('ALTER TABLE dbo."Twins" OWNER TO mover', "odd")
+    await move.again()
+    await move.ended()
+    made_names = "SELECT conname FROM pg_constraint WHERE conname IN ('PK_Down', 'CK_n') ORDER BY 1"
+    assert server.sql(made_names, "odd") == [("CK_n",), ("PK_Down",)]

@@ -27,7 +27,6 @@ _FATAL = ("", "08", "25", "28", "53", "57", "58")
 _NOT_NOW = ("42501", "55006", "55P03")
 """The same of single ones: rights that are missing, something that others use or hold."""
 _VIOLATED = ("23514", "23503")
-_DOUBLE = "23505"
 _NAMED = 5
 _DROPS = {"r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
 _LOCK_SECONDS = 60
@@ -318,5 +317,4 @@ _PRESENT = """
 
 
 def _said(error: psycopg.Error) -> str:
-    said = error.diag.message_primary or str(error).partition("\n")[0]
-    return f"{said} ({error.diag.message_detail})" if sqlstate(error) == _DOUBLE else said
+    return error.diag.message_primary or str(error).partition("\n")[0]
