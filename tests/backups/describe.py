@@ -175,7 +175,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Property:
-    """An extended property by its class: 0 of the database, 1 of an object or column, 3 of a schema, 7 of an index.
+    """An extended property by its class: 0 of the database, 1 of an object or column, 3 a schema, 7 an index.
 
     ``owner``: the schema and the table or module, or the schema alone.
     """

@@ -291,6 +291,7 @@ def test_extended_properties_are_comments_or_left_over_with_their_text(tmp_path:
         Property(1, ("dbo", "t"), 0, "MS_Description", Variant("varchar(50)", "śnieg", made.POLISH)),
         Property(1, ("dbo", "t"), 2, "MS_Description", say("of b")),
         Property(1, ("dbo", "t"), 2, "MS_Format", Variant("int", 7)),
+        Property(1, ("dbo", "t"), 2, "MS_Width", Variant("int", 9)),
         Property(1, ("dbo", "V"), 0, "MS_Description", say("a view")),
         Property(7, ("dbo", "t"), 2, "MS_Description", say("an index")),
         Property(3, ("dbo",), 0, "Owner", say("of all")),
@@ -302,10 +303,10 @@ def test_extended_properties_are_comments_or_left_over_with_their_text(tmp_path:
     (found,) = schema.tables
     assert found.comment == "śnieg"
     assert [column.comment for column in found.columns] == ["", "of b"]
-    assert {(one.path, one.text) for one in schema.leftovers if one.kind == "extended property"} == {
-        (("Noted", "dbo", "t", "b", "MS_Format"), "7"),
-        (("Noted", "dbo", "V", "MS_Description"), "a view"),
-        (("Noted", "dbo", "t", "IX", "MS_Description"), "an index"),
-        (("Noted", "dbo", "Owner"), "of all"),
-        (("Noted", "Version"), "1.2"),
+    assert {(one.path, one.text) for one in schema.leftovers if one.kind == "extended properties"} == {
+        (("Noted", "dbo", "t"), "b.MS_Format: 7\nb.MS_Width: 9"),
+        (("Noted", "dbo", "V"), "MS_Description: a view"),
+        (("Noted", "dbo", "t"), "IX.MS_Description: an index"),
+        (("Noted", "dbo"), "Owner: of all"),
+        (("Noted",), "Version: 1.2"),
     }

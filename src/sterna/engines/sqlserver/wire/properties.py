@@ -40,7 +40,7 @@ class Properties:
         return ""
 
     def leftovers(self) -> Iterator[Leftover]:
-        """What is no comment of a table or a column."""
+        """What is no comment of a table or a column: all of a thing together, as tools note down very many."""
         for (kind, number), rows in sorted(self.catalog.properties.items()):
             found = self.catalog.objects.get(number) if kind == OF_OBJECTS else None
             if kind == OF_OBJECTS and (
@@ -48,10 +48,14 @@ class Properties:
             ):
                 continue
             commented = found is not None and found.raw("type") == USER_TABLE
-            for row in rows:
-                if not (commented and row.text("name") == DESCRIPTION):
-                    path = (*self._owner(kind, number, row["subid"]), row.text("name"))
-                    yield Leftover("extended property", path, self._text(row), "PostgreSQL has none")
+            texts = [
+                f"{self._part(kind, number, row['subid'])}{row.text('name')}: {self._text(row)}"
+                for row in rows
+                if not (commented and row.text("name") == DESCRIPTION)
+            ]
+            if texts:
+                path = self._owner(kind, number)
+                yield Leftover("extended properties", path, "\n".join(texts), "PostgreSQL has none")
 
     def _text(self, row: Row) -> str:
         """The value as text; empty where it cannot be read."""
@@ -60,8 +64,8 @@ class Properties:
         except _FAULTS:
             return ""
 
-    def _owner(self, kind: int, number: int, part: int) -> Path:
-        """What a property is of."""
+    def _owner(self, kind: int, number: int) -> Path:
+        """What properties are of."""
         if kind == OF_SCHEMAS:
             return (self.database, self.catalog.schemas.get(number, str(number)))
         found = self.catalog.objects.get(number) if kind in (OF_OBJECTS, OF_INDEXES) else None
@@ -69,11 +73,13 @@ class Properties:
             return (self.database,)
         parent = self.catalog.objects.get(found["pid"])
         schema = self.catalog.schemas.get(found["nsid"], str(found["nsid"]))
-        path = (self.database, schema, *([parent.text("name")] if parent else []), found.text("name"))
-        return (*path, self._part(kind, number, part)) if part else path
+        return (self.database, schema, *([parent.text("name")] if parent else []), found.text("name"))
 
     def _part(self, kind: int, number: int, part: int) -> str:
-        """The name of a column, or of an index."""
+        """The name of a column, or of an index, and a dot; empty: the thing itself is meant."""
+        if not part:
+            return ""
         catalog, key = self.catalog, "indid" if kind == OF_INDEXES else "colid"
         among = catalog.indexes if kind == OF_INDEXES else catalog.columns
-        return next((row.text("name") for row in among.get(number, ()) if row[key] == part), str(part))
+        name = next((row.text("name") for row in among.get(number, ()) if row[key] == part), str(part))
+        return f"{name}."
