@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from sterna.core.schema import Condition as Checked
-from sterna.core.schema import Identity, Index, Key, Kind, Schema
+from sterna.core.schema import ForeignKey, Identity, Index, Key, Kind, Schema
 from sterna.engines.postgres.foreign import building
 from tests.engines.foreign_shop import Shop, ShopMove, column, integer, table, text
 from tests.engines.test_foreign_move import moved, plan_for
@@ -95,3 +95,35 @@ async def test_keys_are_made_later_where_the_server_and_not_they_are_in_the_way(
     await move.ended()
     made_names = "SELECT conname FROM pg_constraint WHERE conname IN ('PK_Down', 'CK_n') ORDER BY 1"
     assert server.sql(made_names, "odd") == [("CK_n",), ("PK_Down",)]
+
+
+def ring(count: int = 5) -> Shop:
+    """Tables of which each refers to the next one, the last one to the first."""
+    tables = [
+        table(
+            ("odd", "dbo", f"R{number}"),
+            integer("id", nullable=False),
+            primary=Key(f"PK_{number}", ("id",)),
+            foreign=(ForeignKey(f"FK_{number}", ("id",), ("dbo", f"R{(number + 1) % count}"), ("id",)),),
+        )
+        for number in range(count)
+    ]
+    return Shop(Schema("tsql", tables), {each.path: [b"1"] for each in tables})
+
+
+async def test_many_tables_are_replaced_in_groups_or_not_at_all(
+    postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server has locks for some thousand tables in one transaction."""
+    server = postgres_server("pg18")
+    monkeypatch.setattr(building, "AT_ONCE", 2)
+    await moved(ring(), plan_for(server), tmp_path / "one")
+    server.sql('CREATE VIEW dbo.v AS SELECT * FROM dbo."R4"', "odd")
+    refused = ShopMove(ring(), replace(plan_for(server), options={"precheck": "false"}), tmp_path / "two")
+    await refused.start()
+    assert "view dbo.v" in await refused.fails("STERNA.2008")
+    keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
+    assert server.sql(keys, "odd") == [(5,)]
+    server.sql("DROP VIEW dbo.v", "odd")
+    await moved(ring(), plan_for(server), tmp_path / "three")
+    assert server.sql(keys, "odd") == [(5,)]

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors as pg
@@ -31,7 +32,12 @@ _NAMED = 5
 _DROPS = {"r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
 _LOCK_SECONDS = 60
 
+AT_ONCE = 100
+"""Tables that are dropped or made in one transaction."""
+
+T = TypeVar("T")
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
+Transaction = Callable[[], AbstractAsyncContextManager[None]]
 
 
 async def create_database(target: Connection, name: str) -> bool:
@@ -106,24 +112,68 @@ def named(things: Sequence[InTheWay]) -> str:
     return ", ".join(shown(each.path) for each in things[:_NAMED]) + more
 
 
-async def drop(target: Connection, things: Sequence[InTheWay]) -> None:
-    """Take them away together, within the caller's transaction. Raises Unsupported where something needs them."""
-    if not things:
-        return
-    await target.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+async def drop(target: Connection, things: Sequence[InTheWay], mine: Transaction) -> None:
+    """Take them away, each transaction in ``mine``. Raises Unsupported where something needs them.
+
+    All at once, if they are few; many go in groups, as each takes locks, of which a server has some thousands.
+    """
+    if len(things) > AT_ONCE:
+        if needed := await needing(target, things):
+            raise _needed(f"{', '.join(needed[:_NAMED])}")
+        for keys in batched(await _keys_among(target, things), AT_ONCE):
+            await _run(target, mine, keys)
     tables = [each for each in things if each.kind in "rp"]
+    others = [each.drop for each in things if each.kind not in "rp"]
+    groups = [others, *([_drop_tables(some)] for some in batched(tables, AT_ONCE))]
     try:
-        for each in things:
-            if each not in tables:
-                await target.execute(each.drop.encode())
-        if tables:
-            await target.execute(f"DROP TABLE {', '.join(quoted(*each.path[1:]) for each in tables)}".encode())
+        for group in [[sql for some in groups for sql in some]] if len(things) <= AT_ONCE else groups:
+            await _run(target, mine, group)
     except pg.DependentObjectsStillExist as error:
-        detail = (error.diag.message_detail or "").partition("\n")[0]
-        raise Unsupported(
-            f"Tables on the target cannot be replaced, as other things there need them: {detail}",
-            hint="Drop what needs them, or choose another name for the database on the target.",
-        ) from error
+        raise _needed((error.diag.message_detail or "").partition("\n")[0]) from error
+
+
+def batched(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """In groups of so many, the last one shorter."""
+    for at in range(0, len(things), size):
+        yield things[at : at + size]
+
+
+async def _run(target: Connection, mine: Transaction, orders: Sequence[str]) -> None:
+    if not orders:
+        return
+    async with mine():
+        await target.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+        for order in orders:
+            await target.execute(order.encode())
+
+
+def _drop_tables(tables: Sequence[InTheWay]) -> str:
+    """Those that are gone with others, as their partitions, are no fault."""
+    return f"DROP TABLE IF EXISTS {', '.join(quoted(*each.path[1:]) for each in tables)}"
+
+
+async def _keys_among(target: Connection, things: Sequence[InTheWay]) -> Sequence[str]:
+    """What drops the foreign keys between them, so that they can go in any order."""
+    rows = await target.execute(_KEYS_AMONG, {"oids": [each.oid for each in things]})
+    return [
+        f"ALTER TABLE {quoted(schema, table)} DROP CONSTRAINT {quoted(name)}"
+        for schema, table, name in await rows.fetchall()
+    ]
+
+
+_KEYS_AMONG = """
+    SELECT n.nspname::text, c.relname::text, k.conname::text
+      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE k.contype = 'f' AND k.conrelid = ANY (%(oids)s) AND k.confrelid = ANY (%(oids)s)
+       AND k.conrelid <> k.confrelid AND k.coninhcount = 0
+     ORDER BY 1, 2, 3"""
+
+
+def _needed(what: str) -> Unsupported:
+    return Unsupported(
+        f"Tables on the target cannot be replaced, as other things there need them: {what}",
+        hint="Drop what needs them, or choose another name for the database on the target.",
+    )
 
 
 async def needing(target: Connection, things: Sequence[InTheWay]) -> Sequence[str]:
