@@ -6,7 +6,6 @@ Usage: python -m bench.file_job FILE postgresql|redis PORT STATE [USER PASSWORD]
 import asyncio
 import gc
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from sterna.core.files import Storage
@@ -21,14 +20,14 @@ BUCKET = "b" * 32
 SOURCES = {"postgresql": "sqlserver", "redis": "redis"}
 
 
-def plan_of(file: Path, engine: str, port: int, login: Sequence[str] = ()) -> Plan:
+def plan_of(file: Path, engine: str, port: int, login: tuple[str, str] = ("", "")) -> Plan:
     """A job from a file to a server on this machine; ``login``: its user and password."""
     target = Endpoint(engine, (("127.0.0.1", port),), *login)
     source = Endpoint(SOURCES[engine], (), files=(StoredFile(BUCKET, file.name),))
     return Plan(source, target, mode=Mode.FULL)
 
 
-async def run(file: Path, engine: str, port: int, folder: Path, login: Sequence[str] = ()) -> str:
+async def run(file: Path, engine: str, port: int, folder: Path, login: tuple[str, str] = ("", "")) -> str:
     """Run the job to its end, in a folder that is there; gives why it failed, or nothing."""
 
     async def opens(bucket_id: str) -> Storage:
@@ -51,7 +50,9 @@ if __name__ == "__main__":
     named, kind, number, state, *words = sys.argv[1:]
     collect_seldom()
     Path(state).mkdir(parents=True)
-    trouble = asyncio.run(run(Path(named), kind, int(number), Path(state), words))
+    trouble = asyncio.run(
+        run(Path(named), kind, int(number), Path(state), (words[0], words[1]) if words else ("", ""))
+    )
     gc.freeze()
     if trouble:
         raise SystemExit(trouble)
