@@ -48,7 +48,6 @@ Write = Callable[[object], str]
 _SPECIAL = re.compile("[\\\\\b\f\n\r\t\v\0\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-_TABLE = str.maketrans(_ESCAPES)
 
 
 def writer(column: Physical, losses: Losses, unstorable: Unstorable = "refuse") -> Write:
@@ -105,8 +104,12 @@ def _escaper(losses: Losses, unstorable: Unstorable) -> Callable[[str], str]:
             raise ValueError(
                 "the text holds U+0000, half of a surrogate pair or undefined bytes: PostgreSQL cannot store it"
             )
-        losses.characters += found
-        return _UNSTORABLE.sub("\ufffd", text).translate(_TABLE)
+        if found:
+            losses.characters += found
+            text = _UNSTORABLE.sub("\ufffd", text)
+        for plain, written in _ESCAPES.items():  # the backslash is the first: the others bring new ones
+            text = text.replace(plain, written)
+        return text
 
     return escape
 
