@@ -9,7 +9,7 @@ from itertools import islice
 from typing import BinaryIO
 
 from sterna.core.schema import Column
-from sterna.engines.sqlserver.exporting.texts import ToText, Unicode, hex_of, text_of
+from sterna.engines.sqlserver.exporting.texts import ToText, Unicode, encoded, hex_of, text_of
 from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.rows import Row
 
@@ -66,23 +66,16 @@ def _write_long(file: BinaryIO, row: Row, texts: Sequence[ToText], names: Sequen
             file.write(b",")
         if type(value) is not Long:
             plain = "" if value is None else field(texts[number](value))
-            file.write(_encoded(plain, names[number], unicode))
+            file.write(encoded(plain, names[number], unicode))
         elif value.binary:
             file.writelines(hex_of(value))
         else:
             file.write(b'"')
             for piece in value:
                 assert isinstance(piece, str), "what is not binary is text"
-                file.write(_encoded(piece.replace('"', '""'), names[number], unicode))
+                file.write(encoded(piece.replace('"', '""'), names[number], unicode))
             file.write(b'"')
     file.write(b"\r\n")
-
-
-def _encoded(text: str, name: str, unicode: Unicode) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return unicode.clean(text, name).encode()
 
 
 def field(text: str) -> str:

@@ -139,7 +139,7 @@ class Export:
         """Why it could not be; empty: it is there."""
         counted = _Counted(table, self._tell)
         before = self._unicode.replaced
-        read = partial(database.rows, table.path, variants=True, long=self._form != "parquet")
+        read = partial(database.rows, table.path, variants=True, long=True)
         try:
             with whole_file(self._folder / file) as out:
                 if self._form != "csv" or not self._quick_csv(out, database, table, counted):

@@ -74,3 +74,11 @@ class Unicode:
             )
         self.replaced += halves
         return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+
+
+def encoded(text: str, column: str, unicode: Unicode) -> bytes:
+    """The text in UTF-8. Raises BadData, naming the column."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return unicode.clean(text, column).encode()
