@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sterna.core.errors import BadData
 from sterna.core.schema import Table
+from sterna.engines.sqlserver.wire.base import Pages
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases
 
 
@@ -44,3 +46,11 @@ def read(database: DatabaseBackup, table: Table) -> list[str]:
         piece.data for part in database.parts(table.path) for piece in database.copy_text(table.path, part)
     )
     return data.decode().split("\n")[:-1]
+
+
+def page_or_blank(pages: Pages, number: int) -> bytes:
+    """The page of file 1 as it is read; zeros for one that is not there or was never used."""
+    try:
+        return pages.page(1, number)
+    except BadData:
+        return bytes(8192)
