@@ -165,6 +165,15 @@ def test_an_old_restore_of_the_same_backup_does_not_count_as_this_one() -> None:
     assert left.sets == (FULL,)
 
 
+def test_the_base_of_a_database_is_known_by_where_its_files_are() -> None:
+    old, new = Restored(UUID(int=1), "\\data\\old.mdf", "D"), Restored(UUID(int=2), "\\data\\new.mdf", "D")
+    log = Restored(UUID(int=3), "", "L")
+    there = Existing("Shop", "RESTORING", files={"a": "D:\\Data\\new.mdf"}, history=(log, new, old))
+    assert there.base == new.guid
+    assert replace(there, history=(log, old)).base == NONE, "it is of an earlier database of that name"
+    assert replace(there, history=()).base == NONE
+
+
 def test_a_file_is_known_by_what_it_is_and_not_by_what_it_is_called() -> None:
     kept, other = UUID(int=1), UUID(int=2)
     there = Existing("Shop", "RESTORING", files={"old": "D:\\x"}, guids=frozenset((kept,)))

@@ -106,8 +106,12 @@ class Existing:
 
     @property
     def base(self) -> UUID:
-        """The full backup that it began with; none: not known."""
-        return next((each.guid for each in self.history if each.kind == FULL_RESTORED), NONE)
+        """The full backup that it began with; none: not known, as of one that was not made by RESTORE."""
+        newest = next((each for each in self.history if each.kind == FULL_RESTORED), None)
+        if newest is None or not newest.destination:
+            return NONE
+        went = newest.destination.lower()
+        return newest.guid if any(path.lower().endswith(went) for path in self.files.values()) else NONE
 
 
 @dataclass(frozen=True, slots=True)
