@@ -512,6 +512,34 @@ async def test_a_chain_that_failed_in_its_middle_goes_on_in_another_job(stage: S
     assert stage.states() == {"Shop": "ONLINE"}
 
 
+async def test_a_full_backup_among_later_ones_does_not_throw_away_what_came_since(stage: Scene) -> None:
+    base = full()
+    stage.write("f.bak", base)
+    stage.write("l1.trn", log(base, 1))
+    stage.write("l2.trn", log(base, 2))
+    await stage.restore(stage.plan("f.bak", "l1.trn", last_backup="false"))
+    await stage.restore(stage.plan("f.bak", "l2.trn", recovery_mode="incre", cover=True), TWO)
+    assert stage.model.databases["Shop"].sets == [base.guid, log(base, 1).guid, log(base, 2).guid]
+    again = stage.plan("f.bak", recovery_mode="incre", cover=True)
+    with pytest.raises(BadData, match=r"f\.bak is a full backup.*ONLINE"):
+        await stage.restore(again, JobId("job-3"))
+    assert stage.model.ran("ALTER") == []
+    assert len(stage.restores()) == 3
+
+
+async def test_another_full_backup_does_not_begin_a_waiting_database_anew(stage: Scene) -> None:
+    base = full()
+    stage.write("f.bak", base)
+    stage.write("other.bak", replace(base, name="another", start=base.start.replace(minute=2)))
+    await stage.restore(stage.plan("f.bak", last_backup="false"))
+    plan = stage.plan("other.bak", recovery_mode="incre", cover=True)
+    with pytest.raises(BadData, match="does not begin anew"):
+        await stage.restore(plan, TWO)
+    assert stage.model.databases["Shop"].sets == [base.guid]
+    await stage.restore(replace(plan, options=stage.plan("other.bak").options), TWO)
+    assert stage.states() == {"Shop": "ONLINE"}
+
+
 # --- what was asked for ---
 
 

@@ -17,7 +17,7 @@ from sterna.engines.sqlserver.restoring.faults import ServerFault
 from sterna.engines.sqlserver.restoring.folders import Folder, Located, sees
 from sterna.engines.sqlserver.restoring.ordering import todo
 from sterna.engines.sqlserver.restoring.reaching import tag_of, way_of
-from sterna.engines.sqlserver.restoring.restore import LAST, grouped, located
+from sterna.engines.sqlserver.restoring.restore import INCREMENTAL, LAST, MODE, grouped, located
 from sterna.engines.sqlserver.restoring.server import Server, connected
 from sterna.engines.sqlserver.restoring.targets import check_names, target_name
 from sterna.engines.sqlserver.restoring.values import (
@@ -143,6 +143,7 @@ class TargetSurvey:
             last=self.plan.options.get(LAST, "").lower() != "false",
             number=int(number) if number.isdecimal() else None,
             may_overwrite=instance.may_overwrite,
+            later=self.plan.options.get(MODE) == INCREMENTAL,
         )
         if not left.is_again and any(one.kind == FULL for one in left.sets):
             self._new.add(target)

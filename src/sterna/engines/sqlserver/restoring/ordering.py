@@ -175,11 +175,12 @@ def todo(
     last: bool,
     number: int | None = None,
     may_overwrite: bool = True,
+    later: bool = False,
 ) -> Todo:
     """What is left to do, whatever was done before: by this job, or by earlier ones of the chain.
 
     ``tag``: what the names of the files have in them that this job makes on the server. ``may_overwrite``: also
-    databases that the login does not own.
+    databases that the login does not own. ``later``: the files are to follow on a full backup that is there.
     Raises BadData for a chain with gaps, KeyConflict for a database in the way, AccessDenied,
     ApplyFailed, ServerBusy.
     """
@@ -191,6 +192,8 @@ def todo(
     if len({one.family for one in sets}) > 1:
         hint = "Restore them by two jobs."
         raise BadData(f"The files hold two different databases called {name}", hint=hint)
+    if later and there and not there.is_of(tag):
+        sets = _without_full(sets, there)
     has_full = any(one.kind == FULL for one in sets)
     start = _start(there) if there and not has_full else None
     if not has_full and there and there.state == ONLINE:
@@ -206,6 +209,21 @@ def todo(
     return _from_full(
         plan, there, Todo(name, target, plan.sets, last, notes=plan.notes), tag, cover, may_overwrite
     )
+
+
+def _without_full(sets: Sequence[BackedUp], there: Existing) -> Sequence[BackedUp]:
+    """The backups that follow; a full one may be among them if the database began with it. Raises BadData.
+
+    Otherwise what came since would be thrown away, though nobody asked for that.
+    """
+    for one in sets:
+        if one.kind == FULL and (there.state != RESTORING or one.guid != there.base):
+            raise BadData(
+                f"{one} is a full backup, and the database {there.name} ({there.state}) does not begin anew in a "
+                "job for later backups",
+                hint="Leave it out; or send it with recovery_mode full, with is_cover to overwrite the database.",
+            )
+    return [one for one in sets if one.kind != FULL]
 
 
 def _start(there: Existing) -> Waiting | None:

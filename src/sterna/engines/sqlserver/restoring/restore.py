@@ -225,6 +225,7 @@ class _Work:
             last=self._last,
             number=int(number) if number.isdecimal() else None,
             may_overwrite=self._instance.may_overwrite,
+            later=self._plan.options.get(MODE) == INCREMENTAL,
         )
 
     async def _set(self, left: Todo, one: BackedUp, recover: bool, heard: Heard) -> None:
