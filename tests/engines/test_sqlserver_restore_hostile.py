@@ -653,6 +653,20 @@ async def test_an_operator_s_credential_that_two_jobs_use_at_once_stays(stage: S
     assert stage.states() == {"Other": "ONLINE", "Shop": "ONLINE"}
 
 
+async def test_a_second_set_of_a_file_in_the_store_is_an_alarm_before_the_server_refuses_it(stage: Scene) -> None:
+    stage.storage = Shared(stage.bucket)
+    stage.write("both.bak", full("Shop"), full("Other"))
+    plan = stage.by_url(stage.plan("both.bak"))
+    found = [each.evidence for each in await stage.look(plan) if each.severity is Severity.ALARM]
+    assert found == [
+        "both.bak (set 2) is not the first in its file: from an object store, SQL Server is documented to read no "
+        "other"
+    ]
+    with pytest.raises(ApplyFailed, match="error 155"):
+        await stage.restore(plan)
+    assert stage.states() == {"Shop": "ONLINE"}
+
+
 class Colon(Shared):
     def remote(self, name: str) -> Remote:
         return replace(super().remote(name), secret_key="with:colon")

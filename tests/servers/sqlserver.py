@@ -370,19 +370,21 @@ class Model:
 
     def _files(self, name: str) -> Found:
         kinds = [Kind("name"), Kind("type_desc"), Kind("physical_name"), Kind("redo_start_lsn", "lsn")]
-        kinds += [Kind("redo_start_fork_guid", "guid"), Kind("file_guid", "guid")]
+        kinds += [Kind("redo_start_fork_guid", "guid"), Kind("file_guid", "guid"), Kind("file_id", "int")]
         found = self.find(name)
         files = found.files if found else {}
+        behind = 1 if found and found.redo_start is not None else None  # other files may be
         return kinds, [
             {
                 "name": logical,
                 "type_desc": "LOG" if path.endswith("ldf") else "ROWS",
                 "physical_name": path,
                 "file_guid": found.guids.get(path) if found else None,
-                "redo_start_lsn": found.redo_start if found and not path.endswith("ldf") else None,
-                "redo_start_fork_guid": found.fork if found and not path.endswith("ldf") else None,
+                "file_id": number,
+                "redo_start_lsn": found.redo_start if found and number == 1 else behind,
+                "redo_start_fork_guid": found.fork if found and number == 1 else None,
             }
-            for logical, path in files.items()
+            for number, (logical, path) in enumerate(files.items(), 1)
         ]
 
     def _history(self, name: str) -> Found:

@@ -70,6 +70,8 @@ class TargetSurvey:
     _found: Mapping[str, Findings] | None = field(default=None, init=False)
     _new: set[str] = field(default_factory=set, init=False)
     """Databases on the target whose files will be made; those of others are there already."""
+    _by_url: bool = field(default=False, init=False)
+    """The server reads the files from the object store."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def of(self, check: str) -> Findings:
@@ -109,6 +111,7 @@ class TargetSurvey:
             await asyncio.to_thread(each.storage.head, each.file.name)
             way.device(number, each)
         if not isinstance(way, Folder):
+            self._by_url = True
             way.check()
             if not instance.is_sysadmin:
                 text = "The login is no member of sysadmin: it may not be allowed to make a credential"
@@ -127,6 +130,7 @@ class TargetSurvey:
             found += [_older(one, instance) for one in sets if _release(one.version) > _release(instance.version)]
             try:
                 found.append(await self._database(server, instance, sets))
+                found += [_second(one) for one in sets if self._by_url and one.position > 1]
             except (NeedsOperator, Refused) as trouble:
                 found.append(_failed(RESTORE, trouble.message, trouble.hint))
         return found
@@ -237,6 +241,11 @@ def _release(version: str) -> tuple[int, int]:
     """Of 10.50.1600 the 10 and the 50: 2008 R2 is newer than 2008."""
     parts = [int(each) if each.isdecimal() else 0 for each in [*version.split("."), "0", "0"]]
     return parts[0], parts[1]
+
+
+def _second(one: BackedUp) -> Finding:
+    text = f"{one} is not the first in its file: from an object store, SQL Server is documented to read no other"
+    return _alarm(RESTORE, text, "Use a shared folder if the server refuses it.")
 
 
 def _older(one: BackedUp, instance: Instance) -> Finding:

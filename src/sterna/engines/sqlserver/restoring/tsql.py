@@ -171,14 +171,16 @@ def database(name: str) -> Statement:
 def database_files(name: str) -> Statement:
     """The files of a database, in whatever state it is, and from which LSN on the next log has to come.
 
+    The primary file has the number 1; others may be behind it, those of a read-only file group for instance.
     See "sys.master_files": ``redo_start_lsn`` is "LSN at which the next roll forward must start", NULL unless the
-    database is RESTORING or RECOVERY_PENDING; the next log's first fork must be ``redo_start_fork_guid``.
-    ``file_guid`` is what RESTORE FILELISTONLY calls UniqueId, or NULL in a database of an old version.
+    database is RESTORING or RECOVERY_PENDING; also where a restore was cut ("Planning a Piecemeal Restore
+    Sequence": the file must be restored from a full backup). The next log's first fork must be
+    ``redo_start_fork_guid``. ``file_guid`` is what RESTORE FILELISTONLY calls UniqueId, or NULL in a database of
+    an old version.
     """
     return Statement(
-        "SELECT name, type_desc, physical_name, file_guid, redo_start_lsn, redo_start_fork_guid"
-        " FROM sys.master_files"
-        " WHERE database_id = DB_ID(%s)",
+        "SELECT file_id, name, type_desc, physical_name, file_guid, redo_start_lsn, redo_start_fork_guid"
+        " FROM sys.master_files WHERE database_id = DB_ID(%s)",
         (name,),
     )
 

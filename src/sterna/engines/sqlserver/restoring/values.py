@@ -202,11 +202,7 @@ async def read_database(server: Server, name: str) -> Existing | None:
     row = found[0]
     files = await server.rows(tsql.database_files(name), what)
     history = await server.rows(tsql.history(name), what)
-    starts = {
-        int(each["redo_start_lsn"]): each["redo_start_fork_guid"]
-        for each in files
-        if each["redo_start_lsn"] is not None
-    }
+    primary = next((each for each in files if each["file_id"] == 1 and each["redo_start_lsn"] is not None), None)
     return Existing(
         name=str(row["name"]),
         state=str(row["state_desc"]),
@@ -214,7 +210,7 @@ async def read_database(server: Server, name: str) -> Existing | None:
         standby=bool(row["is_in_standby"]),
         files={str(each["name"]): str(each["physical_name"]) for each in files},
         guids=frozenset(_uuid(each["file_guid"]) for each in files if each["file_guid"] is not None),
-        redo_start=min(starts) if starts else None,
+        redo_start=int(primary["redo_start_lsn"]) if primary else None,
         history=tuple(
             Restored(
                 _uuid(each["backup_set_uuid"]),
@@ -223,7 +219,7 @@ async def read_database(server: Server, name: str) -> Existing | None:
             )
             for each in history
         ),
-        redo_fork=_uuid(starts[min(starts)]) if starts else NONE,
+        redo_fork=_uuid(primary["redo_start_fork_guid"]) if primary else NONE,
         own=int(row["database_id"]) <= LAST_OWN or bool(row["is_distributor"]),
         mine=bool(row["is_owner"]),
         held_by=_held_by(row),
