@@ -667,6 +667,22 @@ async def test_a_second_set_of_a_file_in_the_store_is_an_alarm_before_the_server
     assert stage.states() == {"Shop": "ONLINE"}
 
 
+async def test_a_login_without_the_right_to_make_credentials_uses_the_one_that_is_there(stage: Scene) -> None:
+    stage.storage = Shared(stage.bucket)
+    stage.write("shop.bak", full())
+    stage.model.rights = {"create", "history"}
+    plan = stage.by_url(stage.plan("shop.bak"))
+    alarms = [each.remedy for each in await stage.look(plan) if each.severity is Severity.ALARM]
+    assert "ALTER ANY CREDENTIAL" in alarms[0]
+    with pytest.raises(AccessDenied, match="error 15247"):
+        await stage.restore(plan)
+    stage.model.credentials[stage.model.store] = stage.model.secret
+    await stage.restore(plan)
+    assert stage.states() == {"Shop": "ONLINE"}
+    stage.model.rights.add("credential")
+    assert [each for each in await stage.look(plan) if each.severity is Severity.ALARM] == []
+
+
 class Colon(Shared):
     def remote(self, name: str) -> Remote:
         return replace(super().remote(name), secret_key="with:colon")

@@ -328,6 +328,7 @@ class Model:
             "is_sysadmin": int("sysadmin" in self.rights),
             "is_dbcreator": int("dbcreator" in self.rights),
             "may_create": int("create" in self.rights),
+            "may_credential": int(bool({"sysadmin", "credential"} & self.rights)),
             "may_read_history": int("history" in self.rights),
             "may_read_files": int("history" in self.rights),
             "may_read_sets": int("history" in self.rights),
@@ -732,6 +733,8 @@ class Model:
     def _credential(self, verb: str, reader: Reader) -> Found:
         reader.need("CREDENTIAL")
         name = reader.name()
+        if not {"sysadmin", "credential"} & self.rights:
+            raise SqlError((15247, 16, "User does not have permission to perform this action."))
         if verb == "DROP":
             reader.end()
             if self.credentials.pop(name, None) is None:

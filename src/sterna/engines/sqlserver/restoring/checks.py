@@ -113,9 +113,9 @@ class TargetSurvey:
         if not isinstance(way, Folder):
             self._by_url = True
             way.check()
-            if not instance.is_sysadmin:
-                text = "The login is no member of sysadmin: it may not be allowed to make a credential"
-                return [_alarm(WAY, text, "Give it the right ALTER ANY CREDENTIAL.")]
+            if not instance.may_credential:
+                text = "The login may make no credential; one for the address of the bucket has to be there"
+                return [_alarm(WAY, text, "Give it the right ALTER ANY CREDENTIAL, or make the credential.")]
             return [_passed(WAY, "The server reads the files from the object store by itself")]
         if why := await sees(way, server):
             text = f"The server does not see the shared folder {way.here} as {way.there}: {why}"

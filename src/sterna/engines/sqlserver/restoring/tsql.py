@@ -141,6 +141,7 @@ def instance() -> Statement:
         " IS_SRVROLEMEMBER(N'sysadmin') AS is_sysadmin,"
         " IS_SRVROLEMEMBER(N'dbcreator') AS is_dbcreator,"
         " HAS_PERMS_BY_NAME(NULL, NULL, N'CREATE ANY DATABASE') AS may_create,"
+        " HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL') AS may_credential,"
         " HAS_PERMS_BY_NAME(N'msdb.dbo.restorehistory', N'OBJECT', N'SELECT') AS may_read_history,"
         " HAS_PERMS_BY_NAME(N'msdb.dbo.restorefile', N'OBJECT', N'SELECT') AS may_read_files,"
         " HAS_PERMS_BY_NAME(N'msdb.dbo.backupset', N'OBJECT', N'SELECT') AS may_read_sets,"

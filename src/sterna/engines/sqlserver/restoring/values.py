@@ -42,7 +42,8 @@ class Instance:
     log_path: str
     filestream: int
     """0: FILESTREAM is off."""
-    is_sysadmin: bool
+    may_credential: bool
+    """Make and drop credentials."""
     may_restore: bool
     may_overwrite: bool
     """Also databases that somebody else owns."""
@@ -185,7 +186,7 @@ async def read_instance(server: Server) -> Instance:
         data_path=_ended(str(row["data_path"] or "") or fallback),
         log_path=_ended(str(row["log_path"] or "") or fallback),
         filestream=int(row["filestream"] or 0),
-        is_sysadmin=bool(row["is_sysadmin"]),
+        may_credential=bool(row["is_sysadmin"] or row["may_credential"]),
         may_restore=any(row[each] for each in ("is_sysadmin", "is_dbcreator", "may_create")),
         may_overwrite=bool(row["is_sysadmin"] or row["is_dbcreator"]),
         may_read_history=all(row[each] != 0 for each in _HISTORY),  # NULL: the server cannot say
