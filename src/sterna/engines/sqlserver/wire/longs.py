@@ -81,10 +81,10 @@ def _incremental(pieces: Iterator[bytes], name: str, errors: str) -> Iterator[st
 
 
 def _between_characters(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut where no character of two bytes is cut: a byte below 0x40 is the second of none."""
+    """Cut where no character of two bytes is cut: behind a byte below 0x80, which is the first of none."""
     held = b""
     for piece in pieces:
-        end = next((at for at in range(len(piece), 0, -1) if piece[at - 1] < 0x40), 0)
+        end = next((at for at in range(len(piece), 0, -1) if piece[at - 1] < 0x80), 0)
         if end:
             yield held + piece[:end]
             held = piece[end:]
