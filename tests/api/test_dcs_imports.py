@@ -1,7 +1,9 @@
 """Imports of files and backups of instances: the vendor's SDK, Terraform's order, and what is refused."""
 
+import asyncio
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +301,29 @@ def test_backups_are_of_a_projects_own_instances(client: httpx.Client) -> None:
     refused(client.post(own, json={"backup_format": "tar"}), "DCS.4063")
     refused(client.get(own, params={"begin_time": "yesterday"}), "DCS.4062")
     refused(client.post(f"{own}/{UNKNOWN}/links", json={"expiration": 1}), "DCS.4063")
+
+
+@pytest.mark.usefixtures("nobody_backs_up")
+def test_of_two_backups_that_are_asked_for_at_once_one_is_taken(
+    service: Service, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, asked = service.store.jobs, 0
+
+    async def slow(*what: Any, **how: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        found = await listed(*what, **how)
+        for _ in range(1000):  # room for the other one to come in between
+            await asyncio.sleep(0)
+        return found
+
+    monkeypatch.setattr(service.store, "jobs", slow)
+    own = f"{BASE}/instances/{INSTANCE}/backups"
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: client.post(own, json={}), range(4)))
+    assert asked == 4
+    assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400]
+    assert {answer.json()["error_code"] for answer in answers if answer.is_error} == {"DCS.4096"}
 
 
 @pytest.mark.usefixtures("nobody_backs_up")
