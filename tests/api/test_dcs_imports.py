@@ -28,7 +28,7 @@ from huaweicloudsdkdcs.v2 import (
     TargetInstanceBody,
 )
 
-from sterna.core.job import Condition, Failure, JobId, Phase
+from sterna.core.job import Condition, Failure, JobId, Phase, Wish
 from sterna.core.people import Bucket, Instance
 from sterna.core.plan import Mode, Rename, StoredFile
 from sterna.core.progress import Progress
@@ -305,6 +305,19 @@ def test_backups_are_of_a_projects_own_instances(client: httpx.Client) -> None:
     refused(client.post(own, json={"backup_format": "tar"}), "DCS.4063")
     refused(client.get(own, params={"begin_time": "yesterday"}), "DCS.4062")
     refused(client.post(f"{own}/{UNKNOWN}/links", json={"expiration": 1}), "DCS.4063")
+
+
+@pytest.mark.parametrize("condition", [Condition.FAILED, Condition.PAUSED])
+def test_an_import_that_stopped_halfway_is_ended_before_it_is_deleted(
+    service: Service, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, condition: Condition
+) -> None:
+    monkeypatch.setattr("sterna.api.dcs.routes.CLEANING_S", 0.2)
+    id = client.post(f"{BASE}/migration-task", json=body()).json()["id"]
+    service.play(id, (Phase.COPY, condition))
+    answer = client.request("DELETE", f"{BASE}/migration-tasks/delete", json={"task_id_list": [id, id]})
+    assert answer.json() == {"task_id_list": [id, id]}
+    job = service.run(service.store.job(JobId(id)))
+    assert (job.deleted, job.wish) == (True, Wish.STOP)
 
 
 @pytest.mark.usefixtures("nobody_backs_up")
