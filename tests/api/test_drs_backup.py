@@ -483,6 +483,12 @@ def test_a_list_is_filtered_sorted_and_paged(service: Service, client: httpx.Cli
     assert listed(client, name="list-", tags="name=list-c") == ["list-c"]
     assert listed(client, name="list-", tags='{"name": "list-b"}') == ["list-b"]
     assert listed(client, name="list-", tags='[{"key": "name"}]') == ["list-c", "list-a", "list-b"]
+    assert listed(client, name="list-", tags='[{"key": "name", "values": ["list-a", "list-c"]}]') == [
+        "list-c",
+        "list-a",
+    ]
+    assert listed(client, name="list-", tags='{"name": ["list-b", "none"]}') == ["list-b"]
+    assert listed(client, name="list-", tags="name:list-a,") == ["list-a"]
     assert listed(client, name="list-", tags="other") == []
     assert listed(client, name="list-", status="") == ["list-c", "list-a", "list-b"]
     assert listed(client, name="list-", limit="", offset="") == ["list-c", "list-a", "list-b"]
@@ -516,6 +522,8 @@ def test_a_list_is_filtered_by_its_moments(service: Service, client: httpx.Clien
         ({"offset": "x"}, "offset"),
         ({"create_at": "yesterday"}, "create_at"),
         ({"tags": "{"}, "tags"),
+        ({"tags": '{"a": {"b": "c"}}'}, "tags"),
+        ({"tags": "[1]"}, "tags"),
         ({"dbs_instance_ids": [str(n) for n in range(11)]}, "dbs_instance_ids"),
     ],
 )

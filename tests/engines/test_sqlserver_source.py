@@ -133,6 +133,14 @@ async def test_one_new_name_is_not_given_to_several_databases(corpus: dict[str, 
     assert failed(await looked(replace(plan, selection=Selection((database,), plan.selection.renames)))) == {}
 
 
+async def test_two_databases_do_not_become_one(corpus: dict[str, Fixture]) -> None:
+    made = corpus["several_sets"]
+    one, other, *_ = made.databases
+    found = failed(await looked(plan_of(made.paths, renames=(Rename(one, other),))))["sqlserver.files"]
+    assert f"would both be called {other}" in found
+    assert failed(await looked(plan_of(made.paths, renames=(Rename(one, other), Rename(other, one))))) == {}
+
+
 async def test_sound_files_pass_all_checks(corpus: dict[str, Fixture]) -> None:
     found = await looked(plan_of(corpus["shop_2016"].paths))
     assert failed(found) == {}

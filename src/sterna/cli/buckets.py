@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import itertools
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ from sterna.jobs.desk import now_ms
 from sterna.jobs.using import check_bucket
 from sterna.settings import Settings
 
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""What the documents of DRS let a bucket be called."""
 COUNTED = 10_000
 """How many files ``test`` counts before it says that there are more."""
 
@@ -115,6 +118,10 @@ def add_bucket(
     print_facts(asyncio.run(work()), as_json=as_json)
     if bucket.endpoint.startswith("http:"):
         print_note("Requests to this endpoint are not encrypted: it is not https.")
+    if not _PLAIN.fullmatch(name):
+        print_note(
+            f"Requests of DRS cannot name it: they take 3 to 63 of a-z, 0-9, - and . for a bucket, not {name}."
+        )
 
 
 @buckets.command("list")

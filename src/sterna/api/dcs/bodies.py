@@ -81,8 +81,8 @@ def _on_one_line(text: str) -> str:
 
 
 def _in_a_bucket(name: str) -> str:
-    """The name of a file that a bucket can hold; whether it does is for the task to find out."""
-    if name.endswith("/") or {".", ".."} & set(name.split("/")) or len(name.encode()) > LONGEST_NAME:
+    """The name of a file that a bucket can hold, or of a folder; whether it does is for the task to find out."""
+    if {".", ".."} & set(name.split("/")) or len(name.encode()) > LONGEST_NAME:
         raise ValueError("no name in a bucket")
     return name
 

@@ -100,6 +100,20 @@ def _files(files: Opened) -> Findings:
         _failed(FILES, f"The files hold two different databases called {name}", "Load them by two jobs.")
         for name in sorted(twice)
     ]
+    return found + _meeting(files)
+
+
+def _meeting(files: Opened) -> Findings:
+    """Databases that new names make one: which of them the target then had could not be told."""
+    if any(each.old == "*" for each in files.selection.renames):
+        return []
+    found: list[Finding] = []
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(each.name for each in files.databases):
+        new = files.selection.database(name) or name
+        if first.setdefault(new, name) != name:
+            both = f"{first[new]} and {name} would both be called {new} on the target"
+            found.append(_failed(FILES, both, "Give each a name of its own."))
     return found
 
 

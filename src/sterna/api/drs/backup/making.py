@@ -78,7 +78,7 @@ async def make(front: Front, project_id: str, id: str, new: New, codes: Codes) -
 
 async def _fitting(front: Front, project_id: str, new: New, target: Endpoint, codes: Codes) -> Job | None:
     """The job that an incremental backup follows; None for a full one. Raises Told, also where a name is taken."""
-    everything = await all_of(front, project_id, deleted=True)
+    everything = await all_of(front, project_id, deleted=new.asked.recovery_mode == INCREMENTAL)
     jobs = [job for job in everything if not job.deleted]
     earlier = _earlier(everything, new.asked, target, codes)
     free = chain.of_chain(jobs, earlier) if earlier else set()
