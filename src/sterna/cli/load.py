@@ -99,7 +99,9 @@ def load_backup(
             help="Write U+FFFD for characters that PostgreSQL cannot hold (U+0000, lone surrogates).",
         ),
     ] = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Compare files and target after the end; not for an AOF.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare files and target after the end; not for an AOF.")
+    ] = False,
     limit_mb: Annotated[
         float,
         typer.Option("--limit-mb", metavar="N", min=0, help="Read at most so many MiB a second; 0: no limit."),
