@@ -18,6 +18,7 @@ from sterna.core.files import Entry, Storage
 from sterna.core.job import Condition, Failure, Phase
 from sterna.core.plan import Conflict, Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
 from sterna.engines.redis.engine import RedisEngine
+from sterna.engines.redis.wire.recode import string
 from sterna.engines.redis.wire.resp import command
 from sterna.storage.folder import FolderStorage
 from tests.engines.moving import Move, endpoint
@@ -34,7 +35,7 @@ from tests.engines.redis_files import (
 )
 from tests.engines.redis_values import fill
 from tests.servers.redis import Server, running
-from tests.unit.rdb_files import expiring, sealed, string, text_key
+from tests.unit.rdb_files import expiring, sealed, text_key
 from tests.unit.rdb_files import key as record
 
 pytestmark = pytest.mark.server
