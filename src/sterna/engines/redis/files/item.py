@@ -162,7 +162,7 @@ class ItemReading:
                     async for chunk in more:
                         yield chunk
         except (BadData, Unsupported) as error:
-            raise _named(error, entry) from error
+            raise in_file(error, entry) from error
         finally:
             await reader.close()
 
@@ -361,7 +361,7 @@ class _Taking:
         return found
 
 
-def _named(error: BadData | Unsupported, entry: Entry) -> BadData | Unsupported:
+def in_file(error: BadData | Unsupported, entry: Entry) -> BadData | Unsupported:
     """The same error, with the file it is about."""
     kind = BadData if isinstance(error, BadData) else Unsupported
     known = entry.name in error.message or entry.name.partition(": ")[0] in error.message
