@@ -90,7 +90,8 @@ async def test_every_sort_of_difference_is_found_and_named(tmp_path: Path) -> No
             spoiled.delete(name)
             spoiled.set(name, "else") if number else None
         spoiled.pexpireat("string:bytes", 4_102_444_800_000)
-        spoiled.set("string:empty", "x")
+        spoiled.delete("string:empty", "stream:emptied")
+        spoiled.set("string:repeated", "x")
         spoiled.set("extra\xff", "x")
         client_of(target, db=3).set("in:three", "4")
         client_of(target, db=5).set("elsewhere", "5")
@@ -100,7 +101,8 @@ async def test_every_sort_of_difference_is_found_and_named(tmp_path: Path) -> No
         assert found.different == len(found.differences)
         assert named(found) == {
             ("db0 string:text", "missing"), ("db0 list:small", "type"), ("db0 set:integers16", "type"),
-            ("db0 string:bytes", "expiry"), ("db0 string:empty", "value"), ("db0 extraÿ", "extra"),
+            ("db0 string:bytes", "expiry"), ("db0 string:empty", "missing"), ("db0 stream:emptied", "missing"),
+            ("db0 string:repeated", "value"), ("db0 extraÿ", "extra"),
             ("db3 in:three", "value"), ("db5 elsewhere", "extra"), ("functions other", "extra"),
         }  # fmt: skip
         few = await compared(target, bucket, "dump.rdb", most=2)

@@ -188,6 +188,7 @@ def _of_file(record: Record, now_ms: int) -> Tally:
 def _holds_nothing(payload: bytes, now_ms: int) -> bool:
     """Whether all fields of a hash are over: servers drop such a key."""
     try:
-        return bool(payload) and not of_payload(payload, now_ms).count
+        tally = of_payload(payload, now_ms) if payload else Tally("unknown")
+        return tally.type == "hash" and not tally.count
     except Trouble:
         return False
