@@ -35,8 +35,8 @@ from tests.engines.redis_files import (
 )
 from tests.engines.redis_values import fill
 from tests.servers.redis import Server, running
+from tests.unit.rdb_files import expiring, sealed, text_key
 from tests.unit.rdb_files import key as record
-from tests.unit.rdb_files import sealed, text_key
 
 pytestmark = pytest.mark.server
 
@@ -306,6 +306,27 @@ async def test_a_value_that_the_target_refused_is_not_passed_over_by_the_next_ru
         await move.again()
         await move.ended()
         assert client_of(target).mget("broken", "a") == [b"mended", b"1"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_commands_behind_an_rdb_file_that_names_none_are_carried_out_as_an_aof(
+    full: bool, tmp_path: Path
+) -> None:
+    with running("redis70") as target:
+        log = command(b"INCR", b"a") + command(b"PERSIST", b"over") + command(b"RPUSH", b"list", b"x") * 3
+        (tmp_path / "a.rdb").write_bytes(
+            sealed(text_key(b"a", b"5"), expiring(1000, text_key(b"over", b"kept")), magic=b"REDIS0009") + log
+        )
+        if full:
+            client_of(target).rpush("list", "old")
+        for run in ("one", "two"):
+            move = await imported(endpoint(target), tmp_path, tmp_path / run, "a.rdb")
+            assert len(await move.events("redis.file.log")) == 1
+            client = client_of(target)
+            assert client.mget("a", "over") == [b"6", b"kept"]
+            assert client.lrange("list", 0, -1) == [b"x"] * 3
+            assert client.pexpiretime("over") == -1
+            assert sorted(client.keys()) == [b"a", b"list", b"over"]
 
 
 async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from sterna.core.change import Name
 from sterna.core.comparison import Comparison, Depth
-from sterna.core.errors import Unsupported
+from sterna.core.errors import NeedsOperator, Unsupported
 from sterna.core.plan import Mode, Plan, Rename, Selection
 from sterna.engines.redis.engine import RedisEngine
+from sterna.engines.redis.wire.recode import string
 from sterna.engines.redis.wire.resp import command
 from sterna.storage.folder import FolderStorage
 from tests.engines.moving import endpoint
@@ -19,7 +20,7 @@ from tests.engines.redis_files import client_of, imported, opening, rewritten, s
 from tests.engines.redis_values import fill, knows_field_expiry
 from tests.engines.test_redis_import import cluster
 from tests.servers.redis import Server, running
-from tests.unit.rdb_files import database, expiring, sealed, text_key
+from tests.unit.rdb_files import database, expiring, key, sealed, text_key
 
 pytestmark = pytest.mark.server
 
@@ -89,7 +90,8 @@ async def test_every_sort_of_difference_is_found_and_named(tmp_path: Path) -> No
             spoiled.delete(name)
             spoiled.set(name, "else") if number else None
         spoiled.pexpireat("string:bytes", 4_102_444_800_000)
-        spoiled.set("string:empty", "x")
+        spoiled.delete("string:empty", "stream:emptied")
+        spoiled.set("string:repeated", "x")
         spoiled.set("extra\xff", "x")
         client_of(target, db=3).set("in:three", "4")
         client_of(target, db=5).set("elsewhere", "5")
@@ -99,7 +101,8 @@ async def test_every_sort_of_difference_is_found_and_named(tmp_path: Path) -> No
         assert found.different == len(found.differences)
         assert named(found) == {
             ("db0 string:text", "missing"), ("db0 list:small", "type"), ("db0 set:integers16", "type"),
-            ("db0 string:bytes", "expiry"), ("db0 string:empty", "value"), ("db0 extraÿ", "extra"),
+            ("db0 string:bytes", "expiry"), ("db0 string:empty", "missing"), ("db0 stream:emptied", "missing"),
+            ("db0 string:repeated", "value"), ("db0 extraÿ", "extra"),
             ("db3 in:three", "value"), ("db5 elsewhere", "extra"), ("functions other", "extra"),
         }  # fmt: skip
         few = await compared(target, bucket, "dump.rdb", most=2)
@@ -147,9 +150,9 @@ async def test_fields_whose_time_ran_out_are_no_difference(tmp_path: Path) -> No
         client = client_of(server)
         assert knows_field_expiry(client)
         client.config_set("hz", 1)
-        for key, count in (("hash", 3), ("emptied", 1), ("large", 3000)):
-            client.hset(key, mapping={f"f{n}": "v" * (1 if count < 5 else 700) for n in range(count)})
-            client.execute_command("HPEXPIRE", key, 1500, "FIELDS", 1, "f0")
+        for name, count in (("hash", 3), ("emptied", 1), ("large", 3000)):
+            client.hset(name, mapping={f"f{n}": "v" * (1 if count < 5 else 700) for n in range(count)})
+            client.execute_command("HPEXPIRE", name, 1500, "FIELDS", 1, "f0")
         data = saved(server)
         bucket = bucket_of(tmp_path, dump_rdb=data)
         await imported(endpoint(target), bucket, tmp_path / "job", "dump.rdb")
@@ -186,6 +189,25 @@ async def test_commands_behind_a_preamble_are_found(tmp_path: Path) -> None:
         assert (await compared(target, bucket, "c.aof")).equal
         with pytest.raises(Unsupported, match=f"b.aof has commands at byte {len(base)}"):
             await compared(target, bucket, "b.aof")
+
+
+HARMED = [
+    (sealed(text_key(b"a", b"1"))[:-3], "truncated"),
+    (sealed(text_key(b"a", b"1"))[:-8] + b"harmless", "checksum"),
+    (b"REDIS0011" + b"\xfc" + bytes(8) + b"\xff" + bytes(8), "stands between"),
+    (sealed(key(b"a", 10, string(b"no ziplist"))), "key a: .* ziplist"),
+    (sealed(key(b"a", 99, string(b"x"))), "99"),
+]
+
+
+async def test_a_damaged_file_is_named_and_no_difference(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        client_of(target).rpush("a", "1")
+        bucket = bucket_of(tmp_path)
+        for data, said in HARMED:
+            (bucket / "a.rdb").write_bytes(data)
+            with pytest.raises(NeedsOperator, match=f"a.rdb: .*{said}"):
+                await compared(target, bucket, "a.rdb")
 
 
 async def test_a_repair_from_files_is_refused_by_name(tmp_path: Path) -> None:

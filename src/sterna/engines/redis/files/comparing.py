@@ -23,6 +23,7 @@ from sterna.engines.redis.compare import source_database
 from sterna.engines.redis.connection import Connection, ReplyError
 from sterna.engines.redis.files.aiming import is_cluster
 from sterna.engines.redis.files.cluster import Nodes, masters
+from sterna.engines.redis.files.item import in_file
 from sterna.engines.redis.files.looking import Adding, Looking, Record
 from sterna.engines.redis.files.noting import BATCH_BYTES, feed
 from sterna.engines.redis.files.reader import Reader
@@ -154,8 +155,7 @@ class _Course:
             await reader.open()
             await self._rdb(entry, reader)
         except (BadData, Unsupported) as error:
-            known = entry.name in error.message
-            raise error if known else type(error)(f"{entry.name}: {error.message}", hint=error.hint) from error
+            raise in_file(error, entry) from error
         finally:
             await reader.close()
 

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass
 from itertools import islice
 
-from sterna.core.errors import Trouble, Unsupported
+from sterna.core.errors import BadData, Trouble, Unsupported
 from sterna.engines.redis import windows
 from sterna.engines.redis.compare import LOOSE_MS
 from sterna.engines.redis.files.contents import FOOTER, Tally, adding, of_payload, of_server
 from sterna.engines.redis.files.verdicts import State, Verdict, Verdicts
+from sterna.engines.redis.names import printable
 from sterna.engines.redis.reading import ABSENT, BIG, FOREVER, Side, bunches
 from sterna.engines.redis.settling import moment
 from sterna.engines.redis.wire.canon import canonical
@@ -99,7 +100,7 @@ class Looking:
             elif max(its.size, len(record.payload)) <= BIG:
                 whole.append(at)
             else:
-                mine = of_payload(record.payload, its.now_ms)
+                mine = _of_file(record, its.now_ms)
                 there = await self._of_server(side, record.key)
                 said.append(self._judged(side, record, its, mine, there))
         for bunch in bunches(whole, [each.size for each in found]):
@@ -135,7 +136,7 @@ class Looking:
         if dump[:-FOOTER] == record.payload[:-FOOTER]:
             return self._timed(side, record, found)
         try:
-            mine, its = of_payload(record.payload, found.now_ms), of_payload(dump, found.now_ms)
+            mine, its = _of_file(record, found.now_ms), of_payload(dump, found.now_ms)
         except Unsupported as trouble:
             return Verdict(record.database, record.key, State.VALUE, f"not compared: {trouble.message}")
         if mine.type == its.type == "stream" and canonical(record.payload) != canonical(dump):
@@ -176,9 +177,18 @@ async def now(side: Side) -> int:
     return int(seconds) * 1000 + int(micros) // 1000
 
 
+def _of_file(record: Record, now_ms: int) -> Tally:
+    """Raises BadData with the key's name."""
+    try:
+        return of_payload(record.payload, now_ms)
+    except BadData as error:
+        raise BadData(f"key {printable(record.key)}: {error.message}") from error
+
+
 def _holds_nothing(payload: bytes, now_ms: int) -> bool:
     """Whether all fields of a hash are over: servers drop such a key."""
     try:
-        return bool(payload) and not of_payload(payload, now_ms).count
+        tally = of_payload(payload, now_ms) if payload else Tally("unknown")
+        return tally.type == "hash" and not tally.count
     except Trouble:
         return False
