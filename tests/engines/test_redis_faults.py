@@ -705,6 +705,30 @@ async def test_keys_that_look_like_ours_and_names_of_a_megabyte_go_along(
     assert raw(target).dbsize() == client.dbsize()
 
 
+async def test_a_command_that_failed_is_not_forgotten_by_later_runs(
+    redis_server: StartServer, folder: Path
+) -> None:
+    source, target = redis_server(), redis_server()
+    move = await Move(endpoint(source), endpoint(target), folder, incremental()).start()
+    await move.follows()
+    raw(target).set("spoilt", "by somebody else")
+    raw(source).rpush("spoilt", "a")
+    raw(source).set("behind", 1)
+    assert "spoilt" in await move.fails("STERNA.2007")
+    await move.again()
+    for turn in range(2):
+        await wait_for(lambda: raw(target).get("behind") == b"1", "it does not go on")
+        raw(source).incr("more")
+        await wait_for(lambda seen=turn + 1: int(raw(target).get("more") or 0) == seen, "it lags")  # type: ignore[misc]
+        warned = await move.events("redis.missing")
+        assert len(warned) == turn + 1 and "spoilt" in warned[-1].message
+        if turn == 0:
+            await move.cut()
+            move.go()
+    await move.finish()
+    assert own_keys(target) == []
+
+
 # Several jobs
 
 

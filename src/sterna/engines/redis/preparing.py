@@ -33,7 +33,7 @@ class Preparing:
     """Looks with connections of its own; all it writes goes through the sink's fenced transactions."""
 
     forgives = True
-    """Whether a later run may go on behind a command that the target has refused."""
+    """Whether a later run may go on, with a warning, behind a command that failed on the target."""
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ import hiredis
 
 from sterna.core.change import Batch, Chunk, Command, Format, Part, Position
 from sterna.core.errors import ApplyFailed, BadData, Fenced, NeedsOperator, Trouble, Unreachable, Unsupported
+from sterna.core.event import Level
 from sterna.core.ports import Room, Teller
 from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, pack, trouble
@@ -25,7 +26,7 @@ _EXEC = pack("EXEC")
 _SELECT_0 = pack("SELECT", 0)
 GONE = "The job's checkpoint on the target is gone: the target was emptied, or another run has ended the job"
 FAILED = "failed"
-"""The lane where a command that failed is noted, by jobs that may not go on behind one."""
+"""The lane where a command that failed is noted: what it brings is missing until a new copy begins."""
 MOST_NOTED = 500
 QUIET_SAVE_S = 1.0
 """How often a position without changes is saved on the target."""
@@ -65,6 +66,7 @@ class RedisSink:
             *_, done, _, now = await self._pipeline(words)
             if done is not None and now == mine.encode():
                 self._state = mine
+                self._tell_failed()
                 return
 
     async def position(self, lane: str) -> Position | None:
@@ -90,16 +92,31 @@ class RedisSink:
     async def load(self, part: Part, chunk: Chunk) -> None:
         assert isinstance(chunk.data, bytes), "only commands were offered"
         self._refuse_failed()
+        await self._apply(chunk.data, chunk.count, self._state.at(f"copy:{part.id}", chunk.position))
+
+    async def _apply(self, data: bytes, count: int, state: Checkpoint) -> None:
+        """``_transact``; that a command failed outlives this run."""
         try:
-            await self._transact(chunk.data, chunk.count, self._state.at(f"copy:{part.id}", chunk.position))
+            await self._transact(data, count, state)
         except (ApplyFailed, BadData) as error:
-            if not self._preparing.forgives:
-                await self._note_failed(error)
+            await self._note_failed(error)
             raise
 
+    def _tell_failed(self) -> None:
+        """A job that follows may go on behind a command that failed, but not without a word."""
+        said = self._state.lanes.get(FAILED)
+        if said and self._preparing.forgives:
+            self._tell(
+                Level.WARN,
+                "redis.missing",
+                f"An earlier run failed, and what it could not write is missing: {said}. Compare, and repair what "
+                "differs, before you cut over",
+            )
+
     def _refuse_failed(self) -> None:
-        """What a command that failed should have brought is missing for good: no later run may pass over that."""
-        if said := self._state.lanes.get(FAILED):
+        """What a command of a file that failed should have brought is missing: no later run passes over that."""
+        said = self._state.lanes.get(FAILED)
+        if said and not self._preparing.forgives:
             raise BadData(
                 f"An earlier run failed, and what it could not write is missing: {said}",
                 hint="Begin anew: a new task, or --restart. For a target that can read it, or with another file.",
@@ -119,7 +136,7 @@ class RedisSink:
         moved = batch.position != self._state.lanes.get("follow")
         if data or (moved and now - self._saved_at >= QUIET_SAVE_S):
             self._saved_at = now
-            await self._transact(data, count, self._state.at("follow", batch.position))
+            await self._apply(data, count, self._state.at("follow", batch.position))
 
     async def verify(self) -> None:
         """A connection that breaks, or another checkpoint, tells of a target that lost what it had."""
