@@ -46,7 +46,7 @@ async def create_database(target: Connection, name: str) -> bool:
     Raises Unsupported where the server can have none in UTF-8.
     """
     found = await target.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
-    if await found.fetchone():
+    if await found.fetchone() is not None:
         return False
     start = f"CREATE DATABASE {quoted(name)} TEMPLATE template0 ENCODING 'UTF8'"
     try:
