@@ -16,10 +16,12 @@ from sterna.core.plan import Endpoint, Mode, Plan, Rename, Selection, StoredFile
 from sterna.core.ports import Describes, Room
 from sterna.engines.sqlserver.engine import SqlServerEngine
 from sterna.engines.sqlserver.source import SqlServerSource, open_source
+from sterna.engines.sqlserver.wire.media import open_media
 from sterna.storage.folder import FolderStorage
 from tests.backups.corpus import Fixture, all_fixtures
 from tests.backups.database import build
 from tests.backups.describe import Col, Db, Tbl
+from tests.backups.reading import MemoryBlob
 from tests.backups.writer import Set, write_backup
 
 TARGET = Endpoint("postgresql", (("127.0.0.1", 1),))
@@ -159,6 +161,22 @@ async def test_a_flipped_bit_is_found_before_anything_is_loaded(
     data[len(data) // 3] ^= 4
     (tmp_path / "flipped.bak").write_bytes(data)
     assert failed(await looked(plan_of([tmp_path / "flipped.bak"])))
+
+
+async def test_a_whole_set_of_a_file_whose_last_one_was_cut_is_taken(
+    corpus: dict[str, Fixture], tmp_path: Path
+) -> None:
+    paths = corpus["incomplete"].paths
+    assert "sqlserver.chain" in failed(await looked(plan_of(paths)))
+    assert failed(await looked(plan_of(paths, {"set": "1"}))) == {}
+    assert failed(await looked(plan_of(paths, only=("Shop",)))) == {}
+    async with open_source(plan_of(paths, {"set": "1"}), opens, Heard()) as source:
+        assert len(await source.names()) == 2
+    data = bytearray(paths[0].read_bytes())
+    (whole, _) = open_media(MemoryBlob("a.bak", bytes(data))).sets
+    data[whole.regions[0].pieces[0].start + 5000] ^= 4
+    (tmp_path / "both.bak").write_bytes(data)
+    assert "sqlserver.verify" in failed(await looked(plan_of([tmp_path / "both.bak"], {"set": "1"})))
 
 
 async def test_without_prechecks_what_guards_the_data_is_looked_at_all_the_same(

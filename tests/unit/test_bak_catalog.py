@@ -22,9 +22,10 @@ from sterna.engines.sqlserver.wire.texts import Texts, readable
 from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
 from tests.backups import describe as made
 from tests.backups.corpus import MAKERS
+from tests.backups.damage import mend
 from tests.backups.database import build
 from tests.backups.describe import Col, Db, Module, Property, Tbl, Variant
-from tests.backups.reading import MemoryBlob
+from tests.backups.reading import MemoryBlob, page_or_blank
 from tests.backups.writer import Set, write_backup
 from tests.unit.bak_logs import Held, page_of
 
@@ -246,7 +247,7 @@ def test_pages_lost_to_the_log_concern_the_tables_that_use_them(shop: MemoryBlob
     assert judged(Lost(used, 0x0100_0000_7777_0000, 1, "why")) == (set(), "")
     assert "why" in judged(Lost((1, 1), 99 << 16, 11, "why"))[1]
     columns = catalog.rowsets[base.COLUMNS][0].units[1]
-    place = next(page for page in range(400) if pages.has(1, page) and in_unit(pages.page(1, page), base.COLUMNS))
+    place = next(page for page in range(400) if in_unit(page_or_blank(pages, page), base.COLUMNS))
     assert "catalogue" in judged(Lost((1, place), columns.id, 2, "why"))[1]
 
     backup.__dict__["_replay"] = Replay(pages, 1, 0, (Lost(used, unit.id, 1, "why"),), 0)
@@ -269,12 +270,15 @@ def test_a_count_that_is_not_the_servers_is_a_fault(shop: MemoryBlob) -> None:
     backup = opened(shop)
     part = backup.parts(table(backup, "Orders").path)[0]
     pages = backup.replay.pages
-    page = next(page for _, page in pages.pages(1, range(part.first, part.stop)) if page[1] == 1)
-    at = data.find(page[96:2000])
-    assert at > 0
-    data[at] |= 6 << 1
+    number = next(page for page in range(part.first, part.stop) if page_or_blank(pages, page)[1] == 1)
+    place = data.find(pages.page(1, number)[96:2000])
+    assert place > 0
+    data[place] |= 6 << 1
+    mend(data)
     faults = list(verify_rows([open_media(MemoryBlob("a.bak", bytes(data)))], []))
-    assert [fault.message for fault in faults] == ["dbo.Orders has 3 rows, and by the server's own count 4."]
+    assert [fault.message for fault in faults] == [
+        "dbo.Orders has 3 rows, and by the server's own count there should be 4 rows."
+    ]
 
 
 def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> None:

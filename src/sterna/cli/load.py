@@ -101,7 +101,7 @@ def load_backup(
         ),
     ] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="SQL Server: compare files and target after the end.")
+        bool, typer.Option("--compare", help="Compare files and target after the end; not for an AOF.")
     ] = False,
     limit_mb: Annotated[
         float,
@@ -134,10 +134,6 @@ def load_backup(
         options["stop_at"] = stop_at.isoformat()
     if replace_unstorable:
         options["unstorable_text"] = "replace"
-    if compare and target.endpoint.engine != POSTGRESQL:
-        raise Invalid(
-            "compare", "--compare is for backups of SQL Server", hint="Compare with the server that wrote it."
-        )
     chosen = _Chosen(database or (), rename or (), exclude or ())
     plan = replace(_plan(found, target, chosen), conflict=on_conflict, options=options)
     plan = replace(plan, pace=Pace(int(limit_mb * (1 << 20))))

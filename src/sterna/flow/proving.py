@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from sterna.core.change import ROWS_TEXT, Name
+from sterna.core.change import ROWS_TEXT, Name, Pieces
 from sterna.core.comparison import Compared, Comparison, Depth, Difference
 from sterna.core.digest import Digest, digest_of
 from sterna.core.errors import NotFound, Unsupported
@@ -85,7 +85,7 @@ class Proof:
         total = Digest()
         for part in await self.source.parts(name):
             async for chunk in self.source.copy(part, (ROWS_TEXT,)):
-                assert isinstance(chunk.data, bytes), "rows as text were asked for"
+                assert isinstance(chunk.data, bytes | Pieces), "rows as text were asked for"
                 total += await asyncio.to_thread(digest_of, chunk.data)
         return total
 

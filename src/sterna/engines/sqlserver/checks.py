@@ -123,7 +123,7 @@ async def _chain(files: Opened) -> Findings:
 
 
 async def _verify(files: Opened) -> Findings:
-    """Every checksum that there is."""
+    """Every checksum that there is in the sets that are needed."""
     counts = Counts()
     faults = await asyncio.to_thread(_faults, files, counts)
     if faults:
@@ -137,8 +137,10 @@ async def _verify(files: Opened) -> Findings:
 
 
 def _faults(files: Opened, counts: Counts) -> list[str]:
+    """Of the sets that are needed; without any, of the files as a whole."""
+    needed = [share for each in files.databases for one in each.chain.sets for share in one.stripes]
     faults = []
-    for fault in verify(files.media, counts):
+    for fault in verify(files.media, counts, needed or None):
         faults.append(str(fault))
         if len(faults) == MOST:
             break

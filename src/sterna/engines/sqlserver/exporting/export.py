@@ -47,6 +47,8 @@ class Exported:
     rows: int
     file: str
     """Relative to the folder, ``/`` between."""
+    note: str = ""
+    """What an operator should know of it."""
 
 
 @dataclass
@@ -139,7 +141,7 @@ class Export:
         """Why it could not be; empty: it is there."""
         counted = _Counted(table, self._tell)
         before = self._unicode.replaced
-        read = partial(database.rows, table.path, variants=True)
+        read = partial(database.rows, table.path, variants=True, long=True)
         try:
             with whole_file(self._folder / file) as out:
                 if self._form != "csv" or not self._quick_csv(out, database, table, counted):
@@ -147,8 +149,9 @@ class Export:
         except (BadData, Unsupported) as trouble:
             self._unicode.replaced = before
             return _in_table(table, trouble)
-        result.tables.append(Exported(table, counted.rows, file))
-        self._tell(Told(table, counted.rows, done=True, note=_odd_count(database, table, counted.rows)))
+        note = database.oddity(table.path, counted.rows)
+        result.tables.append(Exported(table, counted.rows, file, note))
+        self._tell(Told(table, counted.rows, done=True, note=note))
         return ""
 
     def _scripts(self, database: DatabaseBackup, tables: Sequence[Table], home: str, result: Result) -> None:
@@ -177,11 +180,12 @@ class Export:
             rest = part
             try:
                 for piece in database.copy_text(table.path, part):
+                    assert isinstance(piece.data, bytes), "columns with long values go value by value"
                     file.write(convert(piece.data))
                     counted.add(piece.rows)
                     rest = replace(part, first=piece.next_page)
             except BadData:
-                rows = database.rows(table.path, rest, variants=True)
+                rows = database.rows(table.path, rest, variants=True, long=True)
                 write_rows(file, columns, counted.more(rows), self._unicode)
         return True
 
@@ -235,12 +239,6 @@ def _in_table(table: Table, trouble: Trouble) -> str:
     """The reader names the table at the front; what writes does not know it."""
     name = ".".join(table.path[1:])
     return trouble.message.removeprefix(f"{name}: ")
-
-
-def _odd_count(database: DatabaseBackup, table: Table, rows: int) -> str:
-    if table.rows in (-1, rows) or not database.replay.clean:
-        return ""
-    return f"by the server's own count there should be {table.rows}"
 
 
 @contextlib.contextmanager
