@@ -322,6 +322,23 @@ async def test_a_table_that_others_need_is_not_replaced(
     assert server.sql("SELECT count(*) FROM public.v", database) == [(0,)]
 
 
+async def test_a_table_of_another_owner_is_not_replaced(
+    server: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    user = f"u {database}"[:60]
+    server.sql(f"CREATE ROLE \"{user}\" LOGIN PASSWORD 'p'")
+    server.create_database(database)
+    server.sql(
+        f'CREATE SCHEMA dbo; CREATE TABLE dbo."Things" (a int); GRANT ALL ON SCHEMA dbo TO "{user}"', database
+    )
+    server.sql(f'GRANT ALL ON DATABASE "{database}" TO "{user}"')
+    plan = plan_of(server)
+    plan = replace(plan, target=replace(plan.target, user=user, password="p"))
+    move = ShopMove(shop_of(database, rows=20), plan, tmp_path)
+    await move.start()
+    assert 'needed by others: postgres, who owns dbo."Things"' in await move.fails("STERNA.2008")
+
+
 async def test_a_job_runs_anew_over_its_own_tables(server: PostgresServer, database: str, tmp_path: Path) -> None:
     shop = shop_of(database, rows=50)
     move = ShopMove(shop, plan_of(server), tmp_path)
