@@ -153,8 +153,14 @@ class _Work:
         if value.family not in TEXTS or pattern.literal is None or pattern.literal.kind != "text":
             raise Untranslatable("a LIKE of something else than a text and a pattern that is written out")
         self.notes.compares_text = True
+        text = pattern.literal.text
         sql = f"{value.sql}::text" if value.family is Family.PADDED else value.sql
-        return like(sql, pattern.literal.text, node.escape, negated=node.negated)
+        said = like(sql, text, node.escape, negated=node.negated)
+        if value.family is not Family.PADDED or not value.width or text.endswith("%"):
+            return said
+        # The blanks at the end of a padded text may be matched, and need not be.
+        padded = like(unpadded(value), text, node.escape, negated=node.negated)
+        return f"({said} {'AND' if node.negated else 'OR'} {padded})"
 
     # Values.
 
