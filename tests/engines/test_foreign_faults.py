@@ -322,6 +322,23 @@ async def test_a_table_that_others_need_is_not_replaced(
     assert server.sql("SELECT count(*) FROM public.v", database) == [(0,)]
 
 
+async def test_a_table_of_another_owner_is_not_replaced(
+    server: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    user = f"u {database}"[:60]
+    server.sql(f"CREATE ROLE \"{user}\" LOGIN PASSWORD 'p'")
+    server.create_database(database)
+    server.sql(
+        f'CREATE SCHEMA dbo; CREATE TABLE dbo."Things" (a int); GRANT ALL ON SCHEMA dbo TO "{user}"', database
+    )
+    server.sql(f'GRANT ALL ON DATABASE "{database}" TO "{user}"')
+    plan = plan_of(server)
+    plan = replace(plan, target=replace(plan.target, user=user, password="p"))
+    move = ShopMove(shop_of(database, rows=20), plan, tmp_path)
+    await move.start()
+    assert 'needed by others: postgres, who owns dbo."Things"' in await move.fails("STERNA.2008")
+
+
 async def test_a_job_runs_anew_over_its_own_tables(server: PostgresServer, database: str, tmp_path: Path) -> None:
     shop = shop_of(database, rows=50)
     move = ShopMove(shop, plan_of(server), tmp_path)
@@ -479,6 +496,26 @@ async def test_the_checks_say_which_rights_are_missing(server: PostgresServer, d
     assert found["creating"].severity is Severity.FAILED
     server.sql(found["creating"].remedy.removeprefix("On the target: "))
     assert (await findings(shop_of(database), plan))["creating"].severity is Severity.PASSED
+    server.sql("CREATE SCHEMA dbo", database)
+    found = await findings(shop_of(database), plan)
+    assert found["creating"].evidence == f"CREATE is missing in {database}.dbo"
+    server.sql(found["creating"].remedy.removeprefix("On the target: "), database)
+    assert (await findings(shop_of(database), plan))["creating"].severity is Severity.PASSED
+
+
+async def test_a_database_that_is_there_is_enough_for_a_user_who_may_make_none(
+    server: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    user = f"u {database}"[:60]
+    server.sql(f"CREATE ROLE \"{user}\" LOGIN PASSWORD 'p'")
+    server.sql(f'CREATE DATABASE "{database}" OWNER "{user}"')
+    plan = plan_of(server)
+    plan = replace(plan, target=replace(plan.target, user=user, password="p"))
+    shop = shop_of(database, rows=20)
+    move = ShopMove(shop, plan, tmp_path)
+    await move.start()
+    await move.ended()
+    await assert_exact(server, shop, database)
 
 
 async def test_a_server_that_does_not_answer_is_said_once(server: PostgresServer, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tables that are seldom made like that, in PostgreSQL: what of them is special is kept, or told of."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -8,8 +9,10 @@ import pytest
 
 from sterna.core.schema import Condition as Checked
 from sterna.core.schema import ForeignKey, Identity, Index, Key, Kind, Schema
+from sterna.engines.postgres.engine import PostgresEngine
 from sterna.engines.postgres.foreign import building
-from tests.engines.foreign_shop import Shop, ShopMove, column, integer, table, text
+from sterna.flow.proving import Proof
+from tests.engines.foreign_shop import Shop, ShopMove, ShopSource, column, integer, table, text
 from tests.engines.test_foreign_move import moved, plan_for
 from tests.servers.fixtures import StartPostgres
 
@@ -127,3 +130,32 @@ async def test_many_tables_are_replaced_in_groups_or_not_at_all(
     server.sql("DROP VIEW dbo.v", "odd")
     await moved(ring(), plan_for(server), tmp_path / "three")
     assert server.sql(keys, "odd") == [(5,)]
+
+
+SPOILT = {
+    "changed": "UPDATE dbo.t SET b = 'other' WHERE a = 3",
+    "swapped": "UPDATE dbo.t SET b = CASE a WHEN 3 THEN 'row 4' ELSE 'row 3' END WHERE a IN (3, 4)",
+    "gone": "DELETE FROM dbo.t WHERE a = 3",
+    "doubled": "DELETE FROM dbo.t WHERE a = 3; INSERT INTO dbo.t SELECT * FROM dbo.t WHERE a = 4",
+    "null": "UPDATE dbo.t SET b = NULL WHERE b = ''",
+}
+
+
+async def test_a_comparison_finds_what_was_changed_on_the_target(
+    postgres_server: StartPostgres, tmp_path: Path
+) -> None:
+    server = postgres_server("pg18")
+    one = table(("odd", "dbo", "t"), integer("a"), text("b"))
+    shop = Shop(Schema("tsql", (one,)), {one.path: [b"%d\trow %d" % (n, n) for n in range(9)] + [b"9\t"]})
+    plan = plan_for(server)
+    await moved(shop, plan, tmp_path)
+    proof = Proof(plan, ShopSource(shop), partial(PostgresEngine().digest, plan))
+    assert (await proof.compare()).equal
+    server.sql("CREATE TABLE kept AS SELECT * FROM dbo.t", "odd")
+    for what, order in SPOILT.items():
+        server.sql(order, "odd")
+        found = await proof.compare()
+        assert not found.equal, what
+        assert found.tables[0].different >= 1
+        server.sql("TRUNCATE dbo.t; INSERT INTO dbo.t SELECT * FROM kept", "odd")
+    assert (await proof.compare()).equal

@@ -4,8 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg import errors as pg
 
 from sterna.core.plan import Picked, Selection
+from sterna.engines.postgres.connection import connected
+from sterna.engines.postgres.databases import create_database
+from sterna.jobs.route import silent
 from tests.engines.moving import Move, incremental, postgres_endpoint
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer
@@ -81,3 +85,14 @@ async def test_what_would_act_on_the_rows_on_the_target_is_named_before_anything
     said = await move.fails("STERNA.2005")
     assert "trigger says on public.child" in said
     assert ("foreign key tree_up_fkey on public.tree" in said) is not powerful
+
+
+async def test_who_may_make_no_databases_can_use_one_that_is_there(postgres_server: StartPostgres) -> None:
+    server = postgres_server("pg18")
+    server.sql("CREATE ROLE mover LOGIN PASSWORD 'pw'")
+    server.create_database("shop")
+    endpoint = replace(postgres_endpoint(server), user="mover", password="pw")
+    async with connected(endpoint, "postgres") as line:
+        assert not await create_database(line, line, "postgres", "shop", silent)
+        with pytest.raises(pg.InsufficientPrivilege):
+            await create_database(line, line, "postgres", "other", silent)

@@ -265,6 +265,31 @@ async def test_digits_that_postgresql_does_not_keep_are_counted_and_told(tmp_pat
     assert told.startswith("times: 1 times")
 
 
+async def test_text_that_postgresql_cannot_hold_is_refused_with_what_to_do_or_replaced_and_counted(
+    tmp_path: Path,
+) -> None:
+    rows = [(n, "a\0b" if n % 200 == 7 else "fine " * 20) for n in range(600)]
+    table = Tbl("dbo", "texts", [Col("n", "int"), Col("t", "nvarchar(100)")], rows)
+    write_backup(tmp_path / "texts.bak", [Set(build(Db("texts", tables=[table])))])
+    plan = plan_of([tmp_path / "texts.bak"])
+    async with open_source(plan, opens, Heard()) as source:
+        with pytest.raises(BadData, match=r"dbo\.texts: Page .*, record 7, column t") as found:
+            await chunks(source, "texts")
+        assert "--replace-unstorable" in found.value.hint
+    heard = Heard()
+    replaced = replace(plan, options={"unstorable_text": "replace"})
+    async with open_source(replaced, opens, heard) as source:
+        all_ = await chunks(source, "texts")
+        assert text_of(all_).count("\ufffd".encode()) == 3
+        await source.copied()
+    assert "texts: 3 characters" in heard.told[-1][2]
+    again = Heard()
+    async with open_source(replaced, opens, again) as source:
+        assert not await chunks(source, "texts", after=all_[-1].position)
+        await source.copied()
+    assert "before a break are not counted" in again.told[-1][2]
+
+
 async def test_the_engine_itself_writes_no_rows_and_compares_no_servers(tmp_path: Path) -> None:
     engine, plan = SqlServerEngine(opens), plan_of([])
     with pytest.raises(Unsupported):

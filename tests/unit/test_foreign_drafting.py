@@ -231,3 +231,10 @@ def test_computed_fields_are_taken_out_of_the_rows() -> None:
     assert without(chunk, {1}).data == b"1\t\\N\n2\td\n"
     assert without(chunk, {0, 2}).data == b"a\nb\\tc\n"
     assert without(chunk, set()) is chunk
+
+
+def test_a_database_that_cannot_have_its_name_is_named_once() -> None:
+    tables = [Table(("template1", "dbo", name), (Column("a", NUMBER),)) for name in ("t", "u")]
+    found = draft(Schema("tsql", tables), Selection(), 180000)
+    assert found.renamed == [("database template1", "_template1")]
+    assert draft(Schema("tsql", tables), Selection(renames=(Rename("template1", "x"),)), 180000).renamed == []

@@ -263,6 +263,7 @@ COMPUTED = {
     [
         ("(datediff(year,[m],getdate()))", "another time"),
         ("(user_name())", "another time"),
+        ("('N'+convert(varchar(3),[n]))", "another one"),
         ("(convert(varchar(10),[m],(120)))", "a date as a text"),
         ("([m$]*((1)-[r]))", "another one"),
         ("([r]*(1.1))", "another one"),
@@ -279,6 +280,11 @@ def test_a_computed_column_that_might_have_other_values_is_refused(text: str, wh
         Translator(COMPUTED).computed(
             text, Column("x", Type(Kind.FLOAT, "float", bits=64)) if "*" in text else column
         )
+
+
+def test_a_number_becomes_a_text_that_has_room_for_it() -> None:
+    column = Column("x", Type(Kind.TEXT, "varchar(50)", length=50))
+    assert Translator(COMPUTED).computed("('N'+convert(varchar(10),[n]))", column).sql
 
 
 @pytest.mark.parametrize("text", ["([r]*[r])", "([f]*(1.1))", "([m$]*[n])", "([r]*[f])", "(pi()*[f])"])

@@ -12,6 +12,7 @@ from sterna.core.errors import NotFound, Unsupported
 from sterna.core.plan import Path, Plan
 from sterna.core.ports import Describes, Source
 from sterna.core.schema import Table
+from sterna.flow.copying import together
 
 AT_ONCE = 3
 """Tables that are compared at the same time: for small ones, connecting takes the longest."""
@@ -52,12 +53,7 @@ class Proof:
                 if heard:
                     heard(done[table.path])
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(AT_ONCE, len(waiting))):
-                    group.create_task(work())
-        except BaseExceptionGroup as several:
-            raise several.exceptions[0] from several
+        await together([work() for _ in range(min(AT_ONCE, len(tables)))])
         return _comparison([done[table.path] for table in tables], most)
 
     async def _compared(self, table: Table, depth: Depth) -> Compared:

@@ -62,7 +62,7 @@ async def create_database(source: Connection, target: Connection, database: str,
     with the schema. Raises Unsupported where the target cannot have the encoding.
     """
     found = await target.execute("SELECT FROM pg_database WHERE datname = %s", (to,))
-    if await found.fetchone():
+    if await found.fetchone() is not None:
         return False
     locale = await read_locale(source, database)
     tries = [_words(locale, target.info.server_version), _libc_words(locale), []]

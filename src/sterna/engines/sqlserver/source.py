@@ -37,6 +37,10 @@ class SqlServerSource:
         """Tables of which an earlier run has read something."""
 
     @property
+    def _replaces(self) -> bool:
+        return self._plan.options.get(UNSTORABLE) == "replace"
+
+    @property
     def log(self) -> Log | None:
         return None
 
@@ -85,7 +89,7 @@ class SqlServerSource:
         begin = _page(after, mark) if after is not None else 0
         if after is not None:
             self._resumed.add(part.name.path)
-        unstorable: Unstorable = "replace" if self._plan.options.get(UNSTORABLE) == "replace" else "refuse"
+        unstorable: Unstorable = "replace" if self._replaces else "refuse"
         pieces = self._database(part.name).copy_text(part.name.path, pages, begin, unstorable=unstorable)
         while (piece := await asyncio.to_thread(_next, pieces)) is not None:
             size = piece.pages * PAGE_SIZE
@@ -95,7 +99,8 @@ class SqlServerSource:
     async def copied(self) -> None:
         """Tells what of the rows could not be kept exactly, and where the server's own counts differ."""
         for database in self._databases.values():
-            for text in _lost(database.losses):
+            earlier = any(path[0] == database.name for path in self._resumed)
+            for text in _lost(database.losses, earlier=earlier, replaces=self._replaces):
                 self._tell(Level.WARN, "backup.rounded", f"{database.name}: {text}")
             database.losses.digits = database.losses.characters = 0
             if database.replay.clean:
@@ -123,11 +128,15 @@ def _takes(selection: Selection, table: Table) -> bool:
     return selection.place(table.path) is not None
 
 
-def _lost(losses: Losses) -> Iterator[str]:
+def _lost(losses: Losses, *, earlier: bool, replaces: bool) -> Iterator[str]:
+    """``earlier``: a run before this one has read some of the rows, and what it counted is gone with it."""
+    besides = "; rows that were read before a break are not counted" if earlier else ""
     if losses.digits:
-        yield f"{losses.digits} times had a seventh digit of the second, which PostgreSQL does not keep: rounded"
-    if losses.characters:
-        yield f"{losses.characters} characters cannot be kept in PostgreSQL's text: U+FFFD stands for them"
+        times = f"{losses.digits} times had a seventh digit of the second"
+        yield f"{times}, which PostgreSQL does not keep: rounded{besides}"
+    if losses.characters or (earlier and replaces):
+        count = losses.characters
+        yield f"{count} characters cannot be kept in PostgreSQL's text: U+FFFD stands for them{besides}"
 
 
 def _unreadable(tables: Sequence[Table]) -> str:

@@ -46,7 +46,7 @@ async def create_database(target: Connection, name: str) -> bool:
     Raises Unsupported where the server can have none in UTF-8.
     """
     found = await target.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
-    if await found.fetchone():
+    if await found.fetchone() is not None:
         return False
     start = f"CREATE DATABASE {quoted(name)} TEMPLATE template0 ENCODING 'UTF8'"
     try:
@@ -191,8 +191,14 @@ _NEEDING = """
      WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (%(oids)s) AND d.deptype = 'n'
        AND NOT coalesce(r.ev_class, k.conrelid, a.adrelid,
                         CASE d.classid WHEN 'pg_class'::regclass THEN d.objid END, 0) = ANY (%(oids)s)
+    UNION
+    SELECT pg_get_userbyid(c.relowner) || ', who owns ' || c.oid::regclass
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = ANY (%(oids)s)
+       AND NOT (pg_has_role(c.relowner, 'USAGE') OR pg_has_role(n.nspowner, 'USAGE'))
      ORDER BY 1"""
-"""A view has a rule that needs its tables, a foreign key is a constraint, a computed column needs its table."""
+"""A view has a rule that needs its tables, a foreign key is a constraint, a computed column needs its table; and
+nobody drops what is another's."""
 
 
 async def make_schemas(target: Connection, names: Iterable[str]) -> None:

@@ -58,8 +58,8 @@ class Seen:
     plan: Plan
     server: Server
     draft: Draft
-    barred: Sequence[str]
-    """Databases where schemas or tables are to be made and the user may not."""
+    barred: Sequence[Path]
+    """Databases where schemas are to be made, and schemas where tables are to be made, and the user may not."""
     way: Sequence[InTheWay]
     """What has the names of tables that are to be made, and is not the job's own."""
     needed: Sequence[str]
@@ -122,7 +122,7 @@ class Look:
 
     async def _look(self, server: Server) -> Seen:
         found = draft(await self.source.schema(), self.plan.selection, server.version)
-        barred: list[str] = []
+        barred: list[Path] = []
         way: list[InTheWay] = []
         needed: list[str] = []
         for name in sorted(set(found.databases().values()) & server.enterable):
@@ -131,7 +131,7 @@ class Look:
                 way += some
                 needed += await needing(target, some) if self.plan.conflict is Conflict.OVERWRITE else ()
                 schemas = sorted({each.to[1] for each in found.among(name)})
-                barred += [name] if await _bars(target, schemas) else []
+                barred += [(name, *each) for each in await _bars(target, schemas)]
         return Seen(self.plan, server, found, barred, way, needed)
 
     async def _in_the_way(self, target: Connection, name: str, found: Draft) -> Sequence[InTheWay]:
@@ -149,15 +149,14 @@ _FACTS = """
 _ENCODINGS = "SELECT datname::text, pg_encoding_to_char(encoding)::text FROM pg_database"
 
 
-async def _bars(target: Connection, schemas: Sequence[str]) -> bool:
-    """Whether one of the schemas cannot be made, or nothing can be made in it."""
+async def _bars(target: Connection, schemas: Sequence[str]) -> Sequence[Path]:
+    """The schemas that are there and in which nothing can be made; empty: the same of the database itself."""
     query = """
-        SELECT NOT coalesce(has_schema_privilege(n.oid, 'CREATE'),
-                            has_database_privilege(current_database(), 'CREATE'))
-          FROM unnest(%s::text[]) AS wanted(name) LEFT JOIN pg_namespace n ON n.nspname = wanted.name
-        UNION ALL SELECT NOT has_database_privilege(current_database(), 'CREATE')"""
+        SELECT NULL WHERE NOT has_database_privilege(current_database(), 'CREATE')
+        UNION ALL SELECT nspname::text FROM pg_namespace
+         WHERE nspname = ANY (%s) AND NOT has_schema_privilege(oid, 'CREATE')"""
     rows = await (await target.execute(query, (schemas,))).fetchall()
-    return any(bars for (bars,) in rows)
+    return [(name,) if name else () for (name,) in rows]
 
 
 @dataclass(frozen=True)
@@ -246,8 +245,13 @@ def databases(seen: Seen) -> Verdict:
 def creating(seen: Seen) -> Verdict:
     if not seen.barred:
         return passed("the user may make schemas and tables")
-    grants = [f"GRANT CREATE ON DATABASE {quoted(name)} TO {quoted(seen.server.user)}" for name in seen.barred]
-    return failed(f"CREATE is missing in {listed(seen.barred)}", f"On the target: {statements(grants)}")
+    to = quoted(seen.server.user)
+    grants = [
+        f"GRANT CREATE ON {'SCHEMA' if path[1:] else 'DATABASE'} {quoted(path[-1])} TO {to}"
+        for path in seen.barred
+    ]
+    where = [shown(path) for path in seen.barred]
+    return failed(f"CREATE is missing in {listed(where)}", f"On the target: {statements(grants)}")
 
 
 def encoding(seen: Seen) -> Verdict:

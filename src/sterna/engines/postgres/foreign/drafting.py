@@ -9,7 +9,7 @@ from sterna.core.plan import Path, Selection
 from sterna.core.schema import Column, Condition, ForeignKey, Index, Kind, Schema, Table
 from sterna.engines.postgres.foreign.drafts import Draft, Drafted, Left, Order
 from sterna.engines.postgres.foreign.expressions import Translated, Translator
-from sterna.engines.postgres.foreign.naming import Taken, column_name, fitted, place, unlike
+from sterna.engines.postgres.foreign.naming import Taken, column_name, fitted, place, unlike, wanted
 from sterna.engines.postgres.foreign.tsql import Untranslatable
 from sterna.engines.postgres.foreign.types import longest, numbers_changes, type_of
 from sterna.engines.postgres.names import literal, quoted, shown
@@ -65,6 +65,10 @@ class _Drafting:
         self._taken.setdefault(to[:2], Taken()).names.add(to[2])
         if to[1:] != path[1:]:
             self.renamed.append((shown(path), shown(to)))
+        asked = wanted(self.selection, path)
+        named = (f"database {asked[0] if asked else path[0]}", to[0])
+        if asked and asked[0] != to[0] and named not in self.renamed:
+            self.renamed.append(named)
         return True
 
     def _table(self, table: Table) -> Drafted:

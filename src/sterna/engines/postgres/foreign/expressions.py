@@ -96,6 +96,8 @@ def _is_bit(number: Literal) -> bool:
     return number.kind not in ("integer", "decimal", "float", "money") or float(number.text) in (0, 1)
 
 
+_LONG_NUMBER = 10
+"""Digits of the longest ``int``."""
 _NATIVES = {"real": "real", "money": "money", "smallmoney": "money"}
 
 
@@ -151,8 +153,14 @@ class _Work:
         if value.family not in TEXTS or pattern.literal is None or pattern.literal.kind != "text":
             raise Untranslatable("a LIKE of something else than a text and a pattern that is written out")
         self.notes.compares_text = True
+        text = pattern.literal.text
         sql = f"{value.sql}::text" if value.family is Family.PADDED else value.sql
-        return like(sql, pattern.literal.text, node.escape, negated=node.negated)
+        said = like(sql, text, node.escape, negated=node.negated)
+        if value.family is not Family.PADDED or not value.width or text.endswith("%"):
+            return said
+        # The blanks at the end of a padded text may be matched, and need not be.
+        padded = like(unpadded(value), text, node.escape, negated=node.negated)
+        return f"({said} {'AND' if node.negated else 'OR'} {padded})"
 
     # Values.
 
@@ -326,6 +334,8 @@ class _Work:
             if self.exact:
                 raise Untranslatable("PostgreSQL computes no column with a date as a text")
             return Said(f"{styled(value, style)}::{target}", family, width=width)
+        # A number that is too long for a text becomes a star in T-SQL, and is cut in PostgreSQL.
+        self.notes.inexact |= value.family is Family.INTEGER and family in TEXTS and 0 < width < _LONG_NUMBER
         minutes = type_name.name == "smalldatetime" and value.family is Family.TIMESTAMP and not value.literal
         sql = f"date_trunc('minute', {value.sql} + interval '30 s')" if minutes else self.to(value, family, style)
         return Said(f"({sql})::{target}", family, width=width)

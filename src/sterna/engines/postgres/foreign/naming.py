@@ -38,13 +38,18 @@ def database_name(name: str) -> str:
     return fitted(f"_{name}" if name in _DATABASES else name)
 
 
-def place(selection: Selection, path: Path) -> Path | None:
-    """Where a database, schema or table goes; None: it is not taken."""
+def wanted(selection: Selection, path: Path) -> Path | None:
+    """Where the operator wants a database, schema or table to go; None: it is not taken."""
     database, found = selection.database(path[0]), selection.place(path)
     if database is None or found is None:
         return None
-    to = (database if found.to[0] == path[0] else found.to[0], *found.to[1:])
-    return tuple(make(name) for make, name in zip((database_name, schema_name, fitted), to, strict=False))
+    return (database if found.to[0] == path[0] else found.to[0], *found.to[1:])
+
+
+def place(selection: Selection, path: Path) -> Path | None:
+    """Where it goes, as PostgreSQL can have it; None: it is not taken."""
+    to = wanted(selection, path)
+    return to and tuple(make(name) for make, name in zip((database_name, schema_name, fitted), to, strict=False))
 
 
 def unlike(table: str, name: str) -> str:

@@ -25,6 +25,15 @@ Unstorable = Literal["refuse", "replace"]
 """What becomes of characters that PostgreSQL's text cannot hold."""
 
 
+class CannotHold(ValueError):
+    """Text that PostgreSQL cannot hold. ``hint``: what to do about it."""
+
+    hint = (
+        "Correct the text before the backup, or have U+FFFD written instead of such characters: "
+        "--replace-unstorable, with --restart if the load was begun, or the option unstorable_text=replace."
+    )
+
+
 @dataclass
 class Losses:
     """What had to be changed, counted over all pages so far."""
@@ -53,7 +62,7 @@ _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\
 def writer(column: Physical, losses: Losses, unstorable: Unstorable = "refuse") -> Write:
     """A function from a value, as ``types.decoder`` gives it and not None, to its text.
 
-    It raises ValueError for text that PostgreSQL cannot hold, if such is refused.
+    It raises CannotHold for text that PostgreSQL cannot hold, if such is refused.
     """
     kind = column.xtype
     if kind in (types.TIME, types.DATETIME2, types.DATETIMEOFFSET):
@@ -101,7 +110,7 @@ def _escaper(losses: Losses, unstorable: Unstorable) -> Callable[[str], str]:
             return text
         found = len(_UNSTORABLE.findall(text))
         if found and unstorable == "refuse":
-            raise ValueError(
+            raise CannotHold(
                 "the text holds U+0000, half of a surrogate pair or undefined bytes: PostgreSQL cannot store it"
             )
         if found:

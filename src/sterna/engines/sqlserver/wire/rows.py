@@ -197,7 +197,8 @@ class Rows:
         )
         if isinstance(fault, Unsupported):
             return Unsupported(f"{place}: {fault.message}")
-        return BadData(f"{place}: {fault.message if isinstance(fault, Trouble) else fault}")
+        hint = fault.hint if isinstance(fault, Trouble | copytext.CannotHold) else ""
+        return BadData(f"{place}: {fault.message if isinstance(fault, Trouble) else fault}", hint=hint)
 
 
 def _encoded(lines: Iterable[str | Later]) -> Iterator[bytes | Later]:
