@@ -10,7 +10,15 @@ from sterna.core.errors import Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.faults import Damaged, damaged
-from sterna.engines.sqlserver.wire.headers import Configuration, FileRecord, SetRecord, configuration, date, guid
+from sterna.engines.sqlserver.wire.headers import (
+    Configuration,
+    FileRecord,
+    SetRecord,
+    configuration,
+    date,
+    disagreements,
+    guid,
+)
 from sterna.engines.sqlserver.wire.mtf import LEAD, Block, Source, Stream, walk
 
 CONTAINER = b"MSSQLBAK"
@@ -131,6 +139,8 @@ class BackupSet:
     """False: the file ends before the set does; the configuration is then the one known at the set's start."""
     at: int
     """Byte of its first block."""
+    disagreements: tuple[str, ...] = ()
+    """What it says otherwise at its end than at its beginning, though it cannot have changed."""
 
     @property
     def record(self) -> SetRecord:
@@ -342,6 +352,7 @@ class _Draft:
         self._machine = ""
         self._configuration: Configuration | None = None
         self._is_final = False
+        self._disagreements: tuple[str, ...] = ()
         self._regions: list[Region] = []
         self._logs: list[LogStream] = []
         self._unknown: set[str] = set()
@@ -395,6 +406,7 @@ class _Draft:
             unknown_streams=tuple(sorted(self._unknown)),
             complete=self._is_final and self._ended,
             at=start.at,
+            disagreements=self._disagreements,
         )
 
     def _configure(self, block: Block) -> None:
@@ -411,7 +423,10 @@ class _Draft:
         self.configured += stream.length
         data = self._source.read_at(stream.start, stream.length)
         if len(data) == stream.length:
-            self._configuration = configuration(data, self._source.name, stream.start)
+            found = configuration(data, self._source.name, stream.start)
+            if self._configuration:
+                self._disagreements = disagreements(self._configuration, found)
+            self._configuration = found
             self._is_final = block.kind == "MSLS"
 
     def _pieces(self, block: Block, kind: str) -> Iterator[Piece]:

@@ -194,6 +194,11 @@ class _File:
         except Damaged as error:
             yield error.fault
         for share in self._sets:
+            if share.disagreements:
+                told = ", ".join(share.disagreements)
+                yield Fault(
+                    self._source.name, share.at, f"the set tells two things, at its beginning and end, of: {told}"
+                )
             for stream in share.logs:
                 yield from self._log(stream)
         if last == inf:
