@@ -26,6 +26,7 @@ from sterna.engines.sqlserver.wire.catalog import (
     DECIMALS,
     FOREIGN_COLUMN,
     FOREIGN_KEY,
+    IN_ROW,
     REFERENCED_COLUMN,
     TEXT_OF_COMPUTED,
     TEXT_OF_FILTER,
@@ -38,7 +39,19 @@ from sterna.engines.sqlserver.wire.catalog import (
 from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.records import Layout, Physical
 from sterna.engines.sqlserver.wire.texts import Texts
-from sterna.engines.sqlserver.wire.types import unreadable
+from sterna.engines.sqlserver.wire.types import (
+    BINARY,
+    CLR,
+    IMAGE,
+    JSON,
+    NAMES,
+    ROWVERSION,
+    VARBINARY,
+    VARIANT,
+    VECTOR,
+    XML,
+    unreadable,
+)
 from sterna.engines.sqlserver.wire.variant import read_variant
 
 USER_TABLE = b"U "
@@ -54,6 +67,9 @@ NEVER_USED = 1
 ACTIONS = ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")
 ROW_STORES = (0, 1, 2)
 """No compression, row and page compression."""
+
+_SEALABLE = frozenset(NAMES) - {VARBINARY, BINARY, IMAGE, ROWVERSION, CLR, XML, JSON, VECTOR, VARIANT}
+"""Types whose values Always Encrypted makes bytes of."""
 
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
 _MOST_COLUMNS = 30_000
@@ -130,7 +146,9 @@ class Definitions:
         logical = [column for column in self._columns(number) if not column["status"] & COLUMN_SET]
         places = [self._places(rowset) for rowset in rowsets]
         stored = {column["colid"] for column in logical if _is_stored(column, places)}
-        columns = tuple(self._column(number, column, column["colid"] in stored) for column in logical)
+        columns = tuple(
+            self._column(number, column, column["colid"] in stored, _held(column, places)) for column in logical
+        )
         path = self._path(row)
         layouts = tuple(
             self._layout(
@@ -180,7 +198,7 @@ class Definitions:
         clustered = {row["type"] for row in self._catalog.indexes.get(table, ()) if row["indid"] <= _CLUSTERED}
         if clustered & {5, 6} or any(rowset.compression not in ROW_STORES for rowset in rowsets):
             return "Its rows are kept in a columnstore, which is not read."
-        if not rowsets:
+        if not rowsets or any(IN_ROW not in rowset.units for rowset in rowsets):  # empty tables have units too
             return "It has no pages of rows: it is memory-optimised or external."
         for column in columns:
             if column["status"] & FILESTREAM:
@@ -197,11 +215,13 @@ class Definitions:
         reasons = (unreadable(column) for layout in layouts for column in layout.columns)
         return next((f"{reason[0].upper()}{reason[1:]}." for reason in reasons if reason), "")
 
-    def _column(self, table: int, row: Row, stored: bool) -> Column:
+    def _column(self, table: int, row: Row, stored: bool, held: tuple[int, int]) -> Column:
+        """``held``: the type as which records hold it, and how long it is."""
         default = row["dflt"]
+        native = describe(row["xtype"], row["utype"], row["length"], row["prec"], row["scale"])
         return Column(
             row.text("name"),
-            describe(row["xtype"], row["utype"], row["length"], row["prec"], row["scale"]),
+            describe(VARBINARY, VARBINARY, held[1], 0, 0) if _is_sealed(row, held[0]) else native,
             nullable=not row["status"] & NOT_NULL,
             default=_DEFAULT_OBJECT.sub("", self._texts.find(TEXT_OF_OBJECT, default)) if default else "",
             default_name=self._name_of(default) if default else "",
@@ -330,6 +350,17 @@ class Definitions:
 def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
     """Whether rows hold the column: a computed one only if it is persisted."""
     return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
+
+
+def _held(column: Row, places: Sequence[dict[int, Place]]) -> tuple[int, int]:
+    """The type and length with which rows hold a column; its own if no row does."""
+    here = next((each[column["colid"]] for each in places if column["colid"] in each), None)
+    return (here.xtype, here.length) if here else (column["xtype"], column["length"])
+
+
+def _is_sealed(column: Row, held: int) -> bool:
+    """Whether rows hold bytes in place of a value of another type: Always Encrypted."""
+    return held == VARBINARY and column["xtype"] in _SEALABLE
 
 
 def _default(data: bytes, place: Place) -> object:
