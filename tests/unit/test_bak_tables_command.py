@@ -14,7 +14,7 @@ from tests.backups.damage import mend
 from tests.backups.database import build
 from tests.backups.describe import Col, Db, Tbl
 from tests.backups.reading import MemoryBlob, page_or_blank
-from tests.backups.writer import Set, write_backup
+from tests.backups.writer import Media, Set, write_backup
 from tests.unit.test_bak_verify import tools
 
 
@@ -60,6 +60,24 @@ def test_several_databases_are_told_apart(tmp_path: Path, capsys: pytest.Capture
     path = str(MAKERS["several_sets"](tmp_path).paths[0])
     assert {each["database"] for each in told(capsys, path)["tables"]} == {"Shop", "Other"}
     assert "database" not in told(capsys, path, "--set", "2")["tables"][0]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("device", [8192, 32768, 65536])
+def test_device_blocks_of_any_size_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], device: int, compressed: bool
+) -> None:
+    rows = [(number, f"row {number:04}") for number in range(50)]
+    db = Db("Wide", (Tbl("dbo", "t", (Col("n", "int"), Col("t", "varchar(20)")), rows),))
+    sets = [Set(build(db, 2019), name="one"), Set(build(db, 2019), name="two")]
+    (path,) = write_backup(tmp_path / "wide.bak", sets, Media(device=device, compressed=compressed))
+    assert [each["rows"] for each in told(capsys, str(path))["tables"]] == [50]
+    assert run(["backup", "inspect", str(path), "--json"], tools()) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["media"]["device_block"] == device
+    assert [each["complete"] for each in found["sets"]] == [True, True]
+    assert run(["backup", "verify", str(path)], tools()) == 0
+    assert "no fault" in capsys.readouterr().out
 
 
 def test_files_that_give_no_database_say_what_they_lack(

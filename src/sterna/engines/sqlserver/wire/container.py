@@ -15,7 +15,7 @@ from sterna.core.errors import Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire import sums, xpress
 from sterna.engines.sqlserver.wire.faults import Sealed, damaged
-from sterna.engines.sqlserver.wire.mtf import Window
+from sterna.engines.sqlserver.wire.mtf import Window, mark_size
 
 FIRST = 0x1E0
 """Where the first record lies."""
@@ -163,7 +163,7 @@ class RecordBlob:
                 self._add(at, record.size)
                 at, after_mark = record.end, False
             elif head[:4] == b"SFMB" and at % _SECTOR == 0:
-                size = int.from_bytes(head[8:10], "little")
+                size = mark_size(head)
                 if size < _SECTOR:
                     raise damaged(self.name, at, f"a file mark says that it has {size} bytes")
                 self._check_gap(end, at, 2 * size)
