@@ -203,6 +203,8 @@ class MediaFile:
     """Its bytes in the tape format, unpacked if the file is compressed."""
     media: Media
     sets: tuple[BackupSet, ...]
+    is_cut: bool = False
+    """Whether it ends within a set of which it does not tell anything yet."""
 
     @property
     def name(self) -> str:
@@ -277,7 +279,7 @@ def _read(source: Source, version: int | None, wrong: list[Damaged] | None) -> M
             raise
         wrong.append(error)
         reading.leave()
-    return MediaFile(source, reading.media, tuple(reading.sets))
+    return MediaFile(source, reading.media, tuple(reading.sets), reading.is_cut)
 
 
 class _Reading:
@@ -289,12 +291,22 @@ class _Reading:
         self._source = source
         self._draft: _Draft | None = None
         self._configured = 0
+        self._lost = False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file ends within a set of which nothing is known."""
+        ended = isinstance(self._source, RecordBlob) and self._source.is_cut
+        return self._lost or (ended and bool(self.sets) and self.sets[-1].complete)
 
     def add(self, block: Block) -> None:
         """The next block of the file."""
         if block.kind == "SSET":
             self.keep()
             self._draft = _Draft(self._source, self.media, block)
+        elif not block.whole and block.head[:4] == b"SSET":
+            self.keep()
+            self._lost = True
         elif self._draft is not None:
             self._draft.add(block)
         elif block.kind == "SFMB" and block.whole:
@@ -310,6 +322,7 @@ class _Reading:
             raise damaged(self._source.name, self._draft.at, "the file holds more backup sets than can be")
         if found:
             self.sets.append(found)
+        self._lost = found is None
         self._draft = None
 
     def leave(self) -> None:

@@ -148,6 +148,8 @@ def _block(source: Source, window: Window, at: int, report: Report | None) -> Bl
     """The block there. None: nothing but zeros is left, the rest of a file that was made larger than it is."""
     head = window.read(at, BLOCK_HEAD)
     if len(head) < BLOCK_HEAD:
+        if at and not any(head):
+            return None
         return Block("", at, head, (), source.size, False)
     kind = head[:4]
     if kind not in KINDS:

@@ -229,7 +229,8 @@ class _File:
     def _end(self, last: Sequence[Block]) -> Iterator[Fault]:
         """A sound file ends with the end of a set and a file mark."""
         yield from self._reported()
-        if [each.kind for each in last] != ["ESET", "SFMB"] or not last[-1].whole:
+        is_cut = isinstance(self._source, RecordBlob) and self._source.is_cut
+        if [each.kind for each in last] != ["ESET", "SFMB"] or not last[-1].whole or is_cut:
             yield Fault(self._source.name, self._source.size, "the file ends before its last backup set does")
         elif last[-1].end < self._source.size:
             left = self._source.size - last[-1].end
