@@ -260,6 +260,22 @@ def in_unit(page: bytes, number: int) -> bool:
     return page[1] == 1 and struct.unpack_from("<I", page, 24)[0] == number
 
 
+def test_text_without_a_collation_of_its_own_has_the_databases(shop: MemoryBlob) -> None:
+    backup = opened(shop)
+    greek = opened(shop)
+    greek._catalog.boot = replace(greek._catalog.boot, collation=0xD007)
+    for rows in greek._catalog.columns.values():
+        for row in rows:
+            row.numbers["collationid"] = 0
+    for number, places in greek._catalog.places.items():
+        greek._catalog.places[number] = [replace(place, collation=0) for place in places]
+    path = table(backup, "Customers").path
+    for one, collation in ((backup, 0x3400D008), (greek, 0xD007)):
+        (layout,) = next(found for found in one._read_tables if found.table.path == path).layouts
+        assert {column.collation for column in layout.columns if column.xtype in (167, 175)} <= {collation}
+        assert layout.columns[1].collation == collation
+
+
 def test_a_column_under_always_encrypted_comes_as_its_bytes(shop: MemoryBlob) -> None:
     """Rows hold varbinary where the column is declared as text."""
     backup = opened(shop)

@@ -186,9 +186,9 @@ class Definitions:
         """
         kept = self._catalog.defaults.get((rowset.id, place.stored_id))
         if kept is None or not (kept.raw("value") or kept.raw("imageval")):
-            return _physical(row, place, None)
+            return _physical(row, place, None, self._catalog.boot.collation)
         default = _default(kept.raw("value"), place)
-        physical = _physical(row, place, default)
+        physical = _physical(row, place, default, self._catalog.boot.collation)
         return physical if default is not None else replace(physical, nullable=False)
 
     def _trouble(
@@ -372,14 +372,15 @@ def _default(data: bytes, place: Place) -> object:
     return found.value if found.column.xtype == place.xtype else None
 
 
-def _physical(row: Row, place: Place, default: object) -> Physical:
+def _physical(row: Row, place: Place, default: object, collation: int) -> Physical:
+    """``collation``: of the database, which text without one of its own has."""
     return Physical(
         row.text("name"),
         place.xtype,
         place.length if place.length else row["length"],
         place.precision or row["prec"],
         place.scale if place.xtype in DECIMALS else place.scale or row["scale"],
-        row["collationid"] or place.collation,
+        row["collationid"] or place.collation or collation,
         place.offset,
         place.nullbit,
         place.bitpos,
