@@ -20,7 +20,7 @@ def text(file: Path, out: Path) -> None:
     with out.open("wb") as into:
         for part in database.parts(table.path):
             for piece in database.copy_text(table.path, part):
-                into.write(piece.data)
+                into.writelines([piece.data] if isinstance(piece.data, bytes) else piece.data)
 
 
 def unpack(file: Path, out: Path) -> None:

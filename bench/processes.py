@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.servers.places import cache
 from tests.servers.redis import Server
 
 
@@ -51,7 +52,12 @@ def run(words: Sequence[str], timeout_s: float = 900) -> Usage:
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         child = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=_environment(),
         )
         try:
             status, used = _wait(child.pid, began + timeout_s)
@@ -63,6 +69,13 @@ def run(words: Sequence[str], timeout_s: float = 900) -> Usage:
         if child.returncode:
             raise Failed(f"exit {child.returncode}: {_last_words(output)}")
     return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, but with compiled bytecode, as an installed program has it."""
+    kept = {"PYTHONPYCACHEPREFIX": str(cache() / "bytecode")} | os.environ
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from bench.backup_data import COLUMN_TYPES, DATABASE, FORMS, ROWS, Prepared, dig
 from bench.machine import facts
 from bench.processes import Failed, Usage, program, run
 from bench.report import Column, Row, publish
-from tests.servers.postgres import PostgresServer, Unavailable, available, running
+from tests.servers.postgres import SUPERUSER, PostgresServer, Unavailable, available, running
 from tests.servers.postgres import program as server_program
 
 FLAVOR = "pg18"
@@ -85,7 +85,8 @@ def psql(data: Prepared, place: Place) -> Usage:
 
 def job(form: str, data: Prepared, place: Place) -> Usage:
     """All that a job does, from the start of its process to its end."""
-    usage = python("file_job", data.file(form), "postgresql", place.server.port, place.folder / "state")
+    login = (SUPERUSER, place.server.password)
+    usage = python("file_job", data.file(form), "postgresql", place.server.port, place.folder / "state", *login)
     found = place.server.sql(SUM, DATABASE)
     place.server.sql(f'DROP DATABASE "{DATABASE}"')
     _copied(data, place)

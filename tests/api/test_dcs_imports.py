@@ -27,7 +27,7 @@ from huaweicloudsdkdcs.v2 import (
 )
 
 from sterna.core.job import Condition, Failure, JobId, Phase
-from sterna.core.people import Bucket
+from sterna.core.people import Bucket, Instance
 from sterna.core.plan import Mode, Rename, StoredFile
 from sterna.core.progress import Progress
 from tests.api.service import (
@@ -253,6 +253,10 @@ def test_a_deleted_backup_takes_its_file_along(service: Service, client: httpx.C
         ({"files": [{"size": "1"}]}, "DCS.4063"),
         ({"files": [{"file_name": ""}]}, "DCS.4063"),
         ({"files": [{"file_name": "a\nb"}]}, "DCS.4063"),
+        ({"files": [{"file_name": "../../etc/passwd"}]}, "DCS.4063"),
+        ({"files": [{"file_name": "a/./b.rdb"}]}, "DCS.4063"),
+        ({"files": [{"file_name": "folder/"}]}, "DCS.4063"),
+        ({"files": [{"file_name": "é" * 513}]}, "DCS.4063"),
         ({"file_source": "elsewhere"}, "DCS.4063"),
         ({"file_source": "backup_record", "bucket_name": None, "backup_id": UNKNOWN}, "DCS.4063"),
         ({"file_source": "backup_record", "bucket_name": None}, "DCS.4063"),
@@ -295,6 +299,27 @@ def test_backups_are_of_a_projects_own_instances(client: httpx.Client) -> None:
     refused(client.post(own, json={"backup_format": "tar"}), "DCS.4063")
     refused(client.get(own, params={"begin_time": "yesterday"}), "DCS.4062")
     refused(client.post(f"{own}/{UNKNOWN}/links", json={"expiration": 1}), "DCS.4063")
+
+
+@pytest.mark.usefixtures("nobody_backs_up")
+def test_a_backup_that_is_being_imported_stays(service: Service, client: httpx.Client) -> None:
+    own = f"{BASE}/instances/{INSTANCE}/backups"
+    backup = client.post(own, json={"remark": ""}).json()["backup_id"]
+    service.play(backup, DONE)
+    files = {"file_source": "backup_record", "bucket_name": None, "files": None, "backup_id": backup}
+    task = client.post(f"{BASE}/migration-task", json=body(**files)).json()["id"]
+    refused(client.delete(f"{own}/{backup}"), "DCS.4097")
+    service.play(task, DONE)
+    assert client.delete(f"{own}/{backup}").status_code == 204
+
+
+def test_servers_of_other_kinds_are_no_instances(service: Service, client: httpx.Client) -> None:
+    id = "5a3182607bc549bcb46cc9a8755761a6"
+    service.run(service.store.add_instance(Instance(id, PROJECT, "shop", "postgresql", (("h", 5432),))))
+    assert id not in [each["instance_id"] for each in client.get(f"{BASE}/instances").json()["instances"]]
+    refused(client.get(f"{BASE}/instances/{id}"), "DCS.3022", 404)
+    refused(client.post(f"{BASE}/instances/{id}/backups", json={}), "DCS.4006")
+    refused(client.post(f"{BASE}/migration-task", json=body() | {"target_instance": {"id": id}}), "DCS.4006")
 
 
 def refused(answer: httpx.Response, code: str, status: int = 400) -> None:

@@ -8,6 +8,7 @@ import argparse
 import gzip
 import io
 import itertools
+import math
 import multiprocessing
 import random
 import resource
@@ -35,7 +36,7 @@ from sterna.engines.sqlserver.wire.tables import PageRange
 from sterna.engines.sqlserver.wire.verify import verify
 from tests.backups.corpus import all_fixtures
 from tests.backups.damage import damaged
-from tests.backups.reading import MemoryBlob
+from tests.backups.reading import MemoryBlob, in_bytes
 from tests.unit.rdb_files import DATA
 
 LIMIT = 30.0
@@ -98,7 +99,12 @@ def read_database(database: DatabaseBackup) -> None:
 
 def count_pieces(database: DatabaseBackup, table: Name, part: PageRange) -> int:
     """A part's rows as text."""
-    return sum(piece.rows for piece in database.copy_text(table, part))
+    rows = 0
+    for piece in database.copy_text(table, part):
+        for _ in in_bytes(piece.data):
+            pass
+        rows += piece.rows
+    return rows
 
 
 def count_rows(database: DatabaseBackup, table: Name, part: PageRange) -> int:
@@ -234,16 +240,21 @@ class Watch:
     seed: int
     finds: list[str] = field(default_factory=list)
     cases: int = 0
+    _end: float = math.inf
+    """When the time is over; it begins with the first case."""
 
-    def run(self, seconds: float, most: int = 20) -> list[str]:
-        """Cases until the time is over, or until so many finds."""
-        deadline, number = time.monotonic() + seconds, self.seed
-        while time.monotonic() < deadline and len(self.finds) < most:
-            number = self._child(number, deadline, most)
+    def run(self, seconds: float, most: int = 20, least: int = 0) -> list[str]:
+        """Cases until the time is over and there were at least so many, or until so many finds."""
+        number = self.seed
+        while not self._over(least) and len(self.finds) < most:
+            number = self._child(number, seconds, most, least)
         return self.finds
 
-    def _child(self, number: int, deadline: float, most: int) -> int:
-        """One child, until it dies, hangs or the time is over; the number of the next case."""
+    def _over(self, least: int) -> bool:
+        return time.monotonic() >= self._end and self.cases >= least
+
+    def _child(self, number: int, seconds: float, most: int, least: int) -> int:
+        """One child, until it dies, hangs or all is over; the number of the next case."""
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe(duplex=False)
         child = context.Process(target=work, args=(self.make, number, theirs), daemon=True)
@@ -252,18 +263,15 @@ class Watch:
         try:
             if not mine.poll(BEGIN):
                 raise TimeoutError(f"the files to damage were not there within {BEGIN:.0f} s")
-            while len(self.finds) < most:
-                wait = LIMIT if time.monotonic() < deadline else 0
-                if not mine.poll(wait):
-                    if wait:
-                        self.finds.append(f"case {number}: no end within {LIMIT:.0f} s")
+            self._end = min(self._end, time.monotonic() + seconds)
+            while len(self.finds) < most and not self._over(least):
+                if not mine.poll(LIMIT):
+                    self.finds.append(f"case {number}: no end within {LIMIT:.0f} s")
                     return number + 1
                 number, trouble = mine.recv()
                 self.cases += not trouble
                 if trouble:
                     self.finds.append(f"case {number}:\n{trouble}")
-                if time.monotonic() >= deadline:
-                    return number + 1
         except EOFError:
             child.join()
             self.finds.append(f"case {number}: the process died, {child.exitcode}")

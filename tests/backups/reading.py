@@ -1,13 +1,15 @@
 """Reads fixtures with the product's reader, for the tests that compare."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sterna.core.change import Pieces
 from sterna.core.errors import BadData
 from sterna.core.schema import Table
 from sterna.engines.sqlserver.wire.base import Pages
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases
+from sterna.engines.sqlserver.wire.tables import Piece
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,18 @@ def opened(paths: Sequence[Path]) -> dict[str, DatabaseBackup]:
 
 def read(database: DatabaseBackup, table: Table) -> list[str]:
     """All COPY lines of a table."""
-    data = b"".join(
-        piece.data for part in database.parts(table.path) for piece in database.copy_text(table.path, part)
-    )
-    return data.decode().split("\n")[:-1]
+    pieces = (piece for part in database.parts(table.path) for piece in database.copy_text(table.path, part))
+    return joined(pieces).decode().split("\n")[:-1]
+
+
+def joined(pieces: Iterable[Piece]) -> bytes:
+    """Their text."""
+    return b"".join(each for piece in pieces for each in in_bytes(piece.data))
+
+
+def in_bytes(data: bytes | Pieces) -> Iterable[bytes]:
+    """Rows that are held or made piece by piece."""
+    return [data] if isinstance(data, bytes) else data
 
 
 def page_or_blank(pages: Pages, number: int) -> bytes:

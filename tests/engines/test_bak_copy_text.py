@@ -9,6 +9,7 @@ import pytest
 
 from sterna.engines.sqlserver.wire.records import Physical
 from sterna.engines.sqlserver.wire.rows import Rows
+from tests.backups.reading import in_bytes
 from tests.servers.fixtures import StartPostgres
 from tests.unit.bak_pages import fixed_var, layout, page
 
@@ -76,7 +77,7 @@ def _pages(count: int) -> Iterator[bytes]:
 def test_text_from_pages_comes_out_of_postgresql_unchanged(postgres_server: StartPostgres, python: bool) -> None:
     rows = Rows(layout(*(column for _, _, column in _COLUMNS)))
     rows._plan = None if python else rows._plan
-    text = b"".join(rows.copy_text(one)[0] for one in _pages(1000))
+    text = b"".join(each for one in _pages(1000) for each in in_bytes(rows.copy_text(one)[0]))
     with psycopg.connect(postgres_server().dsn()) as connection, connection.cursor() as cursor:
         cursor.execute("SET timezone = 'UTC'; SET datestyle = 'ISO, MDY'; SET extra_float_digits = 1")
         # Numbers are stored without a limit of digits: the tests make more than the columns could have held.

@@ -22,6 +22,7 @@ from sterna.engines.sqlserver.wire.log import Replay, replay, stretches
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
 from sterna.engines.sqlserver.wire.rowpage import RowPage, page_lsn
+from tests.backups.reading import joined
 
 SAMPLES = next(
     (
@@ -201,7 +202,7 @@ def test_parts_of_any_size_give_the_same_rows(name: str, found: Mapping[str, Any
     for table in backup.tables:
         whole = [piece for part in backup.parts(table.path) for piece in backup.copy_text(table.path, part)]
         cut = [piece for part in backup.parts(table.path, 3) for piece in resumed(backup, table.path, part)]
-        assert b"".join(piece.data for piece in cut) == b"".join(piece.data for piece in whole)
+        assert joined(cut) == joined(whole)
         assert sum(piece.rows for piece in whole) == table.rows
 
 
@@ -334,4 +335,4 @@ def contents(page: bytes) -> object:
 
 def text_of(backup: DatabaseBackup, table: str) -> bytes:
     path = (backup.name, "dbo", table)
-    return b"".join(piece.data for part in backup.parts(path) for piece in backup.copy_text(path, part))
+    return joined(piece for part in backup.parts(path) for piece in backup.copy_text(path, part))

@@ -4,6 +4,7 @@ import pytest
 
 from sterna.engines.sqlserver.wire import rows as rows_module
 from sterna.engines.sqlserver.wire.database import DatabaseBackup
+from tests.backups.reading import joined
 from tests.engines.test_bak_samples import SAMPLES, WITH_TABLES, database
 
 pytestmark = [
@@ -22,8 +23,8 @@ def test_real_tables_are_written_alike_by_both(name: str, monkeypatch: pytest.Mo
 
 
 def _texts(found: DatabaseBackup) -> bytes:
-    return b"".join(
-        piece.data
+    return joined(
+        piece
         for table in found.tables
         for part in found.parts(table.path)
         for piece in found.copy_text(table.path, part)

@@ -263,3 +263,13 @@ async def test_the_engine_itself_writes_no_rows_and_compares_no_servers(tmp_path
         engine.sink(plan, Room(JobId("j"), 1, tmp_path), Heard())
     with pytest.raises(Unsupported):
         await engine.compare(plan)
+
+
+async def test_what_is_to_be_left_out_has_to_be_there(corpus: dict[str, Fixture]) -> None:
+    paths = corpus["shop_2016"].paths
+    assert not failed(await looked(plan_of(paths, without=(("Shop", "dbo", "Orders"), ("Shop", "sales")))))
+    for path in (("Shop", "dbo", "orders"), ("shop", "dbo", "Orders"), ("Shop", "nowhere")):
+        found = failed(await looked(plan_of(paths, without=(path,))))
+        assert found == {"sqlserver.tables": f"There is no {'.'.join(path)} to leave out"}
+    several = corpus["several_sets"].paths
+    assert not failed(await looked(plan_of(several, only=("Shop",), without=(("Other", "dbo", "t"),))))

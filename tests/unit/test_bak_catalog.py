@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,13 @@ from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.tables import PageRange
 from sterna.engines.sqlserver.wire.texts import Texts, readable
 from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
+from tests.backups import describe as made
 from tests.backups.corpus import MAKERS
 from tests.backups.damage import mend
+from tests.backups.database import build
+from tests.backups.describe import Col, Db, Module, Property, Tbl, Variant
 from tests.backups.reading import MemoryBlob, page_or_blank
+from tests.backups.writer import Set, write_backup
 from tests.unit.bak_logs import Held, page_of
 
 LATIN, POLISH = 0x3400D008, 0x0000D013
@@ -324,3 +329,32 @@ def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> Non
     with pytest.raises(BadData, match="no backup set 2"):
         list(count_tables([open_media(shop)], 2))
     assert [one.rows for one in count_tables([open_media(shop)])] == [4, 4]
+
+
+def test_extended_properties_are_comments_or_left_over_with_their_text(tmp_path: Path) -> None:
+    table_ = Tbl("dbo", "t", [Col("a", "int"), Col("b", "int")], [(1, 2)], [made.Index("IX", ["b"])])
+    view = Module("dbo", "V", "V", "create view dbo.V as select 1 as x")
+    say = partial(Variant, "nvarchar(50)")
+    properties = (
+        Property(1, ("dbo", "t"), 0, "MS_Description", Variant("varchar(50)", "śnieg", made.POLISH)),
+        Property(1, ("dbo", "t"), 2, "MS_Description", say("of b")),
+        Property(1, ("dbo", "t"), 2, "MS_Format", Variant("int", 7)),
+        Property(1, ("dbo", "t"), 2, "MS_Width", Variant("int", 9)),
+        Property(1, ("dbo", "V"), 0, "MS_Description", say("a view")),
+        Property(7, ("dbo", "t"), 2, "MS_Description", say("an index")),
+        Property(3, ("dbo",), 0, "Owner", say("of all")),
+        Property(0, (), 0, "Version", say("1.2")),
+    )
+    db = Db("Noted", [table_], [view], properties=properties)
+    (path,) = write_backup(tmp_path / "noted.bak", [Set(build(db, 2016))])
+    schema = opened(MemoryBlob(path.name, path.read_bytes())).schema()
+    (found,) = schema.tables
+    assert found.comment == "śnieg"
+    assert [column.comment for column in found.columns] == ["", "of b"]
+    assert {(one.path, one.text) for one in schema.leftovers if one.kind == "extended properties"} == {
+        (("Noted", "dbo", "t"), "b.MS_Format: 7\nb.MS_Width: 9"),
+        (("Noted", "dbo", "V"), "MS_Description: a view"),
+        (("Noted", "dbo", "t"), "IX.MS_Description: an index"),
+        (("Noted", "dbo"), "Owner: of all"),
+        (("Noted",), "Version: 1.2"),
+    }

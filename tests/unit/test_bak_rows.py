@@ -38,6 +38,7 @@ def both(rows: Rows, one: bytes) -> bytes:
     plain = rows.copy_text(one)
     rows._plan = plan
     assert native == plain
+    assert isinstance(native[0], bytes), "nothing here is long"
     return native[0]
 
 

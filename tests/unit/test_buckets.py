@@ -230,7 +230,7 @@ async def test_every_project_has_a_bucket_for_backups_from_its_first_use(tmp_pat
     storage = await opens(buckets[0].id)
     storage.write("a.rdb", [b"1"])
     assert (tmp_path / "buckets/n/a.rdb").read_bytes() == b"1"
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="no longer registered"):
         await opens("nothing")
     with pytest.raises(Invalid):
         await default_bucket(store, tmp_path, "../n")

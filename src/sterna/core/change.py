@@ -1,6 +1,6 @@
 """What travels from a source to a sink: bytes of a copy, and changes in the order in which they happened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NewType
 
@@ -44,12 +44,32 @@ class Part:
     """How many bytes it is believed to hold; 0 if unknown."""
 
 
+class Pieces:
+    """Bytes that are too many to be held: they are made anew, piece by piece, each time they are asked for.
+
+    What makes them may raise, and may read what a thread should wait for.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[bytes | Callable[[], Iterator[bytes]]]) -> None:
+        self._parts = tuple(parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            if isinstance(part, bytes):
+                yield part
+            else:
+                yield from part()
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Some of a part, in source order, written and remembered together."""
 
     format: Format
-    data: bytes | Sequence[Mapping[str, Value]]
+    data: bytes | Pieces | Sequence[Mapping[str, Value]]
+    """``Pieces``: whole lines of ``ROWS_TEXT`` of which some are very long."""
     rows: int
     size: int
     """Bytes read from the source for it."""

@@ -6,7 +6,7 @@ read as a number, the most significant byte first; the hashes are added up modul
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -36,8 +36,53 @@ class Digest:
         return cls(int(rows), int(total, 16))
 
 
-def digest_of(lines: bytes | bytearray | memoryview) -> Digest:
-    """The digest of whole lines. Raises BadData where the last one has no end."""
+class Running:
+    """The digest of lines that come in pieces, cut anywhere: nothing of them is held."""
+
+    def __init__(self) -> None:
+        self._total = Digest()
+        self._begun = blake2b(digest_size=_BYTES)
+        self._length = 0
+        self.longest = 0
+        """Bytes of the longest line that came in several pieces, without its end."""
+
+    def take(self, data: bytes | memoryview) -> None:
+        """The next piece."""
+        if self._length:
+            end = bytes(data).find(b"\n")
+            self._begin(data if end < 0 else data[:end])
+            if end < 0:
+                return
+            self.add(Digest(1, int.from_bytes(self._begun.digest(), "big")))
+            self._begun, self._length = blake2b(digest_size=_BYTES), 0
+            data = data[end + 1 :]
+        rows, total, left = _lines(data)
+        self.add(Digest(rows, int.from_bytes(total, "big")))
+        self._begin(data[len(data) - left :])
+
+    def add(self, digest: Digest) -> None:
+        """Lines whose digest is known."""
+        self._total += digest
+
+    def close(self) -> Digest:
+        """Of all lines. Raises BadData where the last one has no end."""
+        if self._length:
+            raise BadData("Rows as text end in the middle of a line")
+        return self._total
+
+    def _begin(self, data: bytes | memoryview) -> None:
+        self._begun.update(data)
+        self._length += len(data)
+        self.longest = max(self.longest, self._length)
+
+
+def digest_of(lines: bytes | bytearray | memoryview | Iterable[bytes]) -> Digest:
+    """The digest of whole lines, or of pieces of them. Raises BadData where the last one has no end."""
+    if not isinstance(lines, bytes | bytearray | memoryview):
+        running = Running()
+        for piece in lines:
+            running.take(piece)
+        return running.close()
     rows, total, left = _lines(lines)
     if left:
         raise BadData("Rows as text end in the middle of a line")

@@ -68,7 +68,11 @@ def told(where: str, name: str = "") -> Iterator[None]:
         yield
     except aws.ClientError as error:
         raise of_answer(error.response, where, name) from None
-    except ResponseParserError:
+    except (
+        ResponseParserError,
+        ValueError,
+        LookupError,
+    ):  # the last two: a date or a size that is none, or is left out
         hint = "Check the endpoint: a web server or proxy may answer there."
         raise NeedsOperator(f"{where} answered with something that is not S3", hint=hint) from None
     except aws.BotoCoreError as error:

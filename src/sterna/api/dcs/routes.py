@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from sterna.api.dcs import answers, backups, bodies, views
 from sterna.api.dcs.codes import of_refusal
 from sterna.api.dcs.imports import import_plan
-from sterna.api.dcs.plans import IMPORT, KIND, TASKS, instance_of, moves_the_same, plan_of
+from sterna.api.dcs.plans import ENGINES, IMPORT, KIND, TASKS, instance_of, moves_the_same, plan_of
 from sterna.api.dcs.states import MIGRATING, RESTARTABLE, STOPPABLE, Status, imports, status
 from sterna.api.errors import GatewayError, ServiceError, Told
 from sterna.api.front import DcsRoute, Front, FrontDep, front_of
@@ -268,6 +268,7 @@ async def list_instances(
     found = [
         one
         for it in await front.store.instances(project_id)
+        if it.engine in ENGINES
         for one in (views.instance(it),)
         if instance_id in ("", it.id)
         and (it.name == name if exact and name else name in it.name)
@@ -282,7 +283,10 @@ async def show_instance(front: FrontDep, project_id: str, instance_id: str) -> a
     """One registered instance."""
     if not bodies.is_id(instance_id):
         raise Told("DCS.4061")
-    return views.instance(await instance_of(front.store, project_id, instance_id))
+    found = await instance_of(front.store, project_id, instance_id)
+    if found.engine not in ENGINES:
+        raise Told("DCS.3022")
+    return views.instance(found)
 
 
 @routes.get("/instances/{instance_id}/backups", name="ListBackupRecords")

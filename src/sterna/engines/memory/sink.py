@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sterna.core.change import VALUES, Batch, Chunk, Format, Part, Position
+from sterna.core.change import VALUES, Batch, Chunk, Format, Part, Pieces, Position
 from sterna.core.errors import BadData
 from sterna.core.plan import Conflict
 from sterna.core.ports import Room
@@ -33,7 +33,7 @@ class MemorySink:
         self.database.prepare(self.room.job_id, self.room.epoch, empty=self.conflict is Conflict.STOP)
 
     async def load(self, part: Part, chunk: Chunk) -> None:
-        if isinstance(chunk.data, bytes):
+        if isinstance(chunk.data, bytes | Pieces):
             raise BadData(f"Not a format of this sink: {chunk.format}")
         await asyncio.sleep(self.database.delay())
         lane = f"copy:{part.id}"

@@ -6,11 +6,12 @@ and the copy goes on from what it has. The end of the copy is waited for, and wi
 
 # ruff: noqa: S608 - names in statements are quoted, texts are literals or parameters
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from sterna.core.change import Chunk, Part
+from sterna.core.change import Chunk, Part, Pieces
 from sterna.core.errors import ApplyFailed, Fenced, StartAgain
 from sterna.core.plan import Plan
 from sterna.core.ports import Room
@@ -165,6 +166,12 @@ async def _merge(connection: "asyncpg.Connection[Any]", piece: Piece, chunk: Chu
 
 async def _stream(chunk: Chunk) -> AsyncIterator[bytes]:
     """The chunk as the messages of a COPY."""
+    if isinstance(chunk.data, Pieces):
+        pieces = iter(chunk.data)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            for at in range(0, len(piece), _MESSAGE):
+                yield piece[at : at + _MESSAGE]
+        return
     assert isinstance(chunk.data, bytes)
     rows = memoryview(chunk.data)
     if chunk.format != TEXT:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sterna.core.errors import BadData, NeedsOperator, NotFound, Refused, Trouble
 from sterna.core.files import Opens
 from sterna.core.finding import Finding, Severity
-from sterna.core.plan import Plan, Selection
+from sterna.core.plan import Path, Plan, Selection
 from sterna.core.ports import Check
 from sterna.engines.sqlserver.opening import Opened, opened
 from sterna.engines.sqlserver.wire.chain import LogicalSet
@@ -153,7 +153,19 @@ async def _tables(files: Opened) -> Findings:
     for each in files.databases:
         if not each.problems:
             found += await asyncio.to_thread(_tables_of, each, files.selection)
+    for path in await asyncio.to_thread(_unknown, files):
+        found.append(_failed(TABLES, f"There is no {'.'.join(path)} to leave out", _AS_WRITTEN))
     return found
+
+
+def _unknown(files: Opened) -> Sequence[Path]:
+    """What is to be left out, and is not there: then something would be moved that must not be."""
+    readable = [each for each in files.databases if not each.problems]
+    if len(readable) < len(files.databases):
+        return []
+    tables = {table.path[:length] for each in readable for table in each.tables for length in (1, 2, 3)}
+    wanted = [path for path in files.selection.without if path[0] not in files.others]
+    return [path for path in wanted if path not in tables]
 
 
 def _tables_of(database: DatabaseBackup, selection: Selection) -> Findings:
@@ -176,6 +188,7 @@ _NAMES = "Name a database that the files hold: sterna backup inspect shows them.
 _CHAIN = (
     "Name all files of the chain: the full backup with all its stripes, the differential, and every log after it."
 )
+_AS_WRITTEN = "Write the names of the database, the schema and the table as the backup has them, capitals and all."
 _UNREADABLE = "Restore the backup into a SQL Server, or leave the table out."
 
 

@@ -5,10 +5,11 @@ known to the end, whatever happens in between.
 """
 
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from sterna.core.change import Chunk, Part, Position
+from sterna.core.change import Chunk, Part, Pieces, Position
 from sterna.core.digest import Digest
 from sterna.core.errors import BadData, Fenced, StartAgain
 from sterna.core.plan import Path
@@ -86,9 +87,32 @@ def without(chunk: Chunk, numbers: Collection[int]) -> Chunk:
     """The chunk without some fields of each row, by number from 0."""
     if not numbers:
         return chunk
+    if isinstance(chunk.data, Pieces):
+        pieces = chunk.data
+        return replace(chunk, data=Pieces([lambda: _left(pieces, numbers)]))
     assert isinstance(chunk.data, bytes)
     lines = []
     for line in chunk.data.split(b"\n")[:-1]:
         fields = line.split(b"\t")
         lines.append(b"\t".join(field for number, field in enumerate(fields) if number not in numbers))
     return replace(chunk, data=b"".join(line + b"\n" for line in lines))
+
+
+_SEPARATOR = re.compile(b"([\t\n])")
+
+
+def _left(pieces: Pieces, numbers: Collection[int]) -> Iterator[bytes]:
+    """The same of lines that come in pieces: a tab stands before each field that is kept, but not the first."""
+    first = next(number for number in range(len(numbers) + 1) if number not in numbers)
+    field = 0
+    for piece in pieces:
+        kept = []
+        for text in _SEPARATOR.split(piece):
+            if text == b"\t":
+                field += 1
+            if text == b"\n":
+                kept.append(text)
+                field = 0
+            elif field not in numbers and not (text == b"\t" and field == first):
+                kept.append(text)
+        yield b"".join(kept)

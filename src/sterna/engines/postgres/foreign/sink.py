@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-from sterna.core.change import Batch, Chunk, Format, Part, Position
-from sterna.core.digest import Digest, digest_of
+from sterna.core.change import Batch, Chunk, Format, Part, Pieces, Position
+from sterna.core.digest import Digest, Running, digest_of
 from sterna.core.errors import BadData, StartAgain, Unsupported
 from sterna.core.plan import Path, Plan
 from sterna.core.ports import Describes, Room, Teller
@@ -14,8 +14,10 @@ from sterna.engines.postgres.checkpoint import enterable
 from sterna.engines.postgres.checkpoints import FOLLOW, Checkpoints
 from sterna.engines.postgres.connection import Connection, connected, translated
 from sterna.engines.postgres.foreign.building import (
+    AT_ONCE,
     Finisher,
     InTheWay,
+    batched,
     create_database,
     drop,
     in_the_way,
@@ -34,6 +36,8 @@ from sterna.engines.postgres.names import own, shown
 _NOTHING = Position("{}")
 """What is kept where changes would follow from: there are none."""
 _LANE = "copy:"
+LONGEST_LINE = (1 << 30) - 8
+"""Bytes: PostgreSQL reads a line of COPY into one piece of memory, and none is larger (its MaxAllocSize)."""
 
 
 class ForeignSink:
@@ -83,13 +87,13 @@ class ForeignSink:
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         table = await self._table(part)
-        if chunk.format != TEXT or not isinstance(chunk.data, bytes):
+        if chunk.format != TEXT or not isinstance(chunk.data, bytes | Pieces):
             raise Unsupported(f"Rows of {shown(part.name.path)} come in the form {chunk.format}")
         lane = f"{_LANE}{part.id}"
         was = Sent.of(await self._checkpoints.position(lane))
         if was.position == chunk.position and chunk.position:
             return
-        sent = await asyncio.to_thread(digest_of, chunk.data)
+        sent = await asyncio.to_thread(_digest, chunk.data, part)
         if sent.rows != chunk.rows:
             raise BadData(f"A chunk of {shown(part.name.path)} has {sent.rows} rows instead of {chunk.rows}")
         now = Sent(was.digest + sent, chunk.position)
@@ -164,12 +168,13 @@ class ForeignSink:
         checkpoint = self._checkpoints[to]
         target = checkpoint.connection
         await checkpoint.fill(each.to for each in tables)
+        await drop(target, way, checkpoint.mine)
         async with checkpoint.mine():
-            await drop(target, way)
             await make_schemas(target, {each.to[1] for each in tables})
-        for table in tables:
+        for some in batched(tables, AT_ONCE):
             async with checkpoint.mine():
-                await make_table(target, table, self._tell)
+                for table in some:
+                    await make_table(target, table, self._tell)
 
     async def _computed(self, database: str) -> Mapping[Path, frozenset[str]]:
         """The tables of a target's database that have computed columns, and which these are."""
@@ -205,6 +210,22 @@ class ForeignSink:
                         to = (database, *table_of(position))
                         found[to] = found.get(to, Digest()) + Sent.of(position).digest
         return found
+
+
+def _digest(data: bytes | Pieces, part: Part) -> Digest:
+    """Raises Unsupported for a line that no server takes."""
+    if isinstance(data, bytes):
+        return digest_of(data)
+    running = Running()
+    for piece in data:
+        running.take(piece)
+        if running.longest > LONGEST_LINE:
+            raise Unsupported(
+                f"A row of {shown(part.name.path)} has more than {LONGEST_LINE} bytes as text: "
+                "PostgreSQL takes no longer line in a COPY",
+                hint="Leave the table out; its file can be had with sterna backup export.",
+            )
+    return running.close()
 
 
 _GENERATED = """

@@ -18,7 +18,7 @@ from sterna.engines.redis.files.position import FilePosition
 from sterna.engines.redis.files.preparing import NOTHING_HELD
 from sterna.engines.redis.files.reader import Reader
 from sterna.engines.redis.files.shelf import Content, Entry, Item, Shelf
-from sterna.engines.redis.files.sieve import Sieve
+from sterna.engines.redis.files.sieve import MOST_WORDS, Sieve
 from sterna.engines.redis.files.touched import Touched
 from sterna.engines.redis.names import HOLD_MS, RESP
 from sterna.engines.redis.wire.place import Place
@@ -28,6 +28,10 @@ from sterna.engines.redis.wire.stream import Piece, Rules, Transformer
 BATCH_COMMANDS = 8192
 VALUE_LIMIT = 16 << 20
 """Values of more bytes than this in an RDB file are rebuilt with ordinary commands, in pieces."""
+
+
+FIRST_WITHOUT_LIMIT, MOST_WORDS_BEFORE = 10, 1 << 20
+"""Servers before Redis 7.0 (RDB version 10) close the link on commands of more words."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +218,8 @@ class ItemReading:
     async def _commands(self, entry: Entry, reader: Reader) -> AsyncGenerator[Chunk]:
         at = self._at
         (self._folder / NOTHING_HELD).unlink(missing_ok=True)
-        sieve = Sieve(entry.name, at.offset, at.database, self._touched, alone=at.alone)
+        words = MOST_WORDS if self._work.aim.aim.rdb_version >= FIRST_WITHOUT_LIMIT else MOST_WORDS_BEFORE
+        sieve = Sieve(entry.name, at.offset, at.database, self._touched, alone=at.alone, words=words)
         transformer = Transformer(self._rules(), database=at.database, offset=at.offset)
         taking = _Taking(sieve, transformer)
         data, self._rest = self._rest or await reader.read(), b""
@@ -231,7 +236,7 @@ class ItemReading:
                 await self._track(replace(at, offset=sieve.at))
                 sieve.touched, sieve.needs_touched = self._touched, False
             data = await reader.read()
-        self._cut_off(entry, sieve, at.offset)
+        self._cut_off(entry, sieve, taking.reached)
 
     def _piece(self, entry: Entry, reader: Reader, piece: Piece, at: FilePosition) -> Chunk:
         """The commands of a piece. A SWAPDB takes our checkpoint along: the one that was moved is taken away."""
@@ -314,6 +319,11 @@ class _Taking:
                 self._taken += piece.consumed
                 self._notes += piece.notes
                 yield piece, self._sieve.place(self._taken)
+
+    @property
+    def reached(self) -> int:
+        """Where in the file the first command begins that was not carried on; behind all else that was passed."""
+        return self._sieve.place(self._taken)
 
     def notes(self) -> list[str]:
         """What is to be told since the last time."""

@@ -141,7 +141,7 @@ class Export:
         """Why it could not be; empty: it is there."""
         counted = _Counted(table, self._tell)
         before = self._unicode.replaced
-        read = partial(database.rows, table.path, variants=True)
+        read = partial(database.rows, table.path, variants=True, long=True)
         try:
             with whole_file(self._folder / file) as out:
                 if self._form != "csv" or not self._quick_csv(out, database, table, counted):
@@ -180,11 +180,12 @@ class Export:
             rest = part
             try:
                 for piece in database.copy_text(table.path, part):
+                    assert isinstance(piece.data, bytes), "columns with long values go value by value"
                     file.write(convert(piece.data))
                     counted.add(piece.rows)
                     rest = replace(part, first=piece.next_page)
             except BadData:
-                rows = database.rows(table.path, rest, variants=True)
+                rows = database.rows(table.path, rest, variants=True, long=True)
                 write_rows(file, columns, counted.more(rows), self._unicode)
         return True
 

@@ -1,15 +1,19 @@
 """Rows as Parquet, in exact types. Row groups are bounded in bytes, so memory is flat.
 
+A single value is whole in memory, some times over: the format has no pieces of values.
+
 ``datetime2(7)`` counts nanoseconds, which reach from 1677 to 2262: a column with a value beyond becomes text, and
 the table is written again from its beginning.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 from sterna.core.errors import BadData, Unsupported
 from sterna.core.schema import Column, Kind, Type
-from sterna.engines.sqlserver.exporting.texts import Unicode, text_of
+from sterna.engines.sqlserver.exporting.texts import Unicode, encoded, text_of
+from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.moments import DAY, Instant, Time, Timestamp
 from sterna.engines.sqlserver.wire.rows import Row
 
@@ -77,24 +81,45 @@ class Parquet:
                 for column, kind in zip(columns, types, strict=True)
             ]
         )
-        with self._parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for group in _groups(self._batches(schema, columns, converts, rows)):
+        # Both keep copies of values; for values of any length neither is worth it.
+        short = [
+            field.name for field, column in zip(schema, columns, strict=True) if not _of_any_length(column.type)
+        ]
+        words = {"compression": "zstd", "use_dictionary": short or False, "write_statistics": short or False}
+        with self._parquet.ParquetWriter(file, schema, **words) as writer:
+            for group in _groups(self._batches(schema, columns, converts, rows, unicode)):
                 writer.write_table(arrow.Table.from_batches(group, schema))
 
     def _batches(
-        self, schema: Any, columns: Sequence[Column], converts: Sequence[Convert], rows: Iterable[Row]
+        self,
+        schema: Any,
+        columns: Sequence[Column],
+        converts: Sequence[Convert],
+        rows: Iterable[Row],
+        unicode: Unicode,
     ) -> Iterator[Any]:
         for some in _some(rows, [n for n, column in enumerate(columns) if _may_be_long(column.type)]):
             arrays = []
             for column, kind, convert, values in zip(
                 columns, schema, converts, zip(*some, strict=True), strict=True
             ):
+                if type(values[0]) is Long:  # such a row comes alone
+                    arrays.append(self._long(kind.type, values[0], column, unicode))
+                    continue
                 try:
                     given = [None if value is None else convert(value) for value in values]
                     arrays.append(self._arrow.array(given, kind.type))
                 except (ValueError, OverflowError, self._arrow.ArrowException) as wrong:
                     raise BadData(f"column {column.name}: {wrong}") from wrong
             yield self._arrow.record_batch(arrays, schema=schema)
+
+    def _long(self, kind: Any, value: Long, column: Column, unicode: Unicode) -> Any:
+        """An array of one long value, which is in memory once."""
+        data = bytearray()
+        for piece in value:
+            data += piece if isinstance(piece, bytes) else encoded(piece, column.name, unicode)
+        ends = self._arrow.py_buffer(struct.pack("<ii", 0, len(data)))
+        return self._arrow.Array.from_buffers(kind, 1, [None, ends, self._arrow.py_buffer(data)])
 
     def _type(self, kind: Type) -> Any:
         arrow = self._arrow
@@ -173,15 +198,25 @@ def _texts(column: Column, unicode: Unicode) -> Convert:
     return convert
 
 
+def _of_any_length(kind: Type) -> bool:
+    return kind.length < 0 and kind.kind in _OF_ANY_LENGTH
+
+
 def _may_be_long(kind: Type) -> bool:
     return not 0 <= kind.length <= 256 and kind.kind in _OF_ANY_LENGTH
 
 
 def _some(rows: Iterable[Row], long: Sequence[int]) -> Iterator[list[Row]]:
-    """A few rows at a time, bounded in bytes."""
+    """A few rows at a time, bounded in bytes; one with a long value alone."""
     some: list[Row] = []
     size = 0
     for row in rows:
+        if any(type(row[n]) is Long for n in long):
+            if some:
+                yield some
+            yield [row]
+            some, size = [], 0
+            continue
         some.append(row)
         size += sum(len(cast(bytes | str, row[n])) for n in long if row[n] is not None)
         if len(some) >= BATCH_ROWS or size >= BATCH_BYTES:

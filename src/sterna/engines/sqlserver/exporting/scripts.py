@@ -7,12 +7,15 @@ an sql_variant is. So many statements as a batch holds are one transaction.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import BinaryIO
 
 from sterna.core.errors import BadData
 from sterna.core.plan import Path
 from sterna.core.schema import Column, Condition, ForeignKey, Index, Kind, Leftover, Table
 from sterna.engines.sqlserver.exporting.literals import NULL, Write, literal, quoted, text
+from sterna.engines.sqlserver.exporting.texts import hex_of
+from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.rows import Row
 
 BATCH_ROWS = 200
@@ -42,28 +45,62 @@ def write_rows(file: BinaryIO, table: Table, rows: Iterable[Row]) -> None:
     if numbered:
         file.write(f"SET IDENTITY_INSERT {name} ON;\n{_GO}".encode())
     for batch in _batches(_values(rows, places, given, writers)):
+        if isinstance(batch, _Long):
+            file.write(start.encode())
+            file.writelines(batch.pieces())
+            file.write(f");\n{_GO}".encode())
+            continue
         lines = [f"{start}{values})" if given else start for values in batch]
         file.write(("BEGIN TRANSACTION;\n" + ";\n".join(lines) + f";\nCOMMIT TRANSACTION;\n{_GO}").encode())
     if numbered:
         file.write(f"SET IDENTITY_INSERT {name} OFF;\n{_GO}".encode())
 
 
+@dataclass(frozen=True)
+class _Long:
+    """A row with values that are not held: a batch of its own, and so a transaction."""
+
+    values: Sequence[str | Long]
+
+    def pieces(self) -> Iterator[bytes]:
+        """Text as its bytes: what it holds is not known before its end."""
+        for number, value in enumerate(self.values):
+            yield b", " if number else b""
+            if isinstance(value, str):
+                yield value.encode()
+            elif value.binary:
+                yield from hex_of(value)
+            else:
+                yield b"CONVERT(nvarchar(max), "
+                yield from hex_of(value)
+                yield b")"
+
+
 def _values(
     rows: Iterable[Row], places: Sequence[int], columns: Sequence[Column], writers: Sequence[Write]
-) -> Iterator[str]:
+) -> Iterator[str | _Long]:
     fields = list(zip(places, writers, strict=True))
     for row in rows:
-        done: list[str] = []
+        done: list[str | Long] = []
         try:
             for place, write in fields:
                 value = row[place]
-                done.append(NULL if value is None else write(value))
+                done.append(NULL if value is None else value if isinstance(value, Long) else write(value))
         except (ValueError, OverflowError, ArithmeticError) as wrong:
             raise BadData(f"column {columns[len(done)].name}: {wrong}") from wrong
-        yield ", ".join(done)
+        texts = [each for each in done if isinstance(each, str)]
+        yield ", ".join(texts) if len(texts) == len(done) else _Long(done)
 
 
-def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
+def _batches(lines: Iterable[str | _Long]) -> Iterator[list[str] | _Long]:
+    for is_long, some in groupby(lines, lambda line: isinstance(line, _Long)):
+        if is_long:
+            yield from (line for line in some if isinstance(line, _Long))
+        else:
+            yield from _short_batches(line for line in some if isinstance(line, str))
+
+
+def _short_batches(lines: Iterable[str]) -> Iterator[list[str]]:
     batch: list[str] = []
     size = 0
     for line in lines:

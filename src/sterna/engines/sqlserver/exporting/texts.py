@@ -1,6 +1,7 @@
 """A value as text, in a form that every reader of files knows: ISO 8601 for times, ``0x`` and digits for bytes."""
 
-from collections.abc import Callable
+from binascii import hexlify
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from typing import cast
@@ -9,6 +10,7 @@ from sterna.core.errors import BadData
 from sterna.core.schema import Column, Kind
 from sterna.engines.sqlserver.wire.copytext import variant_text
 from sterna.engines.sqlserver.wire.floats import double_text, real_text
+from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.moments import Instant, Timestamp
 from sterna.engines.sqlserver.wire.variant import Variant
 
@@ -30,6 +32,14 @@ def moment_text(value: object) -> str:
 def binary_text(value: object) -> str:
     """``0x01FF``."""
     return f"0x{cast(bytes, value).hex().upper()}"
+
+
+def hex_of(value: Long) -> Iterator[bytes]:
+    """The same of a long value, piece by piece; text as UTF-16, with what halves of surrogate pairs it has."""
+    yield b"0x"
+    for piece in value:
+        data = piece if isinstance(piece, bytes) else piece.encode("utf-16-le", "surrogatepass")
+        yield hexlify(data).upper()
 
 
 def _any(value: object) -> str:
@@ -64,3 +74,11 @@ class Unicode:
             )
         self.replaced += halves
         return "".join("\ufffd" if "\ud800" <= letter <= "\udfff" else letter for letter in text)
+
+
+def encoded(text: str, column: str, unicode: Unicode) -> bytes:
+    """The text in UTF-8. Raises BadData, naming the column."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return unicode.clean(text, column).encode()

@@ -10,19 +10,28 @@ import shutil
 import stat
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sterna.core.errors import AccessDenied, BadData, NeedsOperator, NotFound, TargetFull, Trouble, Unsupported
+from sterna.core.errors import (
+    AccessDenied,
+    BadData,
+    NeedsOperator,
+    NotFound,
+    ServerBusy,
+    TargetFull,
+    Trouble,
+    Unsupported,
+)
 from sterna.core.event import Level
 from sterna.core.files import Entry, Remote, Shares, Storage
 from sterna.core.plan import Plan, StoredFile
 from sterna.core.ports import Room, Teller
 from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.faults import NOT_A_BACKUP, ServerFault, trouble
-from sterna.engines.sqlserver.restoring.server import Server, connected
+from sterna.engines.sqlserver.restoring.server import MEDIA_SECONDS, Server, connected
 from sterna.engines.sqlserver.restoring.tsql import Device
 from sterna.engines.sqlserver.restoring.values import separator_of
 
@@ -36,6 +45,14 @@ URL_SINCE = 16
 """Major version of SQL Server 2022, which reads from S3 by itself."""
 LONGEST_URL = 259
 _PIECE = 1 << 20
+_SYNC_EVERY = 64 << 20
+"""After how many bytes the disk is asked to keep them."""
+_DOOR_MS = 20_000
+"""How long to wait for another job that makes or takes away a credential, milliseconds."""
+_WITHDRAWALS, _BETWEEN_S = 4, 0.5
+"""How often a credential is tried to be taken away after a restore, and how long is waited between, seconds."""
+_PROBE = "Sterna looks whether the server sees this folder.\n" * 2000
+"""More than the server reads of a file before it judges it."""
 _HINT = (
     "Give the instance a folder that Sterna and the server both see (shared_folder here, shared_path as the "
     "server sees it); or use SQL Server 2022 or newer with a bucket that is reached by https."
@@ -78,13 +95,12 @@ class Folder:
                 await asyncio.wait({task}, timeout=30)
                 raise
 
-    def forget(self, files: Sequence[Located]) -> None:
-        """Delete what was put there. Twice is once."""
-        if self.keeps:
-            return
-        for number, located in enumerate(files):
-            with _told(self.here):
-                for path in self._paths(number, located):
+    def forget(self) -> None:
+        """Delete what was put there, or where it is to stay, what is not complete. Twice is once."""
+        with _told(self.here):
+            own = [*self.here.glob(f"sterna-{self.tag}-*"), *self.here.glob(f".sterna-{self.tag}-*")]
+            for path in own:
+                if not self.keeps or path.suffix == ".part":
                     path.unlink(missing_ok=True)
 
     def _name(self, number: int, located: Located) -> str:
@@ -101,7 +117,7 @@ class Folder:
         missing = 0
         for number, (located, entry) in enumerate(zip(files, entries, strict=True)):
             whole, part, note = self._paths(number, located)
-            there = (_size(whole) or _size(part)) if _noted(note) == _origin(entry) else 0
+            there = (_size(whole) or _size(part)) if _noted(note)[0] == _origin(entry) else 0
             missing += max(0, entry.size - there)
         with _told(self.here):
             free = shutil.disk_usage(self.here).free
@@ -113,7 +129,8 @@ class Folder:
     def _put(self, number: int, located: Located, entry: Entry, heard: Heard, stop: threading.Event) -> None:
         whole, part, note = self._paths(number, located)
         with _told(self.here):
-            known = _noted(note) == _origin(entry)
+            origin, kept = _noted(note)
+            known = origin == _origin(entry)
             if known and _size(whole) == entry.size:
                 heard(entry.size)
                 return
@@ -121,19 +138,36 @@ class Folder:
             if not known:
                 part.unlink(missing_ok=True)
                 _write_note(note, _origin(entry))
-            if self._copy(located, entry, part, heard, stop):
+                kept = 0
+
+            def sure(size: int) -> None:
+                _write_note(note, f"{_origin(entry)}\n{size}")
+
+            if self._copy(located, entry, part, kept, heard, sure, stop):
                 part.replace(whole)
                 _sync(self.here)
 
-    def _copy(self, located: Located, entry: Entry, part: Path, heard: Heard, stop: threading.Event) -> bool:
-        """From where it was left off. False: it was stopped."""
+    def _copy(
+        self,
+        located: Located,
+        entry: Entry,
+        part: Path,
+        kept: int,
+        heard: Heard,
+        sure: Heard,
+        stop: threading.Event,
+    ) -> bool:
+        """From where the disk is known to keep it; ``sure`` is told when it keeps more. False: it was stopped.
+
+        What was written after that may have holes where the machine, or a share's client, has lost its power.
+        """
         file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         blob = located.storage.open(located.file.name)
         try:
             os.fchmod(file, 0o644)  # the server runs as somebody else
             if not stat.S_ISREG(os.fstat(file).st_mode) or blob.size != entry.size:
                 raise BadData(f"{located.file.name} has been replaced since the job began")
-            done = min(os.fstat(file).st_size, entry.size)
+            done = synced = min(os.fstat(file).st_size, kept, entry.size)
             os.ftruncate(file, done)
             os.lseek(file, done, os.SEEK_SET)
             heard(done)
@@ -144,7 +178,12 @@ class Folder:
                 _write(file, piece)
                 done += len(piece)
                 heard(len(piece))
+                if done - synced >= _SYNC_EVERY:
+                    os.fsync(file)
+                    sure(done)
+                    synced = done
             os.fsync(file)
+            sure(done)
             return done == entry.size
         finally:
             blob.close()
@@ -165,20 +204,38 @@ class Web:
             raise Unsupported(f"The server takes addresses of up to {LONGEST_URL} characters: {place}", hint=_HINT)
         return Device("URL", place)
 
+    def check(self) -> None:
+        """Raises Unsupported for keys and addresses of which a SQL Server can make no credential."""
+        for each in self.remotes:
+            tsql.create_credential(credential_name(each), each.access_key, each.secret_key)
+
     @property
     def region(self) -> str:
         return self.remotes[0].region if self.remotes else ""
 
     async def open(self, server: Server) -> None:
-        """Give the server the keys of the store. Credentials that an operator made are used as they are."""
-        earlier = set(await asyncio.to_thread(_lines, self.note))
+        """Give the server the keys of the store. Credentials that an operator made are used as they are.
+
+        One that another job made and still needs is used together: the last of them takes it away. Raises
+        ServerBusy while another job makes or takes away one.
+        """
         for name, remote in {credential_name(each): each for each in self.remotes}.items():
-            there = await self._is_there(server, name)
-            if there and name not in earlier:
-                continue
-            if there:
-                await server.run(tsql.drop_credential(name), f"Dropping the credential {name}")
+            async with _door(server, name):
+                await self._give(server, name, remote)
+
+    async def _give(self, server: Server, name: str, remote: Remote) -> None:
+        mine = name in await asyncio.to_thread(_lines, self.note)
+        there, free = await _is_there(server, name), await server.alone(_used(name))
+        if free:
+            await server.leave(_used(name))
+        if there and free and not mine:
+            return
+        await server.together(_used(name))
+        if not mine:
             await asyncio.to_thread(_add_line, self.note, name)
+        if there and free:
+            await server.run(tsql.drop_credential(name), f"Dropping the credential {name}")
+        if free or not there:
             await self._make(server, name, remote, f"Making the credential {name}")
 
     async def _make(self, server: Server, name: str, remote: Remote, what: str) -> None:
@@ -188,15 +245,48 @@ class Web:
             told = ServerFault([type(each)(each.number, _without(remote, each.text)) for each in fault.errors])
             raise trouble(told, what) from None
 
-    async def _is_there(self, server: Server, name: str) -> bool:
-        return bool(await server.rows(tsql.credential(name), f"Looking for the credential {name}"))
 
-    async def close(self, server: Server) -> None:
-        """Take away what was made. Twice is once."""
-        for name in dict.fromkeys(await asyncio.to_thread(_lines, self.note)):
-            if await self._is_there(server, name):
+async def take_away(server: Server, note: Path) -> None:
+    """Drop the credentials that a job made, but for those that other jobs still use. Twice is once."""
+    left = []
+    for name in dict.fromkeys(await asyncio.to_thread(_lines, note)):
+        async with _door(server, name):
+            if not await server.alone(_used(name)):
+                left.append(name)
+                continue
+            if await _is_there(server, name):
                 await server.run(tsql.drop_credential(name), f"Dropping the credential {name}")
-        await asyncio.to_thread(self.note.unlink, missing_ok=True)
+            await server.leave(_used(name))
+    await asyncio.to_thread(note.unlink, missing_ok=True)
+    for name in left:
+        await asyncio.to_thread(_add_line, note, name)
+
+
+async def _is_there(server: Server, name: str) -> bool:
+    return bool(await server.rows(tsql.credential(name), f"Looking for the credential {name}"))
+
+
+@asynccontextmanager
+async def _door(server: Server, name: str) -> AsyncIterator[None]:
+    """Only one job at a time makes or takes away a credential. Raises ServerBusy."""
+    lock = lock_name("credential", name)
+    if not await server.alone(lock, _DOOR_MS):
+        raise ServerBusy(f"Another job makes or takes away the credential {name}")
+    try:
+        yield
+    finally:
+        with suppress(Trouble):  # a session that is gone has given it up
+            await server.leave(lock)
+
+
+def _used(name: str) -> str:
+    """What all jobs share that need a credential of Sterna's."""
+    return lock_name("credential-used", name)
+
+
+def lock_name(kind: str, name: str) -> str:
+    """The name of a lock on the server; those of locks are short, and differ by case."""
+    return f"sterna-{kind}-{hashlib.sha256(name.rstrip().lower().encode()).hexdigest()[:32]}"
 
 
 Way = Folder | Web
@@ -209,18 +299,30 @@ def tag_of(job_id: str) -> str:
 
 def way_of(plan: Plan, files: Sequence[Located], major: int, room: Room) -> Way:
     """The folder if there is one, else the store's address. Raises Unsupported, saying what to do."""
-    here, there = plan.options.get(SHARED_FOLDER, ""), plan.options.get(SHARED_PATH, "")
-    if bool(here) != bool(there):
-        raise Unsupported(f"{SHARED_FOLDER} and {SHARED_PATH} are one folder: both are needed", hint=_HINT)
-    if here:
-        keeps = plan.options.get(DELETE, "").lower() == "false"
-        return Folder(Path(here), there, tag_of(room.job_id), keeps)
+    if folder := folder_of(plan, room):
+        return folder
     remotes = [each.storage.remote(each.file.name) for each in files if isinstance(each.storage, Shares)]
     if len(remotes) < len(files) or any(urlsplit(each.endpoint).scheme != "https" for each in remotes):
         raise Unsupported("The server has no way to the backup files", hint=_HINT)
     if major < URL_SINCE:
         raise Unsupported("Before 2022, SQL Server does not read from an object store by itself", hint=_HINT)
-    return Web(remotes, room.folder / "credentials")
+    return Web(remotes, note_of(room))
+
+
+def folder_of(plan: Plan, room: Room) -> Folder | None:
+    """The folder that the plan names, if it does. Raises Unsupported for half of one."""
+    here, there = plan.options.get(SHARED_FOLDER, ""), plan.options.get(SHARED_PATH, "")
+    if bool(here) != bool(there):
+        raise Unsupported(f"{SHARED_FOLDER} and {SHARED_PATH} are one folder: both are needed", hint=_HINT)
+    if not here:
+        return None
+    keeps = plan.options.get(DELETE, "").lower() == "false"
+    return Folder(Path(here), there, tag_of(room.job_id), keeps)
+
+
+def note_of(room: Room) -> Path:
+    """Where a job remembers the credentials that it made."""
+    return room.folder / "credentials"
 
 
 @asynccontextmanager
@@ -232,13 +334,28 @@ async def opened_way(way: Way, server: Server, tell: Teller) -> AsyncIterator[No
     try:
         await way.open(server)
         yield
-    finally:
+    except BaseException:
+        await _withdraw(way, server, tell, tries=1)  # the next run does it too
+        raise
+    await _withdraw(way, server, tell, tries=_WITHDRAWALS)
+
+
+async def _withdraw(way: Web, server: Server, tell: Teller, tries: int) -> None:
+    """Take the credentials away, by another session: the first may be broken, or told to stop."""
+    with suppress(Trouble):
+        for name in await asyncio.to_thread(_lines, way.note):
+            await server.leave(_used(name))
+    for left in range(tries - 1, -1, -1):
         try:
-            async with connected(server.endpoint) as fresh:  # the first may be broken, or told to stop
-                await way.close(fresh)
+            async with connected(server.endpoint) as fresh:
+                await take_away(fresh, way.note)
+            return
         except Trouble as trouble:
-            message = f"The credential for the object store stays on the server: {trouble.message}"
-            tell(Level.WARN, "restore.credential", message)
+            if not left:
+                message = f"The credential for the object store stays on the server: {trouble.message}"
+                tell(Level.WARN, "restore.credential", message)
+                return
+        await asyncio.sleep(_BETWEEN_S)
 
 
 async def sees(folder: Folder, server: Server) -> str:
@@ -250,15 +367,20 @@ async def sees(folder: Folder, server: Server) -> str:
     path = folder.here / name
     device = Device("DISK", folder.there.rstrip("\\/") + separator_of(folder.there) + name)
     try:
-        await asyncio.to_thread(_write_note, path, "Sterna looks whether the server sees this folder.")
-        await server.raw_rows(tsql.label(device))
+        await asyncio.to_thread(_write_note, path, _PROBE)
+        await server.raw_rows(tsql.label(device), patience=MEDIA_SECONDS)
     except ServerFault as fault:
-        return "" if fault.has(NOT_A_BACKUP) else str(fault)
+        return "" if fault.has(NOT_A_BACKUP) or _ends_early(fault) else str(fault)
     except OSError as error:
         return f"{folder.here}: {error.strerror or error}"
     finally:
         await asyncio.to_thread(_unlink, path)
     return ""
+
+
+def _ends_early(fault: ServerFault) -> bool:
+    """The server opened the file, and found it shorter than any backup."""
+    return any(each.number in (3201, 3203) and re.search(r"\b38\(", each.text) for each in fault.errors)
 
 
 def credential_name(remote: Remote) -> str:
@@ -271,7 +393,8 @@ def credential_name(remote: Remote) -> str:
 
 def _without(remote: Remote, text: str) -> str:
     for secret in (remote.secret_key, remote.access_key):
-        text = text.replace(secret, "…") if secret else text
+        for written in (secret.replace("'", "''"), secret):  # as in the statement, and as it is
+            text = text.replace(written, "…") if written else text
     return text
 
 
@@ -279,7 +402,13 @@ def _origin(entry: Entry) -> str:
     return json.dumps([entry.size, entry.etag, entry.modified_ms])
 
 
-def _noted(note: Path) -> str:
+def _noted(note: Path) -> tuple[str, int]:
+    """Where a file comes from, and how many bytes of it the disk keeps for certain."""
+    origin, _, kept = _text(note).partition("\n")
+    return origin, int(kept) if kept.isdecimal() else 0
+
+
+def _text(note: Path) -> str:
     try:
         return note.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
@@ -323,7 +452,7 @@ def _sync(folder: Path) -> None:
 
 
 def _lines(note: Path) -> list[str]:
-    return _noted(note).splitlines()
+    return _text(note).splitlines()
 
 
 def _add_line(note: Path, name: str) -> None:

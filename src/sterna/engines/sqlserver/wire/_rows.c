@@ -840,23 +840,27 @@ static int prepare(Work *work, const Py_buffer *page, const Py_buffer *plan) {
     return 1;
 }
 
+static Work shared;
+/* Of one page at a time: the lock of the interpreter is held all the while. Too large to be made anew for each. */
+
 static PyObject *py_copy_text(PyObject *self, PyObject *args) {
     (void)self;
     Py_buffer page, plan;
     int slot;
     long rows = 0;
     PyObject *result = NULL;
+    Work *work = &shared;
     if (!PyArg_ParseTuple(args, "y*y*i", &page, &plan, &slot)) return NULL;
-    Work *work = calloc(1, sizeof *work);
-    if (!work) PyErr_NoMemory();
-    else if (!prepare(work, &page, &plan) || slot < 0 || !reserve(&work->out, 4 * PAGE))
+    work->out.size = 0;
+    work->lost = work->row_lost = 0;
+    if (!prepare(work, &page, &plan) || slot < 0)
         PyErr_SetString(PyExc_ValueError, "a page or a plan of another size");
+    else if (!reserve(&work->out, 4 * PAGE))
+        PyErr_NoMemory();
     else {
         int stopped = walk(work, slot, &rows);
         result = Py_BuildValue("(y#lil)", work->out.data, (Py_ssize_t)work->out.size, rows, stopped, work->lost);
     }
-    if (work) free(work->out.data);
-    free(work);
     PyBuffer_Release(&page);
     PyBuffer_Release(&plan);
     return result;

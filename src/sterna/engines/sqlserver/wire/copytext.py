@@ -5,14 +5,17 @@ and lone surrogates are refused or, if so told, replaced and counted.
 """
 
 import re
-from collections.abc import Callable
+from binascii import hexlify
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from threading import Lock
 from typing import Literal, cast
 
 from sterna.engines.sqlserver.wire import types
 from sterna.engines.sqlserver.wire.floats import double_text, real_text
+from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.moments import Instant, Time, Timestamp, clock, day, microseconds
 from sterna.engines.sqlserver.wire.records import Physical
 from sterna.engines.sqlserver.wire.variant import Variant
@@ -31,13 +34,20 @@ class Losses:
     characters: int = 0
     """U+0000, lone surrogates and bytes that a code page does not define: they became U+FFFD."""
 
+    def add(self, digits: int, characters: int) -> None:
+        """More of them; several threads may."""
+        with _ADDING:
+            self.digits += digits
+            self.characters += characters
+
+
+_ADDING = Lock()
 
 Write = Callable[[object], str]
 
 _SPECIAL = re.compile("[\\\\\b\f\n\r\t\v\0\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-_TABLE = str.maketrans(_ESCAPES)
 
 
 def writer(column: Physical, losses: Losses, unstorable: Unstorable = "refuse") -> Write:
@@ -60,6 +70,31 @@ def writer(column: Physical, losses: Losses, unstorable: Unstorable = "refuse") 
     return lambda value: escape(cast(str, value))
 
 
+def long_text(value: Long, losses: Losses, unstorable: Unstorable = "refuse") -> Callable[[], Iterator[bytes]]:
+    """A long value's text, piece by piece, as often as it is asked for; ``losses`` counts what the first one lost.
+
+    The pieces raise ValueError as ``writer`` does.
+    """
+    counted = False
+
+    def binary() -> Iterator[bytes]:
+        yield b"\\\\x"
+        for piece in value:
+            yield hexlify(cast(bytes, piece))
+
+    def text() -> Iterator[bytes]:
+        nonlocal counted
+        lost = Losses()
+        escape = _escaper(lost, unstorable)
+        for piece in value:
+            yield escape(cast(str, piece)).encode()
+        if not counted:
+            counted = True
+            losses.add(0, lost.characters)
+
+    return binary if value.binary else text
+
+
 def _escaper(losses: Losses, unstorable: Unstorable) -> Callable[[str], str]:
     def escape(text: str) -> str:
         if not _SPECIAL.search(text):
@@ -69,8 +104,12 @@ def _escaper(losses: Losses, unstorable: Unstorable) -> Callable[[str], str]:
             raise ValueError(
                 "the text holds U+0000, half of a surrogate pair or undefined bytes: PostgreSQL cannot store it"
             )
-        losses.characters += found
-        return _UNSTORABLE.sub("\ufffd", text).translate(_TABLE)
+        if found:
+            losses.characters += found
+            text = _UNSTORABLE.sub("\ufffd", text)
+        for plain, written in _ESCAPES.items():  # the backslash is the first: the others bring new ones
+            text = text.replace(plain, written)
+        return text
 
     return escape
 

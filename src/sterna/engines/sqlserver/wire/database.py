@@ -101,11 +101,14 @@ class DatabaseBackup:
         """The table in stretches of about so many pages: the same each time. Raises NotFound."""
         return self._reader(table).parts(pages)
 
-    def rows(self, table: Path, part: PageRange | None = None, *, variants: bool = False) -> Iterator[Row]:
-        """The values of the stored columns, row by row; ``variants``: those of sql_variant come as Variant."""
+    def rows(
+        self, table: Path, part: PageRange | None = None, *, variants: bool = False, long: bool = False
+    ) -> Iterator[Row]:
+        """The values of the stored columns, row by row; ``variants``: those of sql_variant come as Variant, and
+        ``long``: those of more than 1 MB as Long."""
         reader = self._reader(table)
         for one in [part] if part else reader.parts():
-            yield from reader.rows(one, variants=variants)
+            yield from reader.rows(one, variants=variants, long=long)
 
     def copy_text(
         self, table: Path, part: PageRange, after: int = 0, *, unstorable: Unstorable = "refuse"
@@ -113,9 +116,7 @@ class DatabaseBackup:
         """A part's rows as PostgreSQL's COPY text, from page ``after`` on, in pieces of about 1 MB."""
         reader = self._reader(table)
         yield from reader.copy_text(part, after, unstorable)
-        with self._lock:
-            self._losses.digits += reader.losses.digits
-            self._losses.characters += reader.losses.characters
+        self._losses.add(reader.losses.digits, reader.losses.characters)
 
     def count(self, table: Path) -> int:
         """How many rows there are, by reading them all."""
@@ -212,7 +213,7 @@ class DatabaseBackup:
             raise NotFound(f"There is no table {'.'.join(table)}.")
         if found.table.trouble:
             raise Unsupported(f"{'.'.join(table[1:])}: {found.table.trouble}")
-        return TableReader(self._pages, found)
+        return TableReader(self._pages, found, self._losses)
 
 
 def text_decoder(collation: int) -> Callable[[bytes], str]:

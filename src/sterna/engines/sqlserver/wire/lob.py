@@ -41,16 +41,55 @@ def whole(pointer: bytes, fetch: Fetch) -> bytes | None:
     Raises ValueError for bytes that are no pointer or no such tree, BadData for a page that is not there,
     Unsupported for a value of more than 512 MB.
     """
-    if len(pointer) == 16:
-        page, file, slot = struct.unpack_from("<IHH", pointer, 8)
-        if not page and not file:
-            return None
-        found = _Walk(fetch).below(Place(page, file, slot), _DEEPEST)
-        return None if found is None else b"".join(found)
+    found = pieces(pointer, fetch)
+    return None if found is None else b"".join(found)
+
+
+def pieces(pointer: bytes, fetch: Fetch) -> Iterator[bytes] | None:
+    """The same piece by piece, some KB each; they raise the same."""
+    place = _far(pointer)
+    if place is None:
+        return _Walk(fetch).through(_near(pointer), _DEEPEST)
+    return _Walk(fetch).below(place, _DEEPEST) if place != _NOWHERE else None
+
+
+def size(pointer: bytes, fetch: Fetch) -> int:
+    """How many bytes it has; 0 where it lies in a single record. Raises as ``whole`` does."""
+    place = _far(pointer)
+    if place == _NOWHERE:
+        return 0
+    links = _near(pointer) if place is None else _links_of(fragment(fetch(place.page, place.file), place.slot))
+    return links[-1].upto if links else 0
+
+
+_NOWHERE = Place(0, 0, 0)
+
+
+def _far(pointer: bytes) -> Place | None:
+    """Where a pointer of 16 bytes leads; None: it is of the other form."""
+    if len(pointer) != 16:
+        return None
+    page, file, slot = struct.unpack_from("<IHH", pointer, 8)
+    return Place(page, file, slot) if page or file else _NOWHERE
+
+
+def _near(pointer: bytes) -> list[Link]:
+    """What a root within the row leads to."""
     if len(pointer) < 12 or pointer[0] not in (2, 4) or (len(pointer) - 12) % 12:
         raise ValueError(f"{len(pointer)} bytes that are no pointer to a value")
-    links = _links(pointer, 12, (len(pointer) - 12) // 12, "<IIHH")
-    return b"".join(_Walk(fetch).through(links, _DEEPEST))
+    return _links(pointer, 12, (len(pointer) - 12) // 12, "<IIHH")
+
+
+def _links_of(record: bytes) -> list[Link]:
+    """What a record leads to; nothing: it holds a value, or none."""
+    kind = struct.unpack_from("<H", record, 12)[0]
+    if kind in (_DATA, _SMALL, _NULL):
+        return []
+    if kind not in (_INTERNAL, _OLD_ROOT, _ROOT) or len(record) < 20:
+        raise ValueError(f"a part of a value has the kind {kind}")
+    count = struct.unpack_from("<H", record, 16)[0]
+    form, start = ("<QIHH", 20) if kind == _INTERNAL else ("<IIHH", 24)
+    return _links(record, start, count, form)
 
 
 def _links(data: bytes, start: int, count: int, form: str) -> list[Link]:
@@ -102,11 +141,7 @@ class _Walk:
             return iter([_small(record)])
         if kind == _NULL:
             return None
-        if kind not in (_INTERNAL, _OLD_ROOT, _ROOT) or len(record) < 20:
-            raise ValueError(f"a part of a value has the kind {kind}")
-        count = struct.unpack_from("<H", record, 16)[0]
-        form, start = ("<QIHH", 20) if kind == _INTERNAL else ("<IIHH", 24)
-        return self.through(_links(record, start, count, form), depth)
+        return self.through(_links_of(record), depth)
 
 
 def _small(record: bytes) -> bytes:

@@ -2,12 +2,17 @@
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import groupby
+from typing import Any, TypeVar
 
+from sterna.core.change import Pieces
 from sterna.core.errors import BadData, Trouble, Unsupported
-from sterna.engines.sqlserver.wire import compressed, copytext, lob, plan, types
+from sterna.engines.sqlserver.wire import compressed, copytext, lob, longs, plan, types
 from sterna.engines.sqlserver.wire.copytext import NULL, Losses, Unstorable
 from sterna.engines.sqlserver.wire.lob import Fetch
+from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.native import compiled
 from sterna.engines.sqlserver.wire.records import (
     OLDER,
@@ -23,7 +28,10 @@ from sterna.engines.sqlserver.wire.records import (
 from sterna.engines.sqlserver.wire.variant import Variant, read_variant
 
 Row = tuple[object, ...]
+Piece = TypeVar("Piece")
 Read = Callable[[Raw], object]
+Later = Callable[[], Iterator[bytes]]
+"""Text that is not held."""
 
 native = compiled("_rows")
 """Writes rows as text, where they are common."""
@@ -43,7 +51,8 @@ class Rows:
     """Reads the rows of one rowset, page by page. For one thread at a time.
 
     ``losses`` counts what COPY text had to leave out. ``older`` counts, by column, rows that were written before a
-    column was added that must not be null and whose default is not known: they come with None.
+    column was added that must not be null and whose default is not known: they come with None. ``late`` counts
+    losses that are found only when text that is not held is read.
     """
 
     def __init__(
@@ -53,18 +62,23 @@ class Rows:
         *,
         unstorable: Unstorable = "refuse",
         variants: bool = False,
+        long: bool = False,
+        late: Losses | None = None,
     ) -> None:
-        """``variants``: values of sql_variant come as Variant, with their types, instead of plain.
+        """``variants``: values of sql_variant come as Variant, with their types, instead of plain. ``long``: very
+        long values come as Long; in the text of COPY they always do.
 
         Raises Unsupported, naming the column, for a type that cannot be read.
         """
         self.layout = layout
         self.older: Counter[str] = Counter()
         self.losses = Losses()
+        self._late = Losses() if late is None else late
+        self._unstorable = unstorable
         self._open = compressed.opener(layout) if layout.compression else opener(layout)
         self._readers = [_reader(column, layout.compression, fetch, self.older) for column in layout.columns]
         self._values = [
-            _plain(read) if column.xtype == types.VARIANT and not variants else read
+            _plain(read) if column.xtype == types.VARIANT and not variants else read if long else _held(read)
             for column, read in self._pairs()
         ]
         self._writers = [_writer(column, read, self.losses, unstorable) for column, read in self._pairs()]
@@ -83,19 +97,25 @@ class Rows:
             row: list[object] = []
             try:
                 for read, raw in zip(self._values, raws, strict=True):
-                    row.append(None if raw is None else read(raw))
+                    value = None if raw is None else read(raw)
+                    row.append(self._guarded(value, page, slot, len(row)) if type(value) is Long else value)
             except (*_FAULTS, Trouble) as fault:
                 raise self._spoilt(page, slot, fault, len(row)) from fault
             yield tuple(row)
 
-    def copy_text(self, page: bytes) -> tuple[bytes, int]:
+    def copy_text(self, page: bytes) -> tuple[bytes | Pieces, int]:
         """The rows of one page as the text of COPY, and how many they are. Raises as ``values`` does, and BadData
-        for text that PostgreSQL cannot store, if such is refused.
+        for text that PostgreSQL cannot store, if such is refused; so do pieces.
         """
+        pieces, rows = self._texts(page)
+        texts = [piece for piece in pieces if isinstance(piece, bytes)]
+        return b"".join(texts) if len(texts) == len(pieces) else Pieces(pieces), rows
+
+    def _texts(self, page: bytes) -> tuple[list[bytes | Later], int]:
         if native is None or self._plan is None:
             return self._python_text(page, 0, None)
         space_end(page)
-        pieces: list[bytes] = []
+        pieces: list[bytes | Later] = []
         total = slot = 0
         for left in range(_PATIENCE, -1, -1):
             text, rows, stopped, digits = native.copy_text(page, self._plan, slot)
@@ -106,26 +126,55 @@ class Rows:
                 break
             # A record that is not common, or one too many of them, or a page that is not.
             end = stopped + 1 if left and stopped >= 0 else None
-            text, rows = self._python_text(page, max(stopped, 0), end)
-            pieces.append(text)
+            more, rows = self._python_text(page, max(stopped, 0), end)
+            pieces += more
             total += rows
             if end is None:
                 break
             slot = end
-        return b"".join(pieces), total
+        return pieces, total
 
-    def _python_text(self, page: bytes, first: int, end: int | None) -> tuple[bytes, int]:
-        lines = [self._line(page, slot, raws) for slot, raws in self._records(page, first, end)]
-        return "".join(lines).encode(), len(lines)
+    def _python_text(self, page: bytes, first: int, end: int | None) -> tuple[list[bytes | Later], int]:
+        lines: list[str | Later] = []
+        rows = 0
+        for slot, raws in self._records(page, first, end):
+            lines += self._line(page, slot, raws)
+            rows += 1
+        return list(_encoded(lines)), rows
 
-    def _line(self, page: bytes, slot: int, raws: list[Raw]) -> str:
-        fields: list[str] = []
+    def _line(self, page: bytes, slot: int, raws: list[Raw]) -> Iterable[str | Later]:
+        fields: list[str | Long] = []
         try:
             for write, raw in zip(self._writers, raws, strict=True):
                 fields.append(NULL if raw is None else write(raw))
         except (*_FAULTS, Trouble) as fault:
             raise self._spoilt(page, slot, fault, len(fields)) from fault
-        return "\t".join(fields) + "\n"
+        texts = [field for field in fields if isinstance(field, str)]
+        if len(texts) == len(fields):
+            return ("\t".join(texts) + "\n",)
+        return self._long_line(page, slot, fields)
+
+    def _long_line(self, page: bytes, slot: int, fields: list[str | Long]) -> Iterator[str | Later]:
+        for number, field in enumerate(fields):
+            if number:
+                yield "\t"
+            if isinstance(field, str):
+                yield field
+            else:
+                text = copytext.long_text(field, self._late, self._unstorable)
+                yield lambda text=text, number=number: self._watched(text(), page, slot, number)  # type: ignore[misc]
+        yield "\n"
+
+    def _guarded(self, value: Long, page: bytes, slot: int, column: int) -> Long:
+        """The value, its errors naming its place."""
+        watched: Callable[[], Any] = partial(self._watched, value, page, slot, column)
+        return Long(value.binary, watched)
+
+    def _watched(self, pieces: Iterable[Piece], page: bytes, slot: int, column: int) -> Iterator[Piece]:
+        try:
+            yield from pieces
+        except (*_FAULTS, Trouble) as fault:
+            raise self._spoilt(page, slot, fault, column) from fault
 
     def _records(self, page: bytes, first: int = 0, end: int | None = None) -> Iterator[tuple[int, list[Raw]]]:
         slot, limit = -1, space_end(page)
@@ -151,6 +200,27 @@ class Rows:
         return BadData(f"{place}: {fault.message if isinstance(fault, Trouble) else fault}")
 
 
+def _encoded(lines: Iterable[str | Later]) -> Iterator[bytes | Later]:
+    """What is text already, together and as bytes."""
+    for held, some in groupby(lines, lambda line: isinstance(line, str)):
+        if held:
+            yield "".join(some).encode()  # type: ignore[arg-type]
+        else:
+            yield from some  # type: ignore[misc]
+
+
+def _held(read: Read) -> Read:
+    """Long values as a whole."""
+
+    def value(raw: Raw) -> object:
+        found = read(raw)
+        if type(found) is not Long:
+            return found
+        return b"".join(found) if found.binary else "".join(found)  # type: ignore[arg-type]
+
+    return value
+
+
 def _plain(read: Read) -> Read:
     def value(raw: Raw) -> object:
         found = read(raw)
@@ -159,11 +229,13 @@ def _plain(read: Read) -> Read:
     return value
 
 
-def _writer(column: Physical, read: Read, losses: Losses, unstorable: Unstorable) -> Callable[[Raw], str]:
+def _writer(column: Physical, read: Read, losses: Losses, unstorable: Unstorable) -> Callable[[Raw], str | Long]:
     text = copytext.writer(column, losses, unstorable)
 
-    def write(raw: Raw) -> str:
+    def write(raw: Raw) -> str | Long:
         value = read(raw)
+        if type(value) is Long:
+            return value
         return NULL if value is None else text(value)
 
     return write
@@ -187,6 +259,7 @@ def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str
     far = _decoder(column)
     near = _near(column, far, compression)
     by_length = column.xtype in types.OLD_LOBS
+    decode, binary = longs.decoder(column), longs.is_binary(column)
 
     def read(raw: Raw) -> object:
         if type(raw) is bytes and not (by_length and len(raw) == 16):
@@ -201,7 +274,10 @@ def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str
         assert isinstance(
             raw, OffRow | bytes
         )  # the 16 bytes of text, ntext and image are a pointer without a mark
-        data = lob.whole(raw.pointer if isinstance(raw, OffRow) else raw, fetch)
+        pointer = raw.pointer if isinstance(raw, OffRow) else raw
+        if decode is not None and (long := longs.found(pointer, fetch, binary, decode)) is not None:
+            return long
+        data = lob.whole(pointer, fetch)
         return None if data is None else far(data)
 
     return read

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from sterna.core.change import Pieces
 from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import base, units
 from sterna.engines.sqlserver.wire.catalog import IN_ROW, Rowset
@@ -51,8 +52,8 @@ class PageRange:
 class Piece:
     """Some rows of a part."""
 
-    data: bytes
-    """As PostgreSQL's COPY text."""
+    data: bytes | Pieces
+    """As PostgreSQL's COPY text; of a page with values of more than 1 MB it is not held."""
     rows: int
     next_page: int
     """The page at which the part goes on."""
@@ -63,8 +64,10 @@ class Piece:
 class TableReader:
     """Reads one table. For one thread at a time: each takes a reader of its own."""
 
-    def __init__(self, pages: BulkPages, found: Found) -> None:
+    def __init__(self, pages: BulkPages, found: Found, late: Losses | None = None) -> None:
+        """``late``: counts what could not be kept exactly of values that are not held, when they are read."""
         self._pages = pages
+        self._late = late
         self._found = found
         self._allocations: dict[int, Allocation] = {}
         self.losses = Losses()
@@ -93,12 +96,13 @@ class TableReader:
             if page[1] == base.DATA_PAGE:
                 yield number, page
 
-    def rows(self, part: PageRange, *, variants: bool = False) -> Iterator[Row]:
+    def rows(self, part: PageRange, *, variants: bool = False, long: bool = False) -> Iterator[Row]:
         """The values of the stored columns, row by row. Raises BadData, Unsupported.
 
-        ``variants``: those of sql_variant come as Variant, with their types.
+        ``variants``: those of sql_variant come as Variant, with their types. ``long``: those of more than 1 MB
+        come as Long.
         """
-        reader = self._open(part, "replace", variants)
+        reader = self._open(part, "replace", variants, long)
         for _, page in self.data_pages(part):
             yield from reader.values(page)
             self._check(reader)
@@ -106,7 +110,8 @@ class TableReader:
     def copy_text(self, part: PageRange, after: int = 0, unstorable: Unstorable = "refuse") -> Iterator[Piece]:
         """The rows of a part as COPY text, from page ``after`` on, in pieces of at most 1 MB: a page is never cut.
 
-        What could not be kept exactly is added to ``losses``. Raises BadData, Unsupported.
+        What could not be kept exactly is added to ``losses``. Raises BadData, Unsupported. A page with very long
+        values is a piece of its own, which reads them when it is read itself, and raises the same.
         """
         reader = self._open(part, unstorable)
         texts: list[bytes] = []
@@ -114,9 +119,12 @@ class TableReader:
         for number, page in self.data_pages(part, after):
             text, count = reader.copy_text(page)
             self._check(reader)
-            if texts and size + len(text) > PIECE_BYTES:
+            if texts and (isinstance(text, Pieces) or size + len(text) > PIECE_BYTES):
                 yield Piece(b"".join(texts), rows, number, len(texts))
                 texts, size, rows = [], 0, 0
+            if isinstance(text, Pieces):
+                yield Piece(text, count, number + 1, 1)
+                continue
             texts.append(text)
             size += len(text)
             rows += count
@@ -127,7 +135,13 @@ class TableReader:
 
     def count(self, part: PageRange) -> int:
         """How many rows a part has, by reading them. Raises BadData, Unsupported."""
-        return sum(piece.rows for piece in self.copy_text(part, unstorable="replace"))
+        rows = 0
+        for piece in self.copy_text(part, unstorable="replace"):
+            if isinstance(piece.data, Pieces):
+                for _ in piece.data:  # long values are rows that are read, too
+                    pass
+            rows += piece.rows
+        return rows
 
     def _check(self, reader: Rows) -> None:
         """Raises Unsupported if there are rows older than a column whose default is not known."""
@@ -142,11 +156,11 @@ class TableReader:
     def _name(self) -> str:
         return ".".join(self._found.table.path[1:])
 
-    def _open(self, part: PageRange, unstorable: Unstorable, variants: bool = False) -> Rows:
+    def _open(self, part: PageRange, unstorable: Unstorable, variants: bool = False, long: bool = False) -> Rows:
         """Raises BadData for columns that cannot be, Unsupported for types that are not read."""
         try:
             layout = self._found.layouts[part.partition]
-            return Rows(layout, self._fetch, unstorable=unstorable, variants=variants)
+            return Rows(layout, self._fetch, unstorable=unstorable, variants=variants, long=long, late=self._late)
         except (ValueError, OverflowError, LookupError) as wrong:
             raise BadData(f"{self._name}: the catalogue is damaged: {wrong}.") from wrong
 

@@ -1,0 +1,123 @@
+"""Reads rows with very long values back in slices: a COPY sends each row whole, and its reader has to hold it."""
+
+# ruff: noqa: S608 - names in statements are quoted
+
+import asyncio
+from binascii import hexlify
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sterna.core.digest import Running
+from sterna.core.plan import Path
+from sterna.engines.postgres.names import literal, quoted
+
+if TYPE_CHECKING:
+    import asyncpg
+
+LONG = 4 << 20
+"""Bytes of all text and binary values of a row, from which on it is read in slices."""
+SLICE = 4 << 20
+"""Bytes that are asked for at once; the server may unpack the value anew for each."""
+_FIELD = LONG // 64
+"""Bytes, from which on a value of such a row is read by itself; a row has at most 1600."""
+
+_BYTEA, _TEXTS = 17, (25, 1042, 1043)
+_ESCAPES = (
+    (b"\\", rb"\\"),
+    (b"\b", rb"\b"),
+    (b"\f", rb"\f"),
+    (b"\n", rb"\n"),
+    (b"\r", rb"\r"),
+    (b"\t", rb"\t"),
+    (b"\v", rb"\v"),
+)
+"""What a COPY writes otherwise; the backslash is the first, since the others bring new ones."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The long rows of a table. ``kinds``: the oids of those of its columns that may be long."""
+
+    connection: "asyncpg.Connection[Any]"
+    table: str
+    columns: Sequence[str]
+    kinds: Mapping[str, int]
+
+    @classmethod
+    async def of(cls, connection: "asyncpg.Connection[Any]", to: Path, columns: Sequence[str]) -> "Slices":
+        """Of a table that may be missing: then nothing of it is long."""
+        name = quoted(*to[1:])
+        rows = await connection.fetch(
+            f"SELECT attname::text AS name, atttypid::int8 AS kind FROM pg_attribute "
+            f"WHERE attrelid = to_regclass({literal(name)}) AND attnum > 0 AND NOT attisdropped"
+        )
+        kinds = {row["name"]: row["kind"] for row in rows if row["kind"] in (_BYTEA, *_TEXTS)}
+        return cls(connection, name, columns, {name: kinds[name] for name in columns if name in kinds})
+
+    @property
+    def where(self) -> str:
+        """The condition for a long row. Sizes are known without the values."""
+        sizes = [f"coalesce(octet_length({quoted(name)}), 0)::int8" for name in self.kinds]
+        return f"{' + '.join(sizes)} >= {LONG}"
+
+    async def rows(self) -> Sequence[str]:
+        """Where the long rows are, as ``ctid``."""
+        if not self.kinds:
+            return []
+        query = f"SELECT ctid::text AS at FROM ONLY {self.table} WHERE {self.where}"
+        return [row["at"] for row in await self.connection.fetch(query)]
+
+    async def take(self, at: str, running: Running) -> None:
+        """Add one of them, as a COPY would give it."""
+        own = [f"octet_length({quoted(name)})" for name in self.kinds]
+        row = await self.connection.fetchrow(f"SELECT {', '.join(own)} {self._of(at)}")
+        if row is None:
+            return
+        sizes = dict(zip(self.kinds, row.values(), strict=True))
+        long = {name for name, size in sizes.items() if size and size >= _FIELD}
+        fields = await self._short(at, long)
+        for number, (name, field) in enumerate(zip(self.columns, fields, strict=True)):
+            if number:
+                running.take(b"\t")
+            if name not in long:
+                running.take(field)
+                continue
+            async for piece in self._pieces(at, name):
+                await asyncio.to_thread(running.take, piece)
+        running.take(b"\n")
+
+    async def _short(self, at: str, long: Collection[str]) -> Sequence[bytes]:
+        """The fields of the row, the long ones left empty."""
+        line = b""
+
+        async def take(data: bytes) -> None:
+            nonlocal line
+            line += data
+
+        wanted = ", ".join("NULL" if name in long else quoted(name) for name in self.columns)
+        await self.connection.copy_from_query(f"SELECT {wanted} {self._of(at)}", output=take, format="text")
+        return line.removesuffix(b"\n").split(b"\t")
+
+    async def _pieces(self, at: str, name: str) -> AsyncIterator[bytes]:
+        binary = self.kinds[name] == _BYTEA
+        value = quoted(name) if binary else f"convert_to({quoted(name)}, 'UTF8')"
+        if binary:
+            yield rb"\\x"
+        begin = 1
+        while True:
+            piece = await self.connection.fetchval(f"SELECT substr({value}, {begin}, {SLICE}) {self._of(at)}")
+            yield hexlify(piece or b"") if binary else _escaped(piece or b"")
+            begin += SLICE
+            if len(piece or b"") < SLICE:
+                return
+
+    def _of(self, at: str) -> str:
+        return f"FROM ONLY {self.table} WHERE ctid = {literal(at)}::tid"
+
+
+def _escaped(text: bytes) -> bytes:
+    """As a COPY writes it; in UTF-8 these bytes stand for themselves alone."""
+    for plain, written in _ESCAPES:
+        text = text.replace(plain, written)
+    return text
