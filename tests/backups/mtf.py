@@ -109,7 +109,7 @@ class Tape:
         """A soft filemark."""
         if self.cut:
             self.cut(self.at, True)
-        block = block_head(b"SFMB", self.device, 0, 0, 0x80000000, 0) + bytearray(self.device - 52)
+        block = block_head(b"SFMB", self.device & 0xFFFF, 0, 0, 0x80000000, 0) + bytearray(self.device - 52)
         struct.pack_into("<III", block, 52, (self.device - 72) // 8, number, 0x48)
         self.write(seal(block))
         self.base = self.at

@@ -1,6 +1,7 @@
 """What the catalogue of a backup means: types, keys, texts, and tables whose rows cannot be read."""
 
 import struct
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -262,6 +263,49 @@ def test_pages_lost_to_the_log_concern_the_tables_that_use_them(shop: MemoryBlob
 
 def in_unit(page: bytes, number: int) -> bool:
     return page[1] == 1 and struct.unpack_from("<I", page, 24)[0] == number
+
+
+def test_text_without_a_collation_of_its_own_has_the_databases(shop: MemoryBlob) -> None:
+    backup = opened(shop)
+    greek = opened(shop)
+    greek._catalog.boot = replace(greek._catalog.boot, collation=0xD007)
+    for rows in greek._catalog.columns.values():
+        for row in rows:
+            row.numbers["collationid"] = 0
+    for number, places in greek._catalog.places.items():
+        greek._catalog.places[number] = [replace(place, collation=0) for place in places]
+    path = table(backup, "Customers").path
+    for one, collation in ((backup, 0x3400D008), (greek, 0xD007)):
+        (layout,) = next(found for found in one._read_tables if found.table.path == path).layouts
+        assert {column.collation for column in layout.columns if column.xtype in (167, 175)} <= {collation}
+        assert layout.columns[1].collation == collation
+
+
+def test_a_column_under_always_encrypted_comes_as_its_bytes(shop: MemoryBlob) -> None:
+    """Rows hold varbinary where the column is declared as text."""
+    backup = opened(shop)
+    customers = table(backup, "Customers")
+    plain = [row[1] for row in backup.rows(customers.path)]
+    found = next(one for one in backup._read_tables if one.table.path == customers.path)
+    places = backup._catalog.places[found.rowsets[0].id]
+    number = next(row["colid"] for row in backup._catalog.columns[found.id] if row.text("name") == "Name")
+    again = opened(shop)
+    again._catalog.places[found.rowsets[0].id] = [
+        replace(place, xtype=165, length=97) if place.column == number else place for place in places
+    ]
+    name = table(again, "Customers").columns[1]
+    assert (name.name, name.type.native, name.type.kind) == ("Name", "varbinary(97)", Kind.BINARY)
+    assert [row[1] for row in again.rows(customers.path)] == [str(each).encode("utf-16-le") for each in plain]
+
+
+def test_a_table_without_pages_is_named_and_no_fault(shop: MemoryBlob) -> None:
+    """As memory-optimised ones are: nothing says where their rows are kept."""
+    backup = opened(shop)
+    path = table(backup, "Orders").path
+    found = next(one for one in backup._read_tables if one.table.path == path)
+    again = opened(shop)
+    again._catalog.rowsets[found.id] = [replace(one, units={}) for one in again._catalog.rowsets[found.id]]
+    assert again.needs == {path: "It has no pages of rows: it is memory-optimised or external."}
 
 
 def test_a_count_that_is_not_the_servers_is_a_fault(shop: MemoryBlob) -> None:

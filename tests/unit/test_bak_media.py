@@ -150,7 +150,8 @@ def test_of_a_container_that_cannot_be_read_it_is_told_what_it_is() -> None:
     noise = bytearray(data[:0x1E4] + sealed[0x1E4:])
     told = inspect([Bytes(bytes(noise))])
     assert told["media"] == {"file": "a.bak", "compressed": True, "mssqlbak_version": 2, "encrypted": True}
-    assert (told["sets"], told["trouble"]) == ([], "a.bak is an encrypted backup")
+    assert told["sets"] == []
+    assert told["trouble"].startswith("a.bak is an encrypted backup. Without the server's certificate")
     for part in (bytes(data[:0x1E0]), bytes(data[:700])):
         told = inspect([Bytes(part)])
         assert told["media"] == {"file": "a.bak", "compressed": True, "mssqlbak_version": 2, "encrypted": False}

@@ -9,12 +9,12 @@ import pytest
 from sterna.cli.app import run
 from sterna.engines.sqlserver.wire.database import open_databases
 from sterna.engines.sqlserver.wire.media import open_media
-from tests.backups.corpus import MAKERS
+from tests.backups.corpus import MAKERS, later
 from tests.backups.damage import mend
 from tests.backups.database import build
 from tests.backups.describe import Col, Db, Tbl
 from tests.backups.reading import MemoryBlob, page_or_blank
-from tests.backups.writer import Set, write_backup
+from tests.backups.writer import Media, Set, write_backup
 from tests.unit.test_bak_verify import tools
 
 
@@ -60,6 +60,24 @@ def test_several_databases_are_told_apart(tmp_path: Path, capsys: pytest.Capture
     path = str(MAKERS["several_sets"](tmp_path).paths[0])
     assert {each["database"] for each in told(capsys, path)["tables"]} == {"Shop", "Other"}
     assert "database" not in told(capsys, path, "--set", "2")["tables"][0]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("device", [8192, 32768, 65536])
+def test_device_blocks_of_any_size_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], device: int, compressed: bool
+) -> None:
+    rows = [(number, f"row {number:04}") for number in range(50)]
+    db = Db("Wide", (Tbl("dbo", "t", (Col("n", "int"), Col("t", "varchar(20)")), rows),))
+    sets = [Set(build(db, 2019), name="one"), Set(build(db, 2019), name="two")]
+    (path,) = write_backup(tmp_path / "wide.bak", sets, Media(device=device, compressed=compressed))
+    assert [each["rows"] for each in told(capsys, str(path))["tables"]] == [50]
+    assert run(["backup", "inspect", str(path), "--json"], tools()) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["media"]["device_block"] == device
+    assert [each["complete"] for each in found["sets"]] == [True, True]
+    assert run(["backup", "verify", str(path)], tools()) == 0
+    assert "no fault" in capsys.readouterr().out
 
 
 def test_files_that_give_no_database_say_what_they_lack(
@@ -180,6 +198,38 @@ def test_a_cut_last_set_tells_how_to_read_the_ones_before_it(
     assert run(["backup", "tables", path], tools()) == 4
     assert "--set N" in capsys.readouterr().err
     assert len(told(capsys, path, "--set", "1")["tables"]) == 2
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_ends_at_the_start_of_a_further_set_is_not_taken_for_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], compressed: bool
+) -> None:
+    rows = [(number, f"row {number:04}") for number in range(50)]
+    columns = (Col("n", "int"), Col("t", "varchar(20)"))
+    first, second = (build(Db("Two", (Tbl("dbo", "t", columns, rows[:count]),)), 2016) for count in (3, 50))
+    path = tmp_path / "two.bak"
+    media = Media(compressed=compressed)
+    write_backup(path, [Set(first, name="one")], media)
+    one = path.stat().st_size
+    write_backup(path, [Set(first, name="one"), Set(second, name="two", start=later(5))], media)
+    whole = path.read_bytes()
+    for end in (one + 60, one + 300):
+        path.write_bytes(whole[:end])
+        assert run(["backup", "tables", str(path)], tools()) == 4
+        assert "ends within a further backup set" in capsys.readouterr().err
+        assert told(capsys, str(path), "--set", "1")["tables"][0]["rows"] == 3
+        assert run(["backup", "verify", str(path)], tools()) == 4
+        assert "the file ends before its last backup set does" in capsys.readouterr().out
+    path.write_bytes(whole[:one] + bytes(20))
+    assert told(capsys, str(path))["tables"][0]["rows"] == 3
+    assert run(["backup", "verify", str(path)], tools()) == 0
+    capsys.readouterr()
+    for place in (0, 30, *([100] if compressed else [])):
+        broken = bytearray(whole)
+        broken[one + place] ^= 1
+        path.write_bytes(broken)
+        assert run(["backup", "tables", str(path)], tools()) == 4, place
+        capsys.readouterr()
 
 
 def test_a_file_without_any_set_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,22 @@ def test_of_several_sets_those_that_matter_can_be_checked_alone(packed: bool) ->
     assert len(list(verify([media]))) == len({*first, *last})
 
 
+def test_a_set_that_does_not_say_the_same_at_its_end_is_damaged() -> None:
+    data = one(Set())
+    assert checked(data)[0] == []
+    name = "shop".encode("utf-16-le")
+    places = [found.start() for found in re.finditer(re.escape(name), data)]
+    begun = [place for place in places if place < data.index(b"MSDA")]
+    (fault,) = checked(changed(data, begun[0]))[0]
+    assert fault.message == "the set tells two things, at its beginning and end, of: database"
+    assert fault.offset == data.index(b"SSET")
+    logical = data.index(b"SFIN", data.index(b"MSLS"))
+    (fault,) = checked(changed(data, logical + 0xBA))[0]
+    assert fault.message.endswith("of: unique id of file 1")
+    (fault,) = checked(changed(data, logical + 0x14))[0]
+    assert fault.message.endswith("of: file 17")
+
+
 def test_a_torn_page_is_found() -> None:
     given = one(Set(files=(DataFile(flags=0x100),)))
     faults, counts = checked(given)

@@ -6,7 +6,7 @@ state so far ends; nothing may be missing between. What stands in the way is sai
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from sterna.core.errors import BadData
@@ -146,7 +146,19 @@ def chains(media: Sequence[MediaFile], set_number: int | None = None) -> tuple[C
         wanted = _wanted(groups[key], set_number, several)
         if wanted is not None:
             found.append(_chain(groups[key], wanted))
-    return tuple(found)
+    return tuple(found if set_number is not None else _with_cut_files(found, media))
+
+
+def _with_cut_files(found: Sequence[Chain], media: Sequence[MediaFile]) -> Iterator[Chain]:
+    """The newest state of a file may be in a set that was cut before it said anything."""
+    for chain in found:
+        files = {file for one in chain.sets for file in one.files}
+        told = tuple(
+            f"{each.name} ends within a further backup set, of which nothing can be told."
+            for each in media
+            if each.is_cut and each.name in files
+        )
+        yield replace(chain, problems=(*chain.problems, *told)) if told else chain
 
 
 def _wanted(group: _Group, set_number: int | None, several: set[str]) -> list[LogicalSet] | None:

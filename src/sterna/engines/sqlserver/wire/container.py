@@ -15,7 +15,7 @@ from sterna.core.errors import Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire import sums, xpress
 from sterna.engines.sqlserver.wire.faults import Sealed, damaged
-from sterna.engines.sqlserver.wire.mtf import Window
+from sterna.engines.sqlserver.wire.mtf import Window, mark_size
 
 FIRST = 0x1E0
 """Where the first record lies."""
@@ -61,6 +61,8 @@ class RecordBlob:
         self._starts = array("q")
         self._places = array("q")
         self._size = 0
+        self.is_cut = False
+        """Whether the file ends within a record."""
         self._lock = Lock()
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self.version = int.from_bytes(blob.read_at(8, 4), "little")
@@ -158,12 +160,13 @@ class RecordBlob:
             record = self._record(head, at)
             if record is not None and self._is_record(record, head):
                 if record.end > self._blob.size:
-                    break  # the file was cut here
+                    self.is_cut = True
+                    break
                 self._check_gap(end, at, _LONGEST_GAP if after_mark else 0)
                 self._add(at, record.size)
                 at, after_mark = record.end, False
             elif head[:4] == b"SFMB" and at % _SECTOR == 0:
-                size = int.from_bytes(head[8:10], "little")
+                size = mark_size(head)
                 if size < _SECTOR:
                     raise damaged(self.name, at, f"a file mark says that it has {size} bytes")
                 self._check_gap(end, at, 2 * size)
@@ -172,6 +175,11 @@ class RecordBlob:
             elif not self.records:
                 raise self._nothing_readable(head)
             else:
+                if after_mark and at == end and self._was_record(head):
+                    if len(head) == self._head + xpress.TABLE:
+                        self._check_gap(end, end + 1, 0)
+                    self.is_cut = True
+                    break
                 at = (at // _SECTOR + 1) * _SECTOR
                 if at - end > _LONGEST_GAP and any(window.read(at, _SECTOR)):
                     self._check_gap(end, at, 0)
@@ -208,6 +216,10 @@ class RecordBlob:
             return False
         data = self._blob.read_at(record.at + self._head, record.length)
         return len(data) == record.length and sums.of_record(data) == record.checksum
+
+    def _was_record(self, head: bytes) -> bool:
+        """Whether it is a damaged record, or the beginning of one, and not what memory happened to hold."""
+        return head[:1] == bytes([_SIGN]) or xpress.is_table(head[self._head :])
 
     def _nothing_readable(self, head: bytes) -> Exception:
         """Why the very first record cannot be read."""

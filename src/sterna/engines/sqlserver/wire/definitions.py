@@ -26,6 +26,7 @@ from sterna.engines.sqlserver.wire.catalog import (
     DECIMALS,
     FOREIGN_COLUMN,
     FOREIGN_KEY,
+    IN_ROW,
     REFERENCED_COLUMN,
     TEXT_OF_COMPUTED,
     TEXT_OF_FILTER,
@@ -39,7 +40,19 @@ from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.properties import SHIPPED, SYSTEM_SCHEMA, USER_TABLE, Properties
 from sterna.engines.sqlserver.wire.records import Layout, Physical
 from sterna.engines.sqlserver.wire.texts import Texts
-from sterna.engines.sqlserver.wire.types import unreadable
+from sterna.engines.sqlserver.wire.types import (
+    BINARY,
+    CLR,
+    IMAGE,
+    JSON,
+    NAMES,
+    ROWVERSION,
+    VARBINARY,
+    VARIANT,
+    VECTOR,
+    XML,
+    unreadable,
+)
 from sterna.engines.sqlserver.wire.variant import read_variant
 
 FIRST_USER_TYPE = 257
@@ -51,6 +64,9 @@ NEVER_USED = 1
 ACTIONS = ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")
 ROW_STORES = (0, 1, 2)
 """No compression, row and page compression."""
+
+_SEALABLE = frozenset(NAMES) - {VARBINARY, BINARY, IMAGE, ROWVERSION, CLR, XML, JSON, VECTOR, VARIANT}
+"""Types whose values Always Encrypted makes bytes of."""
 
 _FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
 _MOST_COLUMNS = 30_000
@@ -128,7 +144,9 @@ class Definitions:
         logical = [column for column in self._columns(number) if not column["status"] & COLUMN_SET]
         places = [self._places(rowset) for rowset in rowsets]
         stored = {column["colid"] for column in logical if _is_stored(column, places)}
-        columns = tuple(self._column(number, column, column["colid"] in stored) for column in logical)
+        columns = tuple(
+            self._column(number, column, column["colid"] in stored, _held(column, places)) for column in logical
+        )
         path = self._path(row)
         layouts = tuple(
             self._layout(
@@ -166,9 +184,9 @@ class Definitions:
         """
         kept = self._catalog.defaults.get((rowset.id, place.stored_id))
         if kept is None or not (kept.raw("value") or kept.raw("imageval")):
-            return _physical(row, place, None)
+            return _physical(row, place, None, self._catalog.boot.collation)
         default = _default(kept.raw("value"), place)
-        physical = _physical(row, place, default)
+        physical = _physical(row, place, default, self._catalog.boot.collation)
         return physical if default is not None else replace(physical, nullable=False)
 
     def _trouble(
@@ -178,7 +196,7 @@ class Definitions:
         clustered = {row["type"] for row in self._catalog.indexes.get(table, ()) if row["indid"] <= _CLUSTERED}
         if clustered & {5, 6} or any(rowset.compression not in ROW_STORES for rowset in rowsets):
             return "Its rows are kept in a columnstore, which is not read."
-        if not rowsets:
+        if not rowsets or any(IN_ROW not in rowset.units for rowset in rowsets):  # empty tables have units too
             return "It has no pages of rows: it is memory-optimised or external."
         for column in columns:
             if column["status"] & FILESTREAM:
@@ -195,11 +213,13 @@ class Definitions:
         reasons = (unreadable(column) for layout in layouts for column in layout.columns)
         return next((f"{reason[0].upper()}{reason[1:]}." for reason in reasons if reason), "")
 
-    def _column(self, table: int, row: Row, stored: bool) -> Column:
+    def _column(self, table: int, row: Row, stored: bool, held: tuple[int, int]) -> Column:
+        """``held``: the type as which records hold it, and how long it is."""
         default = row["dflt"]
+        native = describe(row["xtype"], row["utype"], row["length"], row["prec"], row["scale"])
         return Column(
             row.text("name"),
-            describe(row["xtype"], row["utype"], row["length"], row["prec"], row["scale"]),
+            describe(VARBINARY, VARBINARY, held[1], 0, 0) if _is_sealed(row, held[0]) else native,
             nullable=not row["status"] & NOT_NULL,
             default=_DEFAULT_OBJECT.sub("", self._texts.find(TEXT_OF_OBJECT, default)) if default else "",
             default_name=self._name_of(default) if default else "",
@@ -326,6 +346,17 @@ def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
     return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
 
 
+def _held(column: Row, places: Sequence[dict[int, Place]]) -> tuple[int, int]:
+    """The type and length with which rows hold a column; its own if no row does."""
+    here = next((each[column["colid"]] for each in places if column["colid"] in each), None)
+    return (here.xtype, here.length) if here else (column["xtype"], column["length"])
+
+
+def _is_sealed(column: Row, held: int) -> bool:
+    """Whether rows hold bytes in place of a value of another type: Always Encrypted."""
+    return held == VARBINARY and column["xtype"] in _SEALABLE
+
+
 def _default(data: bytes, place: Place) -> object:
     """The value; None: it cannot be read, or is of another type than the column."""
     try:
@@ -335,14 +366,15 @@ def _default(data: bytes, place: Place) -> object:
     return found.value if found.column.xtype == place.xtype else None
 
 
-def _physical(row: Row, place: Place, default: object) -> Physical:
+def _physical(row: Row, place: Place, default: object, collation: int) -> Physical:
+    """``collation``: of the database, which text without one of its own has."""
     return Physical(
         row.text("name"),
         place.xtype,
         place.length if place.length else row["length"],
         place.precision or row["prec"],
         place.scale if place.xtype in DECIMALS else place.scale or row["scale"],
-        row["collationid"] or place.collation,
+        row["collationid"] or place.collation or collation,
         place.offset,
         place.nullbit,
         place.bitpos,

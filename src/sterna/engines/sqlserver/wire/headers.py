@@ -132,6 +132,35 @@ class Configuration:
     files: tuple[FileRecord, ...]
 
 
+_LASTING = (
+    "version", "database_backup_lsn", "created", "started", "kind", "sort_order", "database_id",
+    "database_version", "database", "server", "lcid", "comparison_style", "binding_id", "recovery_fork",
+    "first_recovery_fork", "collation", "family_guid", "differential_base_lsn", "differential_base_guid",
+)  # fmt: skip
+_LASTING_OF_FILE = ("logical", "physical", "kind", "group_id", "create_lsn", "unique_id")
+
+
+def disagreements(begun: Configuration, ended: Configuration) -> tuple[str, ...]:
+    """What does not change while a backup is made, and is told otherwise at its end than at its beginning.
+
+    No checksum guards what a set says of itself; that it says it twice does. In all backups that were looked at,
+    from 2005 to 2025, both tell the same of these.
+    """
+    found = [name for name in _LASTING if getattr(begun.set, name) != getattr(ended.set, name)]
+    files = {each.file_id: each for each in begun.files}
+    for later in ended.files:
+        earlier = files.get(later.file_id)
+        if earlier is None:
+            found.append(f"file {later.file_id}")
+        else:
+            found += [
+                f"{name} of file {later.file_id}"
+                for name in _LASTING_OF_FILE
+                if getattr(earlier, name) != getattr(later, name)
+            ]
+    return tuple(name.replace("_", " ") for name in found)
+
+
 def lsn(data: bytes, offset: int, slot: str = "H") -> Lsn:
     """A place in the log: {u32, u32, u16}, or three u32 with ``slot`` "I"."""
     file, block, number = struct.unpack_from(f"<II{slot}", data, offset)

@@ -40,7 +40,8 @@ def _look(blob: Blob) -> tuple[MediaFile | None, Mapping[str, Any]]:
     except (BadData, Unsupported) as error:
         if not is_container(blob):
             raise
-        return None, {"media": _container_json(blob, error), "trouble": error.message}
+        trouble = f"{error.message}. {error.hint}" if error.hint else error.message
+        return None, {"media": _container_json(blob, error), "trouble": trouble}
     return media, {"media": _media_json(media), **({"trouble": trouble} if trouble else {})}
 
 

@@ -10,7 +10,15 @@ from sterna.core.errors import Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.faults import Damaged, damaged
-from sterna.engines.sqlserver.wire.headers import Configuration, FileRecord, SetRecord, configuration, date, guid
+from sterna.engines.sqlserver.wire.headers import (
+    Configuration,
+    FileRecord,
+    SetRecord,
+    configuration,
+    date,
+    disagreements,
+    guid,
+)
 from sterna.engines.sqlserver.wire.mtf import LEAD, Block, Source, Stream, walk
 
 CONTAINER = b"MSSQLBAK"
@@ -131,6 +139,8 @@ class BackupSet:
     """False: the file ends before the set does; the configuration is then the one known at the set's start."""
     at: int
     """Byte of its first block."""
+    disagreements: tuple[str, ...] = ()
+    """What it says otherwise at its end than at its beginning, though it cannot have changed."""
 
     @property
     def record(self) -> SetRecord:
@@ -193,6 +203,8 @@ class MediaFile:
     """Its bytes in the tape format, unpacked if the file is compressed."""
     media: Media
     sets: tuple[BackupSet, ...]
+    is_cut: bool = False
+    """Whether it ends within a set of which it does not tell anything yet."""
 
     @property
     def name(self) -> str:
@@ -267,7 +279,7 @@ def _read(source: Source, version: int | None, wrong: list[Damaged] | None) -> M
             raise
         wrong.append(error)
         reading.leave()
-    return MediaFile(source, reading.media, tuple(reading.sets))
+    return MediaFile(source, reading.media, tuple(reading.sets), reading.is_cut)
 
 
 class _Reading:
@@ -279,12 +291,22 @@ class _Reading:
         self._source = source
         self._draft: _Draft | None = None
         self._configured = 0
+        self._lost = False
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file ends within a set of which nothing is known."""
+        ended = isinstance(self._source, RecordBlob) and self._source.is_cut
+        return self._lost or (ended and bool(self.sets) and self.sets[-1].complete)
 
     def add(self, block: Block) -> None:
         """The next block of the file."""
         if block.kind == "SSET":
             self.keep()
             self._draft = _Draft(self._source, self.media, block)
+        elif not block.whole and block.head[:4] == b"SSET":
+            self.keep()
+            self._lost = True
         elif self._draft is not None:
             self._draft.add(block)
         elif block.kind == "SFMB" and block.whole:
@@ -300,6 +322,7 @@ class _Reading:
             raise damaged(self._source.name, self._draft.at, "the file holds more backup sets than can be")
         if found:
             self.sets.append(found)
+        self._lost = found is None
         self._draft = None
 
     def leave(self) -> None:
@@ -342,6 +365,7 @@ class _Draft:
         self._machine = ""
         self._configuration: Configuration | None = None
         self._is_final = False
+        self._disagreements: tuple[str, ...] = ()
         self._regions: list[Region] = []
         self._logs: list[LogStream] = []
         self._unknown: set[str] = set()
@@ -395,6 +419,7 @@ class _Draft:
             unknown_streams=tuple(sorted(self._unknown)),
             complete=self._is_final and self._ended,
             at=start.at,
+            disagreements=self._disagreements,
         )
 
     def _configure(self, block: Block) -> None:
@@ -411,7 +436,10 @@ class _Draft:
         self.configured += stream.length
         data = self._source.read_at(stream.start, stream.length)
         if len(data) == stream.length:
-            self._configuration = configuration(data, self._source.name, stream.start)
+            found = configuration(data, self._source.name, stream.start)
+            if self._configuration:
+                self._disagreements = disagreements(self._configuration, found)
+            self._configuration = found
             self._is_final = block.kind == "MSLS"
 
     def _pieces(self, block: Block, kind: str) -> Iterator[Piece]:

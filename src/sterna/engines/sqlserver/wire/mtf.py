@@ -13,6 +13,9 @@ from sterna.engines.sqlserver.wire.faults import Damaged, Fault, damaged
 
 BLOCK_HEAD = 52
 STREAM_HEAD = 22
+MARK_HEAD = 56
+LARGEST_DEVICE = 64 << 10
+"""Bytes of the largest device block."""
 KINDS = frozenset((b"TAPE", b"SFMB", b"SSET", b"VOLB", b"MSCI", b"MSDA", b"MSTL", b"MSLS", b"ESET", b"EOTM"))
 LEAD = 2
 """Bytes before the pages or log blocks of a data stream."""
@@ -145,6 +148,8 @@ def _block(source: Source, window: Window, at: int, report: Report | None) -> Bl
     """The block there. None: nothing but zeros is left, the rest of a file that was made larger than it is."""
     head = window.read(at, BLOCK_HEAD)
     if len(head) < BLOCK_HEAD:
+        if at and not any(head):
+            return None
         return Block("", at, head, (), source.size, False)
     kind = head[:4]
     if kind not in KINDS:
@@ -153,7 +158,7 @@ def _block(source: Source, window: Window, at: int, report: Report | None) -> Bl
         raise damaged(source.name, at, f"{kind!r} is no block of the tape format")
     if _folded(_WORDS_OF_BLOCK.unpack(head)):
         _wrong(source, at, f"the checksum of the header of block {kind.decode()} is wrong", report)
-    first = int.from_bytes(head[8:10], "little")
+    first = mark_size(window.read(at, MARK_HEAD)) if kind == b"SFMB" else int.from_bytes(head[8:10], "little")
     if first < BLOCK_HEAD:
         raise damaged(source.name, at, f"block {kind.decode()} says that its header has {first} bytes")
     whole_head = window.read(at, first)
@@ -163,6 +168,19 @@ def _block(source: Source, window: Window, at: int, report: Report | None) -> Bl
         return Block("SFMB", at, head, (), at + first, at + first <= source.size)
     streams, end = _streams(source, window, at + first, report)
     return Block(kind.decode(), at, whole_head, tuple(streams), end, end <= source.size)
+
+
+def mark_size(head: bytes) -> int:
+    """The bytes of a soft filemark, which fills a device block; 0: they are not told.
+
+    Blocks of 64 KB (backups to a URL, or WITH BLOCKSIZE) do not fit into the two bytes for it: then how many
+    entries of eight bytes the filemark has room for tells it.
+    """
+    told = int.from_bytes(head[8:10], "little")
+    entries = int.from_bytes(head[52:MARK_HEAD], "little")
+    if told or not 0 < entries * 8 < LARGEST_DEVICE:
+        return told
+    return (entries * 8 // _ALIGNED + 1) * _ALIGNED
 
 
 def _streams(source: Source, window: Window, at: int, report: Report | None) -> tuple[list[Stream], int]:

@@ -194,6 +194,11 @@ class _File:
         except Damaged as error:
             yield error.fault
         for share in self._sets:
+            if share.disagreements:
+                told = ", ".join(share.disagreements)
+                yield Fault(
+                    self._source.name, share.at, f"the set tells two things, at its beginning and end, of: {told}"
+                )
             for stream in share.logs:
                 yield from self._log(stream)
         if last == inf:
@@ -224,7 +229,8 @@ class _File:
     def _end(self, last: Sequence[Block]) -> Iterator[Fault]:
         """A sound file ends with the end of a set and a file mark."""
         yield from self._reported()
-        if [each.kind for each in last] != ["ESET", "SFMB"] or not last[-1].whole:
+        is_cut = isinstance(self._source, RecordBlob) and self._source.is_cut
+        if [each.kind for each in last] != ["ESET", "SFMB"] or not last[-1].whole or is_cut:
             yield Fault(self._source.name, self._source.size, "the file ends before its last backup set does")
         elif last[-1].end < self._source.size:
             left = self._source.size - last[-1].end
