@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,12 +58,49 @@ def backups() -> "Backups":
 
 
 def engines(opens: Opens | None = None) -> Mapping[str, Engine]:
-    """Every kind of database that can be moved, by its name. ``opens``: for those that read files in buckets."""
-    from sterna.engines.postgres.engine import PostgresEngine
-    from sterna.engines.redis.engine import RedisEngine
-    from sterna.engines.sqlserver.engine import SqlServerEngine
+    """Every kind of database that can be moved, by its name. ``opens``: for those that read files in buckets.
 
-    return {"redis": RedisEngine(opens), "postgresql": PostgresEngine(), "sqlserver": SqlServerEngine(opens)}
+    Each is imported when it is first asked for: the process of a job needs but one or two of them.
+    """
+
+    def redis() -> Engine:
+        from sterna.engines.redis.engine import RedisEngine
+
+        return RedisEngine(opens)
+
+    def postgresql() -> Engine:
+        from sterna.engines.postgres.engine import PostgresEngine
+
+        return PostgresEngine()
+
+    def sqlserver() -> Engine:
+        from sterna.engines.sqlserver.engine import SqlServerEngine
+
+        return SqlServerEngine(opens)
+
+    return _Engines({"redis": redis, "postgresql": postgresql, "sqlserver": sqlserver})
+
+
+class _Engines(Mapping[str, Engine]):
+    """Engines that are made when they are first asked for; their names are known before."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Engine]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Engine] = {}
+
+    def __getitem__(self, name: str) -> Engine:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 async def open_store(url_or_path: str, key_file: Path) -> Store:
@@ -106,7 +143,8 @@ async def serve(settings: Settings) -> None:
             runtime = LocalRuntime(store, worker_command, settings.data)
             opens = opens_of(store)
             own_bucket = partial(default_bucket, store, settings.data)
-            desk = Desk(store, engines(opens), opens=opens, backup_bucket=own_bucket)
+            loaded = dict(engines(opens))  # now: later a request would wait for it
+            desk = Desk(store, loaded, opens=opens, backup_bucket=own_bucket)
             await runtime.start()
             desk.resume()
             try:

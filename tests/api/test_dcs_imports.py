@@ -1,7 +1,9 @@
 """Imports of files and backups of instances: the vendor's SDK, Terraform's order, and what is refused."""
 
+import asyncio
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,8 @@ from huaweicloudsdkdcs.v2 import (
     TargetInstanceBody,
 )
 
-from sterna.core.job import Condition, Failure, JobId, Phase
-from sterna.core.people import Bucket
+from sterna.core.job import Condition, Failure, JobId, Phase, Wish
+from sterna.core.people import Bucket, Instance
 from sterna.core.plan import Mode, Rename, StoredFile
 from sterna.core.progress import Progress
 from tests.api.service import (
@@ -253,6 +255,9 @@ def test_a_deleted_backup_takes_its_file_along(service: Service, client: httpx.C
         ({"files": [{"size": "1"}]}, "DCS.4063"),
         ({"files": [{"file_name": ""}]}, "DCS.4063"),
         ({"files": [{"file_name": "a\nb"}]}, "DCS.4063"),
+        ({"files": [{"file_name": "../../etc/passwd"}]}, "DCS.4063"),
+        ({"files": [{"file_name": "a/./b.rdb"}]}, "DCS.4063"),
+        ({"files": [{"file_name": "é" * 513}]}, "DCS.4063"),
         ({"file_source": "elsewhere"}, "DCS.4063"),
         ({"file_source": "backup_record", "bucket_name": None, "backup_id": UNKNOWN}, "DCS.4063"),
         ({"file_source": "backup_record", "bucket_name": None}, "DCS.4063"),
@@ -261,6 +266,11 @@ def test_a_deleted_backup_takes_its_file_along(service: Service, client: httpx.C
 )
 def test_what_cannot_be_imported_is_refused(client: httpx.Client, files: dict[str, Any], code: str) -> None:
     refused(client.post(f"{BASE}/migration-task", json=body(**files)), code)
+
+
+def test_a_folder_of_an_aof_in_parts_can_be_imported(client: httpx.Client) -> None:
+    answer = client.post(f"{BASE}/migration-task", json=body(files=[{"file_name": "a b/appendonlydir/"}]))
+    assert answer.status_code == 200, answer.text
 
 
 def test_an_import_needs_its_files_and_a_known_target(client: httpx.Client) -> None:
@@ -295,6 +305,63 @@ def test_backups_are_of_a_projects_own_instances(client: httpx.Client) -> None:
     refused(client.post(own, json={"backup_format": "tar"}), "DCS.4063")
     refused(client.get(own, params={"begin_time": "yesterday"}), "DCS.4062")
     refused(client.post(f"{own}/{UNKNOWN}/links", json={"expiration": 1}), "DCS.4063")
+
+
+@pytest.mark.parametrize("condition", [Condition.FAILED, Condition.PAUSED])
+def test_an_import_that_stopped_halfway_is_ended_before_it_is_deleted(
+    service: Service, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, condition: Condition
+) -> None:
+    monkeypatch.setattr("sterna.api.dcs.routes.CLEANING_S", 0.2)
+    id = client.post(f"{BASE}/migration-task", json=body()).json()["id"]
+    service.play(id, (Phase.COPY, condition))
+    answer = client.request("DELETE", f"{BASE}/migration-tasks/delete", json={"task_id_list": [id, id]})
+    assert answer.json() == {"task_id_list": [id, id]}
+    job = service.run(service.store.job(JobId(id)))
+    assert (job.deleted, job.wish) == (True, Wish.STOP)
+
+
+@pytest.mark.usefixtures("nobody_backs_up")
+def test_of_two_backups_that_are_asked_for_at_once_one_is_taken(
+    service: Service, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed, asked = service.store.jobs, 0
+
+    async def slow(*what: Any, **how: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        found = await listed(*what, **how)
+        for _ in range(1000):  # room for the other one to come in between
+            await asyncio.sleep(0)
+        return found
+
+    monkeypatch.setattr(service.store, "jobs", slow)
+    own = f"{BASE}/instances/{INSTANCE}/backups"
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: client.post(own, json={}), range(4)))
+    assert asked == 4
+    assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400]
+    assert {answer.json()["error_code"] for answer in answers if answer.is_error} == {"DCS.4096"}
+
+
+@pytest.mark.usefixtures("nobody_backs_up")
+def test_a_backup_that_is_being_imported_stays(service: Service, client: httpx.Client) -> None:
+    own = f"{BASE}/instances/{INSTANCE}/backups"
+    backup = client.post(own, json={"remark": ""}).json()["backup_id"]
+    service.play(backup, DONE)
+    files = {"file_source": "backup_record", "bucket_name": None, "files": None, "backup_id": backup}
+    task = client.post(f"{BASE}/migration-task", json=body(**files)).json()["id"]
+    refused(client.delete(f"{own}/{backup}"), "DCS.4097")
+    service.play(task, DONE)
+    assert client.delete(f"{own}/{backup}").status_code == 204
+
+
+def test_servers_of_other_kinds_are_no_instances(service: Service, client: httpx.Client) -> None:
+    id = "5a3182607bc549bcb46cc9a8755761a6"
+    service.run(service.store.add_instance(Instance(id, PROJECT, "shop", "postgresql", (("h", 5432),))))
+    assert id not in [each["instance_id"] for each in client.get(f"{BASE}/instances").json()["instances"]]
+    refused(client.get(f"{BASE}/instances/{id}"), "DCS.3022", 404)
+    refused(client.post(f"{BASE}/instances/{id}/backups", json={}), "DCS.4006")
+    refused(client.post(f"{BASE}/migration-task", json=body() | {"target_instance": {"id": id}}), "DCS.4006")
 
 
 def refused(answer: httpx.Response, code: str, status: int = 400) -> None:

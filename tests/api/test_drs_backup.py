@@ -1,18 +1,23 @@
 """Backup migration in v5: what is asked for becomes a plan, and is answered as the documents have it."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from sterna.core.files import Entry
 from sterna.core.job import Condition, Failure, JobId, Phase, Wish
+from sterna.core.people import Instance
 from sterna.core.plan import Conflict, Mode, Rename, StoredFile
 from tests.api.backups import (
     FOREIGN,
     POSTGRES,
     REDIS,
     SECRET,
+    SHELVES,
     SQLSERVER,
     V5,
     backup_service,
@@ -144,6 +149,15 @@ def test_the_empty_name_is_that_of_the_only_database(
     assert plan(service, id).selection.renames == (Rename(old, "new"),)
 
 
+def test_names_of_databases_are_the_same_in_any_case(service: Service, client: httpx.Client) -> None:
+    named: dict[str, Any] = {"is_default_restore": False, "db_names": ["Sales", "SALES", "hr"]}
+    id = create(client, "any-case", **named, reset_db_name_map={"sales": "HR", "HR": "sales"})
+    assert plan(service, id).selection.only == ("Sales", "hr")
+    assert shown(client, id)["options"]["db_names"] == ["Sales", "hr"]
+    two_become_one = new_backup("becomes-one", **named, reset_db_name_map={"sales": "HR"})
+    assert refused(client, two_become_one)[1] == "DRS.M00202"
+
+
 def test_a_list_of_new_names_is_taken_for_a_map(service: Service, client: httpx.Client) -> None:
     id = create(client, "names-as-a-list", reset_db_name_map=[{"a": "b"}, {"c": "d"}])
     assert plan(service, id).selection.renames == (Rename("a", "b"), Rename("c", "d"))
@@ -242,6 +256,10 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("options.db_names", ["d" * 129], "DRS.M00202", "options.db_names"),
     ("options.reset_db_name_map", {"": "a", "b": "c"}, "DRS.M00202", "options.reset_db_name_map"),
     ("options.reset_db_name_map", {"a": "x", "b": "X"}, "DRS.M00202", "options.reset_db_name_map"),
+    ("options.reset_db_name_map", {"a": "x", "A": "y"}, "DRS.M00202", "options.reset_db_name_map"),
+    ("options.reset_db_name_map", {"": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
+    ("options.reset_db_name_map", {"<b>": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
+    ("base_info.tags", [{"key": "a", "value": "<b>"}], "DRS.M00202", "tags.value"),
 ]  # fmt: skip
 
 
@@ -383,6 +401,25 @@ def test_a_task_is_renamed_and_described_anew(client: httpx.Client) -> None:
         assert (answer.status_code, answer.json()["error_code"]) == (400, code)
 
 
+def test_a_name_that_two_ask_for_at_once_is_given_once(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bucket is slow, and a client that does not wait asks again."""
+    both, shelf = threading.Barrier(2, timeout=10), SHELVES["bucket-1"]
+    look = shelf.head
+
+    def slow(name: str) -> Entry:
+        both.wait()
+        return look(name)
+
+    monkeypatch.setattr(shelf, "head", slow)
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda _: client.post(V5, json=new_backup("asked-twice")), range(2)))
+    assert sorted(answer.status_code for answer in answers) == [200, 400]
+    assert [answer.json()["error_code"] for answer in answers if answer.is_error] == ["DRS.M00277"]
+    assert listed(client, name="asked-twice") == ["asked-twice"]
+
+
 def test_only_a_task_that_has_ended_can_be_deleted(service: Service, client: httpx.Client) -> None:
     id = create(client, "to-delete")
     answer = client.delete(f"{V5}/{id}")
@@ -446,8 +483,15 @@ def test_a_list_is_filtered_sorted_and_paged(service: Service, client: httpx.Cli
     assert listed(client, name="list-", tags="name=list-c") == ["list-c"]
     assert listed(client, name="list-", tags='{"name": "list-b"}') == ["list-b"]
     assert listed(client, name="list-", tags='[{"key": "name"}]') == ["list-c", "list-a", "list-b"]
+    assert listed(client, name="list-", tags='[{"key": "name", "values": ["list-a", "list-c"]}]') == [
+        "list-c",
+        "list-a",
+    ]
+    assert listed(client, name="list-", tags='{"name": ["list-b", "none"]}') == ["list-b"]
+    assert listed(client, name="list-", tags="name:list-a,") == ["list-a"]
     assert listed(client, name="list-", tags="other") == []
     assert listed(client, name="list-", status="") == ["list-c", "list-a", "list-b"]
+    assert listed(client, name="list-", limit="", offset="") == ["list-c", "list-a", "list-b"]
     page = client.get(V5, params={"name": "list-", "limit": 2, "offset": 1}).json()
     assert (page["count"], [job["name"] for job in page["jobs"]]) == (3, ["list-a", "list-b"])
     past = client.get(V5, params={"limit": 2000, "offset": 60000})
@@ -478,6 +522,8 @@ def test_a_list_is_filtered_by_its_moments(service: Service, client: httpx.Clien
         ({"offset": "x"}, "offset"),
         ({"create_at": "yesterday"}, "create_at"),
         ({"tags": "{"}, "tags"),
+        ({"tags": '{"a": {"b": "c"}}'}, "tags"),
+        ({"tags": "[1]"}, "tags"),
         ({"dbs_instance_ids": [str(n) for n in range(11)]}, "dbs_instance_ids"),
     ],
 )
@@ -600,3 +646,44 @@ def test_of_several_chains_one_has_to_be_named(service: Service, client: httpx.C
     chosen: dict[str, Any] = {"is_default_restore": False, "db_names": ["SEVERAL-B"]}
     id = create(client, "that-one", "log.bak", target=POSTGRES, recovery_mode="incre", **chosen)
     assert len(plan(service, id).source.files) == 2
+
+
+def _ims(name: str, **options: Any) -> dict[str, Any]:
+    chain = {"is_default_restore": False, "db_names": ["kept"], "is_last_backup": False}
+    return new_backup(name, f"{name}.bak", target=POSTGRES, **{**chain, **options})
+
+
+def _made(service: Service, client: httpx.Client, body: dict[str, Any]) -> str:
+    id = str(client.post(V5, json=body).json()["job_id"])
+    succeed(service, id)
+    return id
+
+
+def test_a_chain_outlives_the_tasks_that_are_deleted(service: Service, client: httpx.Client) -> None:
+    """A database that is being restored stays so, whatever is forgotten about how it came there."""
+    full = _made(service, client, _ims("kept-full"))
+    log = _made(service, client, _ims("kept-log", recovery_mode="incre"))
+    assert client.delete(f"{V5}/{log}").status_code == 200
+    second = _made(service, client, _ims("kept-log", recovery_mode="incre", is_last_backup=False))
+    assert len(plan(service, second).source.files) == 2, "the same file is the same backup"
+    for id in (full, second):
+        assert client.delete(f"{V5}/{id}").status_code == 200
+    assert "kept-log" not in listed(client)
+    last = _made(service, client, _ims("kept-last", recovery_mode="incre", is_last_backup=True))
+    made = plan(service, last)
+    assert [file.name for file in made.source.files] == ["kept-full.bak", "kept-log.bak", "kept-last.bak"]
+    assert (made.target.password, made.selection.only) == (SECRET, ("kept",))
+    client.delete(f"{V5}/{last}")
+    assert refused(client, _ims("kept-more", recovery_mode="incre"))[1] == "DRS.M00300", "the chain has ended"
+
+
+def test_of_several_chains_the_one_whose_tasks_are_there_is_meant(service: Service, client: httpx.Client) -> None:
+    other = "4a3182607bc549bcb46cc9a8755761a6in03"
+    service.run(service.store.add_instance(Instance(other, PROJECT, "pg", "postgresql", (("h", 5432),))))
+    ids = {}
+    for name in ("gone-chain", "this-chain"):
+        options: dict[str, Any] = {"is_default_restore": False, "db_names": [name], "is_last_backup": False}
+        ids[name] = _made(service, client, new_backup(name, f"{name}.bak", target=other, **options))
+    client.delete(f"{V5}/{ids['gone-chain']}")
+    id = _made(service, client, new_backup("goes-on", "log.bak", target=other, recovery_mode="incre"))
+    assert plan(service, id).selection.only == ("this-chain",)

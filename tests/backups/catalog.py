@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.backups.basetables import XTYPES, Base, Cell, tables_of
-from tests.backups.describe import Col, Db, ForeignKey, Index, Module, Tbl
+from tests.backups.describe import Col, Db, ForeignKey, Index, Module, Property, Tbl
 from tests.backups.image import Unit
-from tests.backups.kinds import PLAIN, Kind, kind_of
+from tests.backups.kinds import PLAIN, Kind, kind_of, variant_bytes
 from tests.backups.layout import Layout, clustering, kept, layout_of
 
 MADE = struct.pack("<Ii", 10_000_000, 43000)
@@ -132,6 +132,14 @@ class Catalog:
         raw = text.encode("utf-16-le")
         value = struct.pack("<BBHI", 231, 1, max(len(raw), 2), self.db.collation.number) + raw
         self.add(49, 1, object_, part, "MS_Description", value)
+
+    def property(self, one: Property) -> None:
+        """An extended property."""
+        number: Cell = 0
+        if one.owner:
+            named = {row[1]: row[0] for row in self.rows[34]}
+            number = self.schema(one.owner[0]) if one.kind == 3 else named[one.owner[1]]
+        self.add(49, one.kind, number, one.part, one.name, variant_bytes(one.value))
 
     def table(self, table: Tbl) -> tuple[int, list[Rowset]]:
         """A table: its object, columns, indexes and constraints; its rowsets, which have no units yet."""

@@ -231,6 +231,8 @@ def build(db: Db, version: float = 2016, moment: int = 0) -> Built:
             catalog.foreign_key(ids, table, key)
     for module in db.modules:
         catalog.module(ids, module)
+    for one in db.properties:
+        catalog.property(one)
     write_catalog(made, catalog, rowsets)
     return made
 

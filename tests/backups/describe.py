@@ -174,6 +174,20 @@ class Module:
 
 
 @dataclass(frozen=True)
+class Property:
+    """An extended property by its class: 0 of the database, 1 of an object or column, 3 a schema, 7 an index.
+
+    ``owner``: the schema and the table or module, or the schema alone.
+    """
+
+    kind: int
+    owner: tuple[str, ...]
+    part: int
+    name: str
+    value: Variant
+
+
+@dataclass(frozen=True)
 class File:
     """A data file: its number, its file group and its size in pages (0: as big as it must be)."""
 
@@ -207,3 +221,4 @@ class Db:
     database_id: int = 5
     uniform: bool = False
     schemas: dict[str, int] = field(default_factory=dict)
+    properties: Sequence[Property] = ()

@@ -8,6 +8,7 @@ import argparse
 import gzip
 import io
 import itertools
+import math
 import multiprocessing
 import random
 import resource
@@ -29,7 +30,7 @@ from sterna.core.plan import Path as Name
 from sterna.core.plan import StoredFile
 from sterna.engines.redis.files.scan import scan
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
-from sterna.engines.sqlserver.wire.inspecting import inspect_media
+from sterna.engines.sqlserver.wire.inspecting import inspect
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.tables import PageRange
 from sterna.engines.sqlserver.wire.verify import verify
@@ -65,6 +66,7 @@ Make = Callable[[], Parser]
 
 def read_backup(files: Files) -> None:
     """Everything that the product does with a backup; errors of its own are an answer."""
+    answered(lambda: inspect(files))
     media = []
     for blob in files:
         try:
@@ -73,7 +75,6 @@ def read_backup(files: Files) -> None:
             continue
     if not media:
         return
-    answered(lambda: inspect_media(media))
     answered(lambda: list(itertools.islice(verify(media), FAULTS)))
     for database in answered(lambda: databases_of(media)) or ():
         read_database(database)
@@ -239,16 +240,21 @@ class Watch:
     seed: int
     finds: list[str] = field(default_factory=list)
     cases: int = 0
+    _end: float = math.inf
+    """When the time is over; it begins with the first case."""
 
-    def run(self, seconds: float, most: int = 20) -> list[str]:
-        """Cases until the time is over, or until so many finds."""
-        deadline, number = time.monotonic() + seconds, self.seed
-        while time.monotonic() < deadline and len(self.finds) < most:
-            number = self._child(number, deadline, most)
+    def run(self, seconds: float, most: int = 20, least: int = 0) -> list[str]:
+        """Cases until the time is over and there were at least so many, or until so many finds."""
+        number = self.seed
+        while not self._over(least) and len(self.finds) < most:
+            number = self._child(number, seconds, most, least)
         return self.finds
 
-    def _child(self, number: int, deadline: float, most: int) -> int:
-        """One child, until it dies, hangs or the time is over; the number of the next case."""
+    def _over(self, least: int) -> bool:
+        return time.monotonic() >= self._end and self.cases >= least
+
+    def _child(self, number: int, seconds: float, most: int, least: int) -> int:
+        """One child, until it dies, hangs or all is over; the number of the next case."""
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe(duplex=False)
         child = context.Process(target=work, args=(self.make, number, theirs), daemon=True)
@@ -257,18 +263,15 @@ class Watch:
         try:
             if not mine.poll(BEGIN):
                 raise TimeoutError(f"the files to damage were not there within {BEGIN:.0f} s")
-            while len(self.finds) < most:
-                wait = LIMIT if time.monotonic() < deadline else 0
-                if not mine.poll(wait):
-                    if wait:
-                        self.finds.append(f"case {number}: no end within {LIMIT:.0f} s")
+            self._end = min(self._end, time.monotonic() + seconds)
+            while len(self.finds) < most and not self._over(least):
+                if not mine.poll(LIMIT):
+                    self.finds.append(f"case {number}: no end within {LIMIT:.0f} s")
                     return number + 1
                 number, trouble = mine.recv()
                 self.cases += not trouble
                 if trouble:
                     self.finds.append(f"case {number}:\n{trouble}")
-                if time.monotonic() >= deadline:
-                    return number + 1
         except EOFError:
             child.join()
             self.finds.append(f"case {number}: the process died, {child.exitcode}")

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sterna.core.change import Pieces
+from sterna.core.errors import BadData
 from sterna.core.schema import Table
+from sterna.engines.sqlserver.wire.base import Pages
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases
 from sterna.engines.sqlserver.wire.tables import Piece
 
@@ -54,3 +56,11 @@ def joined(pieces: Iterable[Piece]) -> bytes:
 def in_bytes(data: bytes | Pieces) -> Iterable[bytes]:
     """Rows that are held or made piece by piece."""
     return [data] if isinstance(data, bytes) else data
+
+
+def page_or_blank(pages: Pages, number: int) -> bytes:
+    """The page of file 1 as it is read; zeros for one that is not there or was never used."""
+    try:
+        return pages.page(1, number)
+    except BadData:
+        return bytes(8192)

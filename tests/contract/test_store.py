@@ -490,6 +490,7 @@ async def test_a_deleted_job_is_hidden_and_keeps_neither_positions_nor_passwords
     assert await store.jobs() == (0, [])
     gone = await store.job(job.id)
     assert gone.deleted
+    assert await store.jobs(gone.project_id, kinds=(gone.kind,), deleted=True) == (1, [gone])
     assert gone.plan is not None
     assert (gone.plan.source.password, gone.plan.target.password) == ("", "")
     assert gone.plan.source.user == "reader"

@@ -8,7 +8,7 @@ import pytest
 
 from sterna.core.errors import BadData, Unsupported
 from sterna.core.schema import Table
-from sterna.engines.sqlserver.wire.inspecting import inspect_media
+from sterna.engines.sqlserver.wire.inspecting import inspect
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.verify import verify
 from tests.backups.corpus import MAKERS, Fixture, all_fixtures
@@ -73,7 +73,7 @@ def looked_at(made: Fixture) -> None:
 def test_headers_say_what_the_writer_put_there(corpus: dict[str, Fixture], name: str) -> None:
     """Names, numbers, GUIDs and dates of every set."""
     made = corpus[name]
-    sets = inspect_media([open_media(blob) for blob in blobs(made.paths)])["sets"]
+    sets = inspect(blobs(made.paths))["sets"]
     wanted = made.headers
     assert len(sets) == len(wanted) or not wanted
     for position, (got, want) in enumerate(zip(sets, wanted, strict=True)):

@@ -18,6 +18,7 @@ from sterna.core.files import Entry, Storage
 from sterna.core.job import Condition, Failure, Phase
 from sterna.core.plan import Conflict, Endpoint, Mode, Pace, Plan, Rename, Selection, StoredFile
 from sterna.engines.redis.engine import RedisEngine
+from sterna.engines.redis.wire.recode import string
 from sterna.engines.redis.wire.resp import command
 from sterna.storage.folder import FolderStorage
 from tests.engines.moving import Move, endpoint
@@ -34,6 +35,8 @@ from tests.engines.redis_files import (
 )
 from tests.engines.redis_values import fill
 from tests.servers.redis import Server, running
+from tests.unit.rdb_files import expiring, sealed, text_key
+from tests.unit.rdb_files import key as record
 
 pytestmark = pytest.mark.server
 
@@ -263,6 +266,69 @@ async def test_the_end_of_an_aof_that_is_cut_off_is_left_out_and_told(tail: byte
         await assert_equal(source, target)
 
 
+@pytest.mark.parametrize("full", [True, False])
+async def test_parts_that_end_with_a_new_key_or_a_note_are_whole(full: bool, tmp_path: Path) -> None:
+    with running("redis70") as target:
+        parts = {
+            "x.aof.1.base.aof": command(b"SET", b"a", b"1"),
+            "x.aof.1.incr.aof": command(b"SET", b"b", b"1") + command(b"PUBLISH", b"c", b"m"),
+            "x.aof.2.incr.aof": command(b"SET", b"c", b"1") + b"#TS:1700000000\r\n",
+            "x.aof.manifest": b"file x.aof.1.base.aof seq 1 type b\nfile x.aof.1.incr.aof seq 1 type i\n"
+            b"file x.aof.2.incr.aof seq 2 type i\n",
+        }
+        for name, data in parts.items():
+            (tmp_path / name).write_bytes(data)
+        if full:
+            client_of(target).set("d", 1)
+        move = await imported(endpoint(target), tmp_path, tmp_path / "job", "x.aof.manifest")
+        assert not await move.events("redis.file.cut_off")
+        assert sorted(client_of(target).keys()) == [b"a", b"b", b"c", *([b"d"] if full else [])]
+
+
+async def test_a_length_that_servers_refuse_is_damage_and_not_a_broken_link(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        (tmp_path / "a.aof").write_bytes(b"*3\r\n$03\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n")
+        failure = await failed(importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof"))
+        assert (failure.code, "a length is no number" in failure.message) == (BadData.code, True)
+
+
+async def test_a_value_that_the_target_refused_is_not_passed_over_by_the_next_run(tmp_path: Path) -> None:
+    with running("redis70") as target:
+        broken = record(b"broken", 10, string(b"no ziplist at all"))
+        (tmp_path / "a.rdb").write_bytes(sealed(broken, text_key(b"a", b"1")))
+        move = importing(endpoint(target), tmp_path, tmp_path / "job", "a.rdb")
+        assert (await failed(move)).code == BadData.code
+        await move.again()
+        failure = await ended_in_failure(move)
+        assert "An earlier run failed" in failure.message
+        assert "RESTORE broken" in failure.message
+        (tmp_path / "a.rdb").write_bytes(sealed(text_key(b"broken", b"mended"), text_key(b"a", b"1")))
+        await move.again()
+        await move.ended()
+        assert client_of(target).mget("broken", "a") == [b"mended", b"1"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_commands_behind_an_rdb_file_that_names_none_are_carried_out_as_an_aof(
+    full: bool, tmp_path: Path
+) -> None:
+    with running("redis70") as target:
+        log = command(b"INCR", b"a") + command(b"PERSIST", b"over") + command(b"RPUSH", b"list", b"x") * 3
+        (tmp_path / "a.rdb").write_bytes(
+            sealed(text_key(b"a", b"5"), expiring(1000, text_key(b"over", b"kept")), magic=b"REDIS0009") + log
+        )
+        if full:
+            client_of(target).rpush("list", "old")
+        for run in ("one", "two"):
+            move = await imported(endpoint(target), tmp_path, tmp_path / run, "a.rdb")
+            assert len(await move.events("redis.file.log")) == 1
+            client = client_of(target)
+            assert client.mget("a", "over") == [b"6", b"kept"]
+            assert client.lrange("list", 0, -1) == [b"x"] * 3
+            assert client.pexpiretime("over") == -1
+            assert sorted(client.keys()) == [b"a", b"list", b"over"]
+
+
 async def test_a_broken_middle_stops_the_import_and_says_where(tmp_path: Path) -> None:
     with running("redis62", *LOG) as source, running("redis62") as target:
         touch(client_of(source))
@@ -292,6 +358,11 @@ async def test_a_flipped_bit_in_an_rdb_file_is_found(tmp_path: Path) -> None:
 async def failed(move: Move) -> Failure:
     """Run a job that cannot succeed; why it did not."""
     await move.start()
+    return await ended_in_failure(move)
+
+
+async def ended_in_failure(move: Move) -> Failure:
+    """The same of a run that has begun."""
     assert move.task
     await move.task
     job = await move.now()
@@ -453,7 +524,11 @@ async def test_the_policy_stop_leaves_a_target_with_keys_alone(tmp_path: Path) -
         client_of(target).set("b", 2)
         move = importing(endpoint(target), tmp_path, tmp_path / "job", "a.aof", conflict=Conflict.STOP)
         failure = await failed(move)
-        assert (failure.code, client_of(target).keys("*[ab]")) == (KeyConflict.code, [b"b"])
+        assert (failure.code, client_of(target).keys("*")) == (KeyConflict.code, [b"b"])
+        client_of(target).delete("b")
+        await move.again()
+        await move.ended()
+        assert client_of(target).keys("*") == [b"a"]
 
 
 async def test_the_policy_skip_keeps_what_the_target_has(tmp_path: Path) -> None:

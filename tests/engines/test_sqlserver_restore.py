@@ -25,7 +25,7 @@ from sterna.core.errors import (
 from sterna.core.files import Blob
 from sterna.core.finding import Severity
 from sterna.core.job import JobId
-from tests.engines.sqlserver_scene import JOB, SECRET, Scene, Shared, differential, full, log, scene
+from tests.engines.sqlserver_scene import ACCESS, JOB, SECRET, Scene, Shared, differential, full, log, scene
 from tests.servers.sqlserver import Database, Fault
 
 PIECE = 12_288
@@ -155,7 +155,11 @@ async def test_a_database_that_is_covered_loses_its_users_first(stage: Scene) ->
     await stage.restore(stage.plan("shop.bak", cover=True))
     assert stage.model.databases["Shop"].sets == [full().guid]
     assert "REPLACE" in stage.restores()[0]
-    assert stage.model.ran("ALTER") == ["ALTER DATABASE [Shop] SET SINGLE_USER WITH ROLLBACK IMMEDIATE"]
+    assert stage.model.ran("ALTER") == [
+        "ALTER DATABASE [Shop] SET SINGLE_USER WITH ROLLBACK IMMEDIATE",
+        "ALTER DATABASE [Shop] SET MULTI_USER",
+    ]
+    assert not stage.model.databases["Shop"].single_user
 
 
 async def test_a_database_in_the_way_stops_the_job_and_stays_as_it_is(stage: Scene) -> None:
@@ -245,8 +249,9 @@ async def test_a_credential_goes_after_a_failure_too(stage: Scene) -> None:
     stage.storage = Shared(stage.bucket)
     stage.write("shop.bak", full())
     stage.model.secret = "another"
-    with pytest.raises(ApplyFailed, match="error 3201"):
+    with pytest.raises(AccessDenied, match="error 3201") as refused:
         await stage.restore(stage.by_url(stage.plan("shop.bak")))
+    assert "keys that the bucket is registered with" in refused.value.hint
     assert stage.model.credentials == {}
 
 
@@ -298,7 +303,8 @@ async def test_a_folder_that_the_server_does_not_see_is_found_before(stage: Scen
 async def test_a_file_is_brought_on_from_where_it_was_left_off(
     stage: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sterna.engines.sqlserver.restoring.reaching._PIECE", PIECE)
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.folders._PIECE", PIECE)
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.folders._SYNC_EVERY", 2 * PIECE)
     stage.write("shop.bak", full())
     reads: list[int] = []
     stage.storage = Broken(stage.bucket, after=3 * PIECE, reads=reads)
@@ -307,17 +313,22 @@ async def test_a_file_is_brought_on_from_where_it_was_left_off(
     assert [each.name for each in stage.share.iterdir() if not each.name.startswith(".")] == []
     assert reads == [0, PIECE, 2 * PIECE, 3 * PIECE]
     reads.clear()
+    (part,) = stage.share.glob(".*.part")
+    part.write_bytes(part.read_bytes()[: 2 * PIECE] + b"\0" * PIECE)  # a power cut: the last bytes were never kept
     stage.storage = Broken(stage.bucket, after=1 << 40, reads=reads)
-    await stage.restore(stage.plan("shop.bak"))
-    assert reads[0] == 3 * PIECE
+    await stage.restore(stage.plan("shop.bak", delete_backup_file="false"))
+    assert reads[0] == 2 * PIECE
     assert stage.states() == {"Shop": "ONLINE"}
+    (copy,) = stage.share.glob("sterna-*")
+    assert copy.read_bytes() == (stage.bucket / "shop.bak").read_bytes()
 
 
 async def test_a_file_that_was_replaced_meanwhile_is_brought_anew(stage: Scene) -> None:
     stage.write("shop.bak", full())
-    stage.model.faults = [Fault("RESTORE DATABASE", ((3257, 16, "no room"),))]
-    with pytest.raises(TargetFull):
+    stage.model.faults = [Fault("RESTORE DATABASE", ((3101, 16, "in use"),))]
+    with pytest.raises(ServerBusy):
         await stage.restore(stage.plan("shop.bak"))
+    assert len(list(stage.share.iterdir())) == 2
     stage.write("shop.bak", full("Other"))
     await stage.restore(stage.plan("shop.bak"))
     assert stage.states() == {"Other": "ONLINE"}
@@ -582,7 +593,8 @@ async def test_no_secret_is_in_an_error_an_event_a_log_or_a_repr(
     stage.storage = Shared(stage.bucket)
     stage.write("shop.bak", full())
     plan = stage.by_url(stage.plan("shop.bak"))
-    echo = ((15530, 16, f"Incorrect syntax near '{SECRET}'."),)
+    doubled = SECRET.replace("'", "''")
+    echo = ((15530, 16, f"Incorrect syntax near '{SECRET}' or {ACCESS}:{doubled}."),)
     stage.model.faults = [Fault("CREATE CREDENTIAL", echo)]
     with pytest.raises(Trouble) as raised:
         await stage.restore(plan)
@@ -595,7 +607,7 @@ async def test_no_secret_is_in_an_error_an_event_a_log_or_a_repr(
         while at is not None:
             shown += [str(at), repr(at), repr(at.args)]
             at = at.__cause__
-    for secret in (SECRET, plan.target.password):
+    for secret in (SECRET, doubled, ACCESS, plan.target.password):
         assert all(secret not in text for text in shown)
 
 

@@ -16,10 +16,12 @@ from sterna.core.plan import Endpoint, Mode, Plan, Rename, Selection, StoredFile
 from sterna.core.ports import Describes, Room
 from sterna.engines.sqlserver.engine import SqlServerEngine
 from sterna.engines.sqlserver.source import SqlServerSource, open_source
+from sterna.engines.sqlserver.wire.media import open_media
 from sterna.storage.folder import FolderStorage
 from tests.backups.corpus import Fixture, all_fixtures
 from tests.backups.database import build
 from tests.backups.describe import Col, Db, Tbl
+from tests.backups.reading import MemoryBlob
 from tests.backups.writer import Set, write_backup
 
 TARGET = Endpoint("postgresql", (("127.0.0.1", 1),))
@@ -131,6 +133,14 @@ async def test_one_new_name_is_not_given_to_several_databases(corpus: dict[str, 
     assert failed(await looked(replace(plan, selection=Selection((database,), plan.selection.renames)))) == {}
 
 
+async def test_two_databases_do_not_become_one(corpus: dict[str, Fixture]) -> None:
+    made = corpus["several_sets"]
+    one, other, *_ = made.databases
+    found = failed(await looked(plan_of(made.paths, renames=(Rename(one, other),))))["sqlserver.files"]
+    assert f"would both be called {other}" in found
+    assert failed(await looked(plan_of(made.paths, renames=(Rename(one, other), Rename(other, one))))) == {}
+
+
 async def test_sound_files_pass_all_checks(corpus: dict[str, Fixture]) -> None:
     found = await looked(plan_of(corpus["shop_2016"].paths))
     assert failed(found) == {}
@@ -159,6 +169,22 @@ async def test_a_flipped_bit_is_found_before_anything_is_loaded(
     data[len(data) // 3] ^= 4
     (tmp_path / "flipped.bak").write_bytes(data)
     assert failed(await looked(plan_of([tmp_path / "flipped.bak"])))
+
+
+async def test_a_whole_set_of_a_file_whose_last_one_was_cut_is_taken(
+    corpus: dict[str, Fixture], tmp_path: Path
+) -> None:
+    paths = corpus["incomplete"].paths
+    assert "sqlserver.chain" in failed(await looked(plan_of(paths)))
+    assert failed(await looked(plan_of(paths, {"set": "1"}))) == {}
+    assert failed(await looked(plan_of(paths, only=("Shop",)))) == {}
+    async with open_source(plan_of(paths, {"set": "1"}), opens, Heard()) as source:
+        assert len(await source.names()) == 2
+    data = bytearray(paths[0].read_bytes())
+    (whole, _) = open_media(MemoryBlob("a.bak", bytes(data))).sets
+    data[whole.regions[0].pieces[0].start + 5000] ^= 4
+    (tmp_path / "both.bak").write_bytes(data)
+    assert "sqlserver.verify" in failed(await looked(plan_of([tmp_path / "both.bak"], {"set": "1"})))
 
 
 async def test_without_prechecks_what_guards_the_data_is_looked_at_all_the_same(
@@ -245,3 +271,13 @@ async def test_the_engine_itself_writes_no_rows_and_compares_no_servers(tmp_path
         engine.sink(plan, Room(JobId("j"), 1, tmp_path), Heard())
     with pytest.raises(Unsupported):
         await engine.compare(plan)
+
+
+async def test_what_is_to_be_left_out_has_to_be_there(corpus: dict[str, Fixture]) -> None:
+    paths = corpus["shop_2016"].paths
+    assert not failed(await looked(plan_of(paths, without=(("Shop", "dbo", "Orders"), ("Shop", "sales")))))
+    for path in (("Shop", "dbo", "orders"), ("shop", "dbo", "Orders"), ("Shop", "nowhere")):
+        found = failed(await looked(plan_of(paths, without=(path,))))
+        assert found == {"sqlserver.tables": f"There is no {'.'.join(path)} to leave out"}
+    several = corpus["several_sets"].paths
+    assert not failed(await looked(plan_of(several, only=("Shop",), without=(("Other", "dbo", "t"),))))

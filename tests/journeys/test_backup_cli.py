@@ -668,9 +668,10 @@ def test_load_moves_an_rdb_file_into_a_redis_server(home: Home, redis_server: St
     file = tmp_path / "dump.rdb"
     file.write_bytes(recorded("redis62"))
     words = ("backup", "load", str(file), "--to", f"redis://127.0.0.1:{target.port}", "--json")
-    ended = home.run(*words)
+    ended = home.run(*words, "--compare")
     assert ended.code == 0, ended.all
-    assert ended.lines[-1]["summary"]["status"] == "done"
+    said = ended.lines[-1]["summary"]
+    assert (said["status"], said["equal"], said["differences"]) == ("done", True, [])
     assert target.client().dbsize() > 0
     file.write_bytes(b"no dump at all")
     assert home.run(*words, "--restart").code in (3, 4)

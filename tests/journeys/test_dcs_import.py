@@ -21,6 +21,8 @@ from huaweicloudsdkdcs.v2 import (
     CreateMigrationTaskRequest,
     DcsClient,
     DeleteBackupFileRequest,
+    DeleteMigrateTaskRequest,
+    DeleteMigrationTaskRequest,
     Files,
     ListBackupRecordsRequest,
     ListMigrationTaskLogsRequest,
@@ -138,12 +140,21 @@ def test_what_is_wrong_with_a_file_is_told(stand: Stand, tmp_path: Path) -> None
     bucket.mkdir()
     stand.home.good("bucket", "add", "files", "--folder", str(bucket))
     (bucket / "dump.rdb").write_bytes(b"not what it says")
-    for name, said in (("gone.rdb", "gone.rdb"), ("dump.rdb", "neither an RDB nor an AOF"), ("../x", "..")):
+    for name, said in (("gone.rdb", "gone.rdb"), ("dump.rdb", "neither an RDB nor an AOF")):
         id = stand.imported(listed(name))
         wait_for(lambda id=id: stand.status(id) == "FAILED", "it does not fail")  # type: ignore[misc]
         rows = stand.dcs.list_migration_task(ListMigrationTaskRequest()).migration_tasks
         assert said in next(row.error_message for row in rows if row.task_id == id)
     assert not stand.target.client().dbsize()
+
+    fill(stand.source.client())
+    whole = saved(stand.source)
+    (bucket / "cut.rdb").write_bytes(whole[: len(whole) * 3 // 4])
+    id = stand.imported(listed("cut.rdb"))
+    wait_for(lambda: stand.status(id) == "FAILED", "it does not fail")
+    deleting = DeleteMigrationTaskRequest(body=DeleteMigrateTaskRequest(task_id_list=[id]))
+    assert stand.dcs.delete_migration_task(deleting).task_id_list == [id]
+    assert not stand.target.client().keys("sterna:*"), "what it left on the target goes with it"
 
 
 def test_a_backup_is_taken_imported_and_deleted(stand: Stand) -> None:

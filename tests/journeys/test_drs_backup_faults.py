@@ -334,18 +334,17 @@ def test_a_secret_that_was_changed_is_said_and_a_new_one_works(scene: Scene) -> 
         scene.flow()
         log = scene.fails(id, "signature", "secret key")
         assert SECRET_KEY not in log
-        _register_again(scene, "another-secret-key")
+        _change_secret(scene, "another-secret-key")
         scene.again(id, file, tables)
     finally:
         stand.store.kill9()
         stand.store.start()
-        _register_again(scene, SECRET_KEY)
+        _change_secret(scene, SECRET_KEY)
     assert keys.read_text() == old
 
 
-def _register_again(scene: Scene, secret: str) -> None:
-    scene.stand.home.good("bucket", "remove", SLOW_BUCKET)
-    scene.stand.register_bucket(SLOW_BUCKET, f"http://{scene.to_bucket.address}", secret)
+def _change_secret(scene: Scene, secret: str) -> None:
+    scene.stand.home.good("bucket", "change", SLOW_BUCKET, "--secret-env", "NEW", NEW=secret)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from tests.engines.sqlserver_scene import PASSWORD, USER
 from tests.journeys.backup_stand import answers
 from tests.journeys.command import Home, wait_for
 from tests.servers.redis import free_port
-from tests.servers.sqlserver import Database, Model
+from tests.servers.sqlserver import Database, Fault, Model
 from tests.servers.tds import HOST, serving
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -73,23 +73,32 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             yield Stand(model, builder.with_endpoint(url).build(), instance["id"], bucket, home)
 
 
-def test_a_chain_goes_into_a_server_over_three_jobs(stand: Stand) -> None:
+def test_a_chain_goes_into_a_server_over_several_jobs_and_after_wrong_turns(stand: Stand) -> None:
     full, first, second = (path.name for path in MAKERS["log_chain"](stand.bucket).paths)
-    steps = (
-        ("chain-0", full, {"is_last_backup": False, "reset_db_name_map": {"": "neu"}}, "RESTORING"),
-        ("chain-1", first, {"is_last_backup": False, "recovery_mode": "incre"}, "RESTORING"),
-        ("chain-2", second, {"recovery_mode": "incre", "is_delete_backup_file": True}, "ONLINE"),
-    )
-    for name, file, options, state in steps:
-        done = stand.run(name, file, **options)
+    later = {"is_last_backup": False, "recovery_mode": "incre"}
+    stand.model.faults = [Fault("RESTORE DATABASE", ((3257, 16, "There is insufficient free space."),))]
+    failed = stand.run("no-room", full, is_last_backup=False)
+    assert failed.status == "FAILED"
+    assert "error 3257" in failed.error_log
+    assert list((stand.home.folder.parent / "share").iterdir()) == [], "a task that has failed leaves no copy"
+    stand.sdk.delete_replication_job(v5.DeleteReplicationJobRequest(job_id=failed.id))
+    begun = stand.run("begin", full, is_last_backup=False, reset_db_name_map={"": "neu"})
+    assert begun.status == "SUCCESS", begun.error_log
+    early = stand.run("too-early", second, **later)
+    assert early.status == "PRECHECK FAILED"
+    assert "the log backup between them is missing" in early.error_log
+    for name in ("first", "first-again"):
+        done = stand.run(name, first, **later)
         assert done.status == "SUCCESS", done.error_log
-        assert stand.model.databases["neu"].state == state
+        assert stand.model.databases["neu"].state == "RESTORING"
+    elsewhere = stand.run("elsewhere", second, reset_db_name_map={"": "another"}, **later)
+    assert elsewhere.status == "PRECHECK FAILED"
+    assert "no database waits" in elsewhere.error_log
+    done = stand.run("last", second, recovery_mode="incre", is_delete_backup_file=True)
+    assert done.status == "SUCCESS", done.error_log
+    assert {name: each.state for name, each in stand.model.databases.items()} == {"neu": "ONLINE"}
     assert len(stand.model.databases["neu"].sets) == 3
-    assert [text.split()[1] for text in stand.model.ran("RESTORE DATABASE", "RESTORE LOG")] == [
-        "DATABASE",
-        "LOG",
-        "LOG",
-    ]
+    assert len(stand.model.ran("RESTORE LOG")) == 2
 
 
 def test_what_is_in_the_way_fails_the_checks_and_is_covered_if_that_is_wanted(stand: Stand) -> None:

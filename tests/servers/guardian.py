@@ -1,10 +1,12 @@
 """Ends servers and removes their folders when the process that started them is gone, however it went.
 
-Run as a script, it reads lines ``watch PID STARTED SIGNAL FOLDER`` and ``forget PID`` and acts at the end of its
-input, which comes when the writing end is closed: by the last line of a test run, or by its sudden death. (The
-kernel's parent-death signal would follow the *thread* that started a server, which often ends long before them.)
+Run as a script, it reads lines ``watch PID STARTED SIGNAL FOLDER``, ``forget PID`` and ``remove FOLDER``, and acts
+at the end of its input, which comes when the writing end is closed: by the end of a test run, or by its sudden
+death. (The kernel's parent-death signal would follow the *thread* that started a server, which often ends long
+before them.)
 """
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -53,6 +55,10 @@ class Guardian:
         """The process ended as it should."""
         self._say(f"forget {pid}\n")
 
+    def remove(self, folder: Path) -> None:
+        """Remove ``folder`` when this process is gone, in whatever way."""
+        self._say(f"remove {folder}\n")
+
     def _say(self, line: str) -> None:
         with self._lock:
             if self._process is None or self._owner != os.getpid():  # a forked child gets its own
@@ -63,9 +69,15 @@ class Guardian:
                     start_new_session=True,
                 )
                 self._owner = os.getpid()
+                atexit.register(self._dismiss)
             assert self._process.stdin
             self._process.stdin.write(line)
             self._process.stdin.flush()
+
+    def _dismiss(self) -> None:
+        """Let the watching process do what is left, and wait for its end."""
+        if self._process and self._owner == os.getpid():
+            self._process.communicate()
 
 
 def end(pid: int, began: str, how: signal.Signals) -> None:
@@ -84,17 +96,22 @@ def end(pid: int, began: str, how: signal.Signals) -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     watched: dict[str, list[str]] = {}
+    left: list[str] = []
     for line in sys.stdin:
-        verb, pid, *rest = line.rstrip("\n").split(" ", 4)
+        verb, what = line.rstrip("\n").split(" ", 1)
         if verb == "watch":
+            pid, *rest = what.split(" ", 3)
             watched[pid] = rest
+        elif verb == "remove":
+            left.append(what)
         else:
-            watched.pop(pid, None)
+            watched.pop(what, None)
     for pid, (began, how, folder) in watched.items():
         if began:
             end(int(pid), began, signal.Signals(int(how)))
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        left.append(folder)
+    for folder in filter(None, left):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ They run with ``wal_level=logical``, without fsync, with passwords (SCRAM), in U
 
 import contextlib
 import ctypes
+import functools
 import os
 import pwd
 import shutil
@@ -66,6 +67,7 @@ DEFAULTS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "jit": "off",
+    "dynamic_shared_memory_type": "mmap",  # in its folder: what a killed server leaves behind goes with that
 }
 _SETTINGS_FILE = "server.conf"
 _IPC_RMID = 0
@@ -273,7 +275,7 @@ def start(
     template = _template(installed)
     folder = _new_folder(f"sterna-{flavor}-")
     server = PostgresServer(
-        _reachable(installed, folder),
+        _reachable(installed),
         dict(option.split("=", 1) for option in options),
         folder=folder,
         port=port or free_port(),
@@ -326,7 +328,7 @@ def _initdb(installed: Installation, into: Path) -> None:
     try:
         (folder / "password").write_text(PASSWORD)
         _give_away(folder / "password")
-        words = [str(_reachable(installed, folder).bin / "initdb"), "-D", str(folder / "data"), "-U", SUPERUSER]
+        words = [str(_reachable(installed).bin / "initdb"), "-D", str(folder / "data"), "-U", SUPERUSER]
         words += ["-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "-E", "UTF8", "--locale=C.UTF-8"]
         words += ["--no-sync", "--no-instructions"]
         done = subprocess.run(words, capture_output=True, text=True, check=False, **_surroundings(folder))
@@ -384,6 +386,7 @@ def _new_folder(prefix: str) -> Path:
     return folder
 
 
+@functools.cache
 def _somebody() -> pwd.struct_passwd | None:
     """Whom to run as: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
@@ -413,10 +416,16 @@ def _open_to_all(path: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in path.parents)
 
 
-def _reachable(installed: Installation, folder: Path) -> Installation:
-    """The programs where another user than root can run them: a clone in root's home is closed to others."""
+@functools.cache
+def _reachable(installed: Installation) -> Installation:
+    """The programs where another user than root can run them: a clone in root's home is closed to others.
+
+    A copy of them is made once and goes with this process.
+    """
     if not _somebody() or _open_to_all(installed.bin):
         return installed
+    folder = _new_folder(f"sterna-{installed.flavor.name}-programs-")
+    _guardian.remove(folder)
     copy = folder / "installation"
     shutil.copytree(installed.home, copy, symlinks=True)
     inside = installed.bin.relative_to(installed.home)

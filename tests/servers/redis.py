@@ -4,6 +4,7 @@ with running("redis70", "--maxmemory", "64mb", password="secret") as server:
     server.client().set("a", "1")
 """
 
+import os
 import random
 import shutil
 import signal
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +32,11 @@ __all__ = ["FLAVORS", "NotStarted", "Server", "Unavailable", "available", "free_
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+_WORKERS = 16
+_chance = random.SystemRandom()
+"""Not the generator that a test may seed: then all of them would try the same ports."""
+_given_ports: deque[int] = deque(maxlen=200)
+"""The last ones: what was given long ago is in use, or is not needed any more."""
 _guardian = Guardian()
 
 
@@ -146,8 +153,10 @@ class Server:
 
     def close(self) -> None:
         """Stop for good and remove the folder, unless it was given by the caller. Twice is once."""
-        self.stop()
-        if not self._keep_folder:
+        if self._keep_folder:
+            self.stop()
+        else:
+            self.kill9()  # in order it takes a tenth of a second, and nobody will see what it saves
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _end(self, how: signal.Signals) -> None:
@@ -262,9 +271,16 @@ def running(
 
 
 def free_port() -> int:
-    """A port that nothing listens on, below those that the kernel hands to outgoing connections."""
+    """A port that nothing listens on, below those that the kernel hands to outgoing connections.
+
+    It is not given twice, and no other worker of the same test run gets it: it may be used a while later.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randint(10_000, 32_000)
+        port = 10_000 + _chance.randrange(22_000 // _WORKERS) * _WORKERS + worker % _WORKERS
+        if port in _given_ports:
+            continue
+        _given_ports.append(port)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -7,6 +7,7 @@ sp_executesql, attention; row sets, INFO and ERROR messages, DONE. Written by th
 """
 
 import datetime
+import itertools
 import select
 import socket
 import ssl
@@ -24,6 +25,7 @@ BATCH, RPC, REPLY, ATTENTION, LOGIN7, PRELOGIN = 1, 3, 4, 6, 16, 18
 MORE, ERROR, COUNT, ATTN = 1, 2, 0x10, 0x20
 OFF, ON, NOT_SUPPORTED, REQUIRED = 0, 1, 2, 3
 SIZE = 4096
+_NUMBERS = itertools.count(51)
 NO_COLLATION = bytes(5)
 Value = str | int | bool | Decimal | UUID | datetime.datetime | None
 Rows = Sequence[Mapping[str, Value]]
@@ -57,6 +59,9 @@ class Gone(Exception):
 class Talk(Protocol):
     """What a statement may do while it runs."""
 
+    session: int
+    """Which connection it came by."""
+
     def info(self, number: int, text: str) -> None:
         """Send a message at once. Raises Stopped where the client wants an end, Gone where it is away."""
         ...
@@ -75,6 +80,10 @@ class Answers(Protocol):
 
     def execute(self, text: str, values: Mapping[str, Value], talk: Talk) -> tuple[Sequence[Kind], Rows] | None:
         """A row set, or none. Raises SqlError, and lets Stopped and Gone through."""
+        ...
+
+    def log_out(self, session: int) -> None:
+        """A connection has ended."""
         ...
 
 
@@ -127,11 +136,13 @@ class TdsServer:
                 self._run(lambda it=connection: self._serve(it))  # type: ignore[misc]
 
     def _serve(self, connection: socket.socket) -> None:
+        session = _Session(self, connection)
         try:
-            _Session(self, connection).run()
+            session.run()
         except (Gone, OSError, ssl.SSLError):
             pass  # the client's own affair
         finally:
+            self.model.log_out(session.session)
             self._open.discard(connection)
             connection.close()
 
@@ -152,6 +163,7 @@ class _Session:
     """One connection."""
 
     def __init__(self, server: TdsServer, connection: socket.socket) -> None:
+        self.session = next(_NUMBERS)
         self._server = server
         self._socket = connection
         self._secure: ssl.SSLObject | None = None

@@ -1,6 +1,7 @@
 """What the catalogue of a backup means: types, keys, texts, and tables whose rows cannot be read."""
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,13 @@ from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.tables import PageRange
 from sterna.engines.sqlserver.wire.texts import Texts, readable
 from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
+from tests.backups import describe as made
 from tests.backups.corpus import MAKERS
-from tests.backups.reading import MemoryBlob
+from tests.backups.damage import mend
+from tests.backups.database import build
+from tests.backups.describe import Col, Db, Module, Property, Tbl, Variant
+from tests.backups.reading import MemoryBlob, page_or_blank
+from tests.backups.writer import Set, write_backup
 from tests.unit.bak_logs import Held, page_of
 
 LATIN, POLISH = 0x3400D008, 0x0000D013
@@ -241,7 +247,7 @@ def test_pages_lost_to_the_log_concern_the_tables_that_use_them(shop: MemoryBlob
     assert judged(Lost(used, 0x0100_0000_7777_0000, 1, "why")) == (set(), "")
     assert "why" in judged(Lost((1, 1), 99 << 16, 11, "why"))[1]
     columns = catalog.rowsets[base.COLUMNS][0].units[1]
-    place = next(page for page in range(400) if pages.has(1, page) and in_unit(pages.page(1, page), base.COLUMNS))
+    place = next(page for page in range(400) if in_unit(page_or_blank(pages, page), base.COLUMNS))
     assert "catalogue" in judged(Lost((1, place), columns.id, 2, "why"))[1]
 
     backup.__dict__["_replay"] = Replay(pages, 1, 0, (Lost(used, unit.id, 1, "why"),), 0)
@@ -264,15 +270,47 @@ def test_a_count_that_is_not_the_servers_is_a_fault(shop: MemoryBlob) -> None:
     backup = opened(shop)
     part = backup.parts(table(backup, "Orders").path)[0]
     pages = backup.replay.pages
-    page = next(page for _, page in pages.pages(1, range(part.first, part.stop)) if page[1] == 1)
-    at = data.find(page[96:2000])
-    assert at > 0
-    data[at] |= 6 << 1
+    number = next(page for page in range(part.first, part.stop) if page_or_blank(pages, page)[1] == 1)
+    place = data.find(pages.page(1, number)[96:2000])
+    assert place > 0
+    data[place] |= 6 << 1
+    mend(data)
     faults = list(verify_rows([open_media(MemoryBlob("a.bak", bytes(data)))], []))
-    assert [fault.message for fault in faults] == ["dbo.Orders has 3 rows, and by the server's own count 4."]
+    assert [fault.message for fault in faults] == [
+        "dbo.Orders has 3 rows, and by the server's own count there should be 4 rows."
+    ]
 
 
 def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> None:
     with pytest.raises(BadData, match="no backup set 2"):
         list(count_tables([open_media(shop)], 2))
     assert [one.rows for one in count_tables([open_media(shop)])] == [4, 4]
+
+
+def test_extended_properties_are_comments_or_left_over_with_their_text(tmp_path: Path) -> None:
+    table_ = Tbl("dbo", "t", [Col("a", "int"), Col("b", "int")], [(1, 2)], [made.Index("IX", ["b"])])
+    view = Module("dbo", "V", "V", "create view dbo.V as select 1 as x")
+    say = partial(Variant, "nvarchar(50)")
+    properties = (
+        Property(1, ("dbo", "t"), 0, "MS_Description", Variant("varchar(50)", "śnieg", made.POLISH)),
+        Property(1, ("dbo", "t"), 2, "MS_Description", say("of b")),
+        Property(1, ("dbo", "t"), 2, "MS_Format", Variant("int", 7)),
+        Property(1, ("dbo", "t"), 2, "MS_Width", Variant("int", 9)),
+        Property(1, ("dbo", "V"), 0, "MS_Description", say("a view")),
+        Property(7, ("dbo", "t"), 2, "MS_Description", say("an index")),
+        Property(3, ("dbo",), 0, "Owner", say("of all")),
+        Property(0, (), 0, "Version", say("1.2")),
+    )
+    db = Db("Noted", [table_], [view], properties=properties)
+    (path,) = write_backup(tmp_path / "noted.bak", [Set(build(db, 2016))])
+    schema = opened(MemoryBlob(path.name, path.read_bytes())).schema()
+    (found,) = schema.tables
+    assert found.comment == "śnieg"
+    assert [column.comment for column in found.columns] == ["", "of b"]
+    assert {(one.path, one.text) for one in schema.leftovers if one.kind == "extended properties"} == {
+        (("Noted", "dbo", "t"), "b.MS_Format: 7\nb.MS_Width: 9"),
+        (("Noted", "dbo", "V"), "MS_Description: a view"),
+        (("Noted", "dbo", "t"), "IX.MS_Description: an index"),
+        (("Noted", "dbo"), "Owner: of all"),
+        (("Noted",), "Version: 1.2"),
+    }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import page as pages_
-from sterna.engines.sqlserver.wire.inspecting import inspect_media
+from sterna.engines.sqlserver.wire.inspecting import inspect
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.mtf import KINDS
 from sterna.engines.sqlserver.wire.pagemap import PageMap
@@ -34,8 +34,9 @@ SECONDS = float(os.environ.get("STERNA_FUZZ_SECONDS", "60"))
 def read_all(*files: bytes) -> None:
     """Everything that is done with backup files. Raises only what tells of bad files."""
     try:
-        medias = [open_media(Bytes(each, f"{number}.bak")) for number, each in enumerate(files)]
-        inspect_media(medias)
+        blobs = [Bytes(each, f"{number}.bak") for number, each in enumerate(files)]
+        inspect(blobs)
+        medias = [open_media(each) for each in blobs]
         for _ in zip(verify(medias), range(1000), strict=False):
             pass
         for media in medias:

@@ -1,6 +1,7 @@
 """A log played onto pages: done where pages lack it, taken back where nobody committed, given up where unsure."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -257,6 +258,58 @@ def test_a_log_that_ends_within_a_block_is_damaged() -> None:
     cut = Stretch("a.trn", whole.read, whole.length - 512, whole.file, whole.first_block)
     with pytest.raises(BadData, match=r"a\.trn"):
         list(changes(cut))
+
+
+def three_blocks() -> Stretch:
+    script = Script()
+    mine = script.begin()
+    for number in range(3):
+        script.insert(mine, number, record("y" * 40, number))
+        script.log.cut()
+    script.commit(mine)
+    return script.stretch()
+
+
+def starts_of(whole: Stretch) -> list[int]:
+    """Where its blocks begin."""
+    found, at = [], 0
+    while at < whole.length:
+        found.append(at)
+        at += struct.unpack("<H", whole.read(at + 6, 2))[0]
+    return found
+
+
+def with_byte(whole: Stretch, place: int, value: int) -> Stretch:
+    data = bytearray(whole.read(0, whole.length))
+    data[place] = value
+    return replace(whole, read=lambda at, size: bytes(data[at : at + size]))
+
+
+def test_a_changed_byte_of_the_log_is_not_played() -> None:
+    whole = three_blocks()
+    assert len(list(changes(whole))) == 5
+    changed = whole.read(100, 1)[0] ^ 4
+    with pytest.raises(BadData, match=r"a\.trn: the checksum of block 7:16 of the log is wrong"):
+        list(changes(with_byte(whole, 100, changed)))
+    unsummed = with_byte(whole, 24, 0)
+    for at in (25, 26, 27):
+        unsummed = with_byte(unsummed, at, 0)
+    assert len(list(changes(with_byte(unsummed, 100, changed)))) == 5
+
+
+@pytest.mark.parametrize("byte", [0, 12, 16])
+def test_a_log_does_not_end_where_a_header_is_damaged(byte: int) -> None:
+    whole = three_blocks()
+    first, second, *_, last = starts_of(whole)
+    assert first == 0
+    with pytest.raises(BadData, match="is not where the log goes on"):
+        list(changes(with_byte(whole, second + byte, 0x7E & ~0x10)))
+    cut_short = with_byte(whole, last + byte, 0x7E & ~0x10)
+    assert 0 < len(list(changes(cut_short))) < 5
+    end = whole.first_block + whole.length // 512
+    assert len(list(changes(replace(whole, reaches=end)))) == 5
+    with pytest.raises(BadData, match="is not where the log goes on"):
+        list(changes(replace(cut_short, reaches=end)))
 
 
 def test_places_in_the_log_are_told_in_one_way() -> None:

@@ -1,13 +1,14 @@
 """The headers of backup files: exactly what the server's own commands tell, and never a guess."""
 
 import json
+import random
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from sterna.core.errors import BadData, Unsupported
-from sterna.engines.sqlserver.wire.inspecting import inspect_media, join
+from sterna.engines.sqlserver.wire.inspecting import inspect, join
 from sterna.engines.sqlserver.wire.media import open_media
 from tests.unit.bak_files import SAMPLES, Bytes, DataFile, Set, backup, container, one, page, real
 
@@ -94,7 +95,7 @@ def test_a_file_that_was_cut_tells_its_last_set_from_its_beginning() -> None:
     media = open_media(Bytes(whole[:inside]))
     assert [(each.position, each.complete) for each in media.sets] == [(1, True), (2, False)]
     assert media.sets[1].record.database == "shop"
-    told = inspect_media([media])["sets"]
+    told = inspect([Bytes(whole[:inside])])["sets"]
     assert told[0]["needs"] is None
     assert told[1]["needs"] == "the rest of a.bak: it ends before the set does"
 
@@ -117,27 +118,64 @@ def test_stripes_are_joined_and_a_missing_one_is_named() -> None:
     assert [(each.media.family_sequence, each.media.family_count) for each in medias] == [(1, 3), (2, 3), (3, 3)]
     (shares,) = join(medias)
     assert len(shares) == 3
-    told = inspect_media(medias)
+    told = inspect(files)
     assert [each["file"] for each in told["files"]] == ["0.bak", "1.bak", "2.bak"]
     assert [each["needs"] for each in told["sets"]] == [None]
     assert told["sets"][0]["stripes"] == ["0.bak", "1.bak", "2.bak"]
-    told = inspect_media([medias[0], medias[2]])
+    told = inspect([files[0], files[2]])
     assert [each["needs"] for each in told["sets"]] == ["file 2 of 3 of the striped backup"]
 
 
+def test_of_a_damaged_file_the_sets_before_the_damage_are_told() -> None:
+    whole = bytearray(one(Set(), Set(kind="L", position=2, guid=UUID(int=6))))
+    second = whole.index(b"SSET", whole.index(b"SSET") + 1)
+    place = whole.index(b"VOLB", second)
+    whole[place + 20] ^= 1
+    with pytest.raises(BadData):
+        open_media(Bytes(bytes(whole)))
+    told = inspect([Bytes(bytes(whole))])
+    assert [(each["position"], each["complete"]) for each in told["sets"]] == [(1, True)]
+    assert told["trouble"] == f"a.bak, byte {place}: the checksum of the header of block VOLB is wrong"
+    whole[place + 20] ^= 1
+    place = whole.index(b"MSTL", second)
+    whole[place + 20] ^= 1
+    told = inspect([Bytes(bytes(whole)), Bytes(one(Set(guid=UUID(int=9))), "b.bak")])
+    assert [(each["position"], each["complete"]) for each in told["sets"]] == [(1, True), (2, False), (1, True)]
+    assert ["trouble" in each for each in told["files"]] == [True, False]
+
+
+def test_of_a_container_that_cannot_be_read_it_is_told_what_it_is() -> None:
+    data = bytearray(container(one(Set())))
+    sealed = random.Random(3).randbytes(len(data))
+    noise = bytearray(data[:0x1E4] + sealed[0x1E4:])
+    told = inspect([Bytes(bytes(noise))])
+    assert told["media"] == {"file": "a.bak", "compressed": True, "mssqlbak_version": 2, "encrypted": True}
+    assert (told["sets"], told["trouble"]) == ([], "a.bak is an encrypted backup")
+    for part in (bytes(data[:0x1E0]), bytes(data[:700])):
+        told = inspect([Bytes(part)])
+        assert told["media"] == {"file": "a.bak", "compressed": True, "mssqlbak_version": 2, "encrypted": False}
+        assert "the first compressed record is missing" in told["trouble"]
+    data[0x1E0 + 28 : 0x1E0 + 60] = bytes(32)
+    told = inspect([Bytes(bytes(data))])
+    assert not told["media"]["encrypted"]
+    assert "byte 480: the first compressed record is missing, damaged or cut" in told["trouble"]
+    with pytest.raises(BadData):
+        inspect([Bytes(b"TAPE")])
+
+
 def test_pages_that_are_encrypted_are_told_of() -> None:
-    told = inspect_media([open_media(Bytes(one(Set(files=(DataFile(flags=0x208),)))))])["sets"][0]
+    told = inspect([Bytes(one(Set(files=(DataFile(flags=0x208),))))])["sets"][0]
     assert told["tde"]
     assert "TDE" in told["needs"]
 
 
 def test_what_the_reader_steps_over_is_told_of() -> None:
-    told = inspect_media([open_media(Bytes(one(Set(unknown=b"FSDA"))))])["sets"][0]
+    told = inspect([Bytes(one(Set(unknown=b"FSDA")))])["sets"][0]
     assert told["needs"] == "SQL Server for what lies in FSDA"
 
 
 def test_a_partial_backup_needs_the_server() -> None:
-    told = inspect_media([open_media(Bytes(one(Set(kind="P"))))])["sets"][0]
+    told = inspect([Bytes(one(Set(kind="P")))])["sets"][0]
     assert told["type"] == "partial"
     assert told["needs"] == "SQL Server: this is a partial backup"
 

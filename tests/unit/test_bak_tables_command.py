@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from sterna.cli.app import run
+from sterna.engines.sqlserver.wire.database import open_databases
+from sterna.engines.sqlserver.wire.media import open_media
 from tests.backups.corpus import MAKERS
+from tests.backups.damage import mend
 from tests.backups.database import build
 from tests.backups.describe import Col, Db, Tbl
+from tests.backups.reading import MemoryBlob, page_or_blank
 from tests.backups.writer import Set, write_backup
 from tests.unit.test_bak_verify import tools
 
@@ -87,6 +91,86 @@ def test_a_file_that_is_something_else_is_named_for_what_it_is(
         out, err = capsys.readouterr()
         assert part in json.loads(out)["error"]["message"]
         assert part in err
+
+
+def row_of(data: bytearray, path: Path, row: bytes) -> int:
+    """Where the only page of a table with such a row begins in the file."""
+    share = open_media(MemoryBlob(path.name, bytes(data))).sets[0]
+    start = share.regions[0].pieces[0].start
+    return (data.index(row) - start) // 8192 * 8192 + start
+
+
+def test_a_damaged_table_is_named_and_the_exit_code_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(number, f"row {number:04}") for number in range(50)]
+    columns = (Col("n", "int"), Col("t", "varchar(20)"))
+    path = tmp_path / "a.bak"
+    tables = (Tbl("dbo", "hurt", columns, rows), Tbl("dbo", "well", columns, rows[:3]))
+    write_backup(path, [Set(build(Db("Hurt", tables), 2016))])
+    data = bytearray(path.read_bytes())
+    place = row_of(data, path, b"row 0030")
+    data[data.index(b"row 0030")] ^= 1
+    path.write_bytes(data)
+    assert run(["backup", "tables", str(path), "--json"], tools()) == 4
+    hurt, well = json.loads(capsys.readouterr().out)["tables"]
+    assert (hurt["table"], hurt["rows"], hurt["rcrows"]) == ("hurt", None, 50)
+    assert f"{path}, byte {place}, page 1:" in hurt["trouble"]
+    assert hurt["trouble"].endswith("the checksum of the page is wrong")
+    assert (well["rows"], "trouble" in well) == (3, False)
+    assert run(["backup", "tables", str(path)], tools()) == 4
+    assert "the checksum of the page is wrong" in capsys.readouterr().out
+    out = tmp_path / "out"
+    assert run(["backup", "export", str(path), "--to", str(out), "--format", "csv", "--json"], tools()) == 4
+    assert [one["table"] for one in json.loads(capsys.readouterr().out)["skipped"]] == ["hurt"]
+    assert [one.name for one in out.iterdir()] == ["dbo.well.csv"]
+    assert run(["backup", "verify", str(path), "--json"], tools()) == 4
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]  # once, though the rows are met again
+    assert (fault["offset"], fault["message"]) == (place, "the checksum of the page is wrong")
+
+
+def test_rows_that_are_not_as_many_as_the_server_counted_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = MAKERS["shop_2016"](tmp_path).paths[0]
+    sound = told(capsys, str(path))["tables"]
+    assert not any("note" in one for one in sound)
+    data = bytearray(path.read_bytes())
+    (database,) = open_databases([MemoryBlob("a.bak", bytes(data))])
+    part = database.parts(("Shop", "dbo", "Orders"))[0]
+    pages = (page_or_blank(database.replay.pages, number) for number in range(part.first, part.stop))
+    page = next(page for page in pages if page[1] == 1)
+    data[data.index(page[96:2000])] |= 6 << 1  # the first row becomes a ghost
+    mend(data)
+    path.write_bytes(data)
+    orders = told(capsys, str(path))["tables"][0]
+    assert (orders["rows"], orders["rcrows"]) == (3, 4)
+    assert orders["note"] == "by the server's own count there should be 4 rows"
+    assert run(["backup", "tables", str(path)], tools()) == 0
+    assert "there should be 4 rows" in capsys.readouterr().out
+    export = ["backup", "export", str(path), "--to", str(tmp_path / "out"), "--format", "csv"]
+    assert run([*export, "--json"], tools()) == 0
+    tables = json.loads(capsys.readouterr().out)["tables"]
+    assert [one.get("note", "") for one in tables] == [orders["note"], ""]
+    assert run(export, tools()) == 0
+    assert f"Note: dbo.Orders: {orders['note']}" in capsys.readouterr().out
+
+
+def test_a_damaged_log_is_never_played_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a changed byte within a block nor one in its header takes rows away, or changes them, unnoticed."""
+    *before, last = MAKERS["log_chain"](tmp_path).paths
+    names = [str(each) for each in (*before, last)]
+    sound = told(capsys, *names)
+    data = last.read_bytes()
+    (share,) = open_media(MemoryBlob("a.bak", data)).sets
+    for stream in share.logs:
+        for place in (*range(0, 28, 5), 90, 200):
+            changed = bytearray(data)
+            changed[stream.start + place] ^= 0x14
+            last.write_bytes(changed)
+            code = run(["backup", "tables", *names, "--json"], tools())
+            out = json.loads(capsys.readouterr().out)
+            assert code == 4 or out == sound, place
 
 
 def test_a_cut_last_set_tells_how_to_read_the_ones_before_it(

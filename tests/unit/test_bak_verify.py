@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -81,9 +82,28 @@ def test_a_page_whose_own_number_changed_is_named_by_its_place() -> None:
     assert fault.page == "1:44"
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_of_several_sets_those_that_matter_can_be_checked_alone(packed: bool) -> None:
+    sets = [Set(guid=UUID(int=k), position=k, checksum=True) for k in (1, 2, 3)]
+    plain = one(*sets)
+    starts = [each.regions[0].pieces[0].start for each in open_media(Bytes(plain)).sets]
+    data = changed(plain, starts[0] + PAGE + 5000, starts[2] + 3 * PAGE + 5000)[:-3000]
+    media = open_media(Bytes(container(data, starts) if packed else data))
+    assert [each.complete for each in media.sets] == [True, True, False]
+    counts = Counts()
+    assert list(verify([media], counts, [media.sets[1]])) == []
+    assert counts.pages == 4 * 8
+    first, last = (list(verify([media], Counts(), [media.sets[k]])) for k in (0, 2))
+    assert [fault.page for fault in first if fault.page] == ["1:1"]
+    assert "the file ends before its last backup set does" in {fault.message for fault in last}
+    assert len(list(verify([media]))) == len({*first, *last})
+
+
 def test_a_torn_page_is_found() -> None:
     given = one(Set(files=(DataFile(flags=0x100),)))
-    assert checked(given)[0] == []
+    faults, counts = checked(given)
+    assert faults == []
+    assert counts.not_checked[1].startswith("31 pages in 0.bak beyond their torn bits")
     torn = bytearray(given)
     torn[PAGES + EXTENT + PAGE + 1023] ^= 3
     (fault,) = checked(bytes(torn))[0]
@@ -283,6 +303,23 @@ def test_the_command_says_whether_files_are_sound(tmp_path: Path, capsys: pytest
     told = json.loads(capsys.readouterr().out)
     assert [(each["page"], each["offset"]) for each in told["faults"]] == [(f"{file_id}:{page_id}", place)]
     assert told["pages"] > 40
+
+
+def test_inspect_tells_what_it_can_of_an_encrypted_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(MAKERS["encrypted_container"](tmp_path).paths[0])
+    assert run(["backup", "inspect", path, "--json"], tools()) == 4
+    told = json.loads(capsys.readouterr().out)
+    assert (told["media"]["encrypted"], told["sets"]) == (True, [])
+    assert run(["backup", "inspect", path], tools()) == 4
+    out = capsys.readouterr().out
+    assert "encrypted" in out
+    assert "Not all of it can be told: " in out
+    assert "No backup set" not in out
+    for command in ("verify", "tables"):
+        assert run(["backup", command, path], tools()) == 4
+        assert "is an encrypted backup" in capsys.readouterr().err
 
 
 def test_the_command_tells_of_files_that_cannot_be_opened(

@@ -150,6 +150,15 @@ def test_a_name_is_taken_once(tools: Tools, capsys: pytest.CaptureFixture[str], 
     assert "taken" in capsys.readouterr().err
 
 
+def test_a_name_that_requests_of_drs_cannot_have_is_said(
+    tools: Tools, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    for name, said in (("My_Bucket", True), ("my-bucket", False)):
+        capsys.readouterr()
+        assert run(["bucket", "add", name, "--folder", str(folder)], tools) == 0
+        assert ("DRS cannot name it" in capsys.readouterr().err) is said
+
+
 def test_trying_a_bucket_says_what_is_wrong(tools: Tools, capsys: pytest.CaptureFixture[str]) -> None:
     body = b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
     with recording(lambda request: Answer(403, body)) as server:
@@ -230,7 +239,7 @@ async def test_every_project_has_a_bucket_for_backups_from_its_first_use(tmp_pat
     storage = await opens(buckets[0].id)
     storage.write("a.rdb", [b"1"])
     assert (tmp_path / "buckets/n/a.rdb").read_bytes() == b"1"
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="no longer registered"):
         await opens("nothing")
     with pytest.raises(Invalid):
         await default_bucket(store, tmp_path, "../n")

@@ -104,12 +104,70 @@ def test_keys_of_what_is_left_out_are_left_out_too() -> None:
     ]
 
 
-def test_an_identity_of_a_decimal_is_told_of_and_keeps_its_values() -> None:
+def test_an_identity_of_a_decimal_becomes_a_sequence_that_goes_on() -> None:
     decimal = Type(Kind.DECIMAL, "decimal(18,0)", precision=18)
     made, found = drafted(Table(PATH, (Column("id", decimal, nullable=False, identity=Identity(1, 1, 5)),)))
     assert made.create == 'CREATE TABLE "dbo"."T" ("id" numeric(18,0) NOT NULL)'
     assert made.identities == ()
-    assert kinds(found) == ["identity"]
+    assert kinds(found) == []
+    ((name, sql, text),) = made.defaults
+    assert (name, text) == ("id", "decimal(18,0) IDENTITY(1,1), the next is 5")
+    assert "START WITH 5 INCREMENT BY 1 MINVALUE -999999999999999999 MAXVALUE 999999999999999999 OWNED BY" in sql
+
+
+def test_an_identity_beyond_what_a_sequence_can_give_is_told_of_and_keeps_its_values() -> None:
+    decimal = Type(Kind.DECIMAL, "decimal(38,0)", precision=38)
+    made, found = drafted(Table(PATH, (Column("id", decimal, identity=Identity(10**30, 7, 10**30 + 7)),)))
+    assert made.defaults == ()
+    assert [each.text for each in found.left] == [f"decimal(38,0) IDENTITY({10**30},7), the next is {10**30 + 7}"]
+
+
+def test_an_identity_has_the_bounds_of_its_type_and_does_not_begin_anew() -> None:
+    tiny = Type(Kind.INTEGER, "tinyint", bits=8)
+    made, _ = drafted(Table(PATH, (Column("id", tiny, nullable=False, identity=Identity(0, 1, 256)),)))
+    assert "START WITH 0 INCREMENT BY 1 MINVALUE 0 MAXVALUE 255" in made.create
+    assert made.identities == (("id", """SELECT setval(pg_get_serial_sequence('"dbo"."T"', 'id'), 255)""", "256"),)
+    down, _ = drafted(Table(PATH, (Column("id", NUMBER, identity=Identity(0, -7, -(2**31) - 1)),)))
+    assert f"{-(2**31)})" in down.identities[0][1]
+
+
+def test_the_sequence_of_an_identity_makes_room_for_a_table_of_its_name() -> None:
+    numbered = Table(("d", "dbo", "A"), (Column("id", NUMBER, identity=Identity(1, 1, 5)),))
+    named = Table(("d", "dbo", "A_id_seq"), (Column("x", NUMBER),))
+    found = draft(Schema("tsql", (numbered, named)), Selection(), 180000)
+    assert 'IDENTITY (SEQUENCE NAME "dbo"."A_id_seq_' in found.tables[numbered.path].create
+    assert (
+        "SEQUENCE NAME" not in draft(Schema("tsql", (numbered,)), Selection(), 180000).tables[numbered.path].create
+    )
+
+
+def test_an_index_does_not_carry_along_what_would_not_fit_into_a_page_later() -> None:
+    texts = [Column(f"t{n}", Type(Kind.TEXT, "nvarchar(400)", length=400)) for n in range(3)]
+    table = Table(
+        PATH, (Column("id", NUMBER), *texts), indexes=(Index("IX", (("id", False),), ("t0", "t1", "t2")),)
+    )
+    made, found = drafted(table)
+    assert 'INCLUDE ("t0", "t1")' in made.indexes[0].sql
+    assert [(each.kind, each.text) for each in found.left] == [("included columns", "t2")]
+
+
+def test_a_computed_column_that_compares_texts_is_named() -> None:
+    table = Table(
+        PATH,
+        (
+            Column("t", Type(Kind.TEXT, "varchar(9)", length=9)),
+            Column("open", NUMBER, computed="(case when [t]='Open' then (1) else (0) end)", stored=False),
+        ),
+    )
+    _, found = drafted(table)
+    assert found.compares_text == ["d.dbo.T.open"]
+
+
+def test_a_text_that_is_too_long_for_an_event_says_how_much_of_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "LONGEST_TOLD", 3)
+    told: list[str] = []
+    tell_left([Left("view", "v", "abcde", "why")], lambda *_, **fields: told.append(fields["text"]))
+    assert told == ["abc… (2 more letters)"]
 
 
 def test_a_table_whose_rows_cannot_be_read_is_told_of() -> None:

@@ -241,3 +241,53 @@ def test_no_expression_leaves_the_place_that_it_is_put_into(shape: str, inside: 
     depth = [outside[: at + 1].count("(") - outside[: at + 1].count(")") for at in range(len(outside))]
     assert min(depth) >= 0
     assert depth[-1] == 0
+
+
+COMPUTED = {
+    each.name: each
+    for each in (
+        NUMBER,
+        TEXT,
+        MOMENT,
+        Column("r", Type(Kind.FLOAT, "real", bits=32)),
+        Column("f", Type(Kind.FLOAT, "float", bits=64)),
+        Column("m$", Type(Kind.DECIMAL, "money", precision=19, scale=4)),
+        Column("v3", Type(Kind.TEXT, "varchar(3)", length=3)),
+        Column("c5", Type(Kind.TEXT, "char(5)", length=5, fixed=True)),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("(datediff(year,[m],getdate()))", "another time"),
+        ("(user_name())", "another time"),
+        ("(convert(varchar(10),[m],(120)))", "a date as a text"),
+        ("([m$]*((1)-[r]))", "another one"),
+        ("([r]*(1.1))", "another one"),
+        ("([m$]*[m$])", "another one"),
+        ("(isnull([v3],'unknown')+'x')", "cuts"),
+        ("(isnull([v3],[t])+'x')", "cuts"),
+        ("(isnull([c5],'')+'|')", "padded"),
+        ("(case when [n]>(1) then [c5] else '' end+'|')", "padded"),
+    ],
+)
+def test_a_computed_column_that_might_have_other_values_is_refused(text: str, why: str) -> None:
+    column = Column("x", Type(Kind.TEXT, "varchar(50)", length=50))
+    with pytest.raises(Untranslatable, match=why):
+        Translator(COMPUTED).computed(
+            text, Column("x", Type(Kind.FLOAT, "float", bits=64)) if "*" in text else column
+        )
+
+
+@pytest.mark.parametrize("text", ["([r]*[r])", "([f]*(1.1))", "([m$]*[n])", "([r]*[f])", "(pi()*[f])"])
+def test_a_product_that_is_the_same_is_computed(text: str) -> None:
+    assert Translator(COMPUTED).computed(text, Column("x", Type(Kind.FLOAT, "float", bits=64))).sql
+
+
+def test_bytes_that_are_written_out_are_as_long_as_their_column() -> None:
+    fixed = Column("b", Type(Kind.BINARY, "binary(4)", length=4, fixed=True))
+    assert "x01000000'" in TRANSLATOR.value("(0x01)", fixed).sql
+    free = Column("b", Type(Kind.BINARY, "varbinary(4)", length=4))
+    assert "x01'" in TRANSLATOR.value("(0x01)", free).sql

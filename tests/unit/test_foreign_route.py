@@ -37,6 +37,10 @@ class Files:
     troubles: list[Exception] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     runs: int = 0
+    forgotten: int = 0
+
+    async def forget(self) -> None:
+        self.forgotten += 1
 
     async def run(self, heard: Callable[[int], None]) -> None:
         self.runs += 1
@@ -99,7 +103,12 @@ async def test_a_restore_that_is_stopped_ends(tmp_path: Path) -> None:
     move.tempo = replace(move.tempo, grace=0.1)
     await move.start()
     await move.until(lambda job, _: job.phase is Phase.COPY)
+    await move.pause()
+    assert server.files.forgotten == 0
+    await move.again()
+    await move.until(lambda job, _: job.phase is Phase.COPY)
     await move.stop()
+    assert server.files.forgotten == 1
 
 
 async def test_a_failed_check_of_the_source_s_engine_stops_a_restore(tmp_path: Path) -> None:

@@ -375,6 +375,21 @@ def test_every_place_in_a_log_is_found_again() -> None:
     assert ends[-1] == len(data)
 
 
+def test_the_place_behind_a_command_is_known_while_it_is_carried_on(tmp_path: Path) -> None:
+    touched = Touched(tmp_path / "keys.db")
+    data = command(b"SET", b"a", b"1") + command(b"FLUSHALL") + command(b"SET", b"b", b"1")
+    sieve, given, places = Sieve("x", 0, 0, touched, alone=False), 0, []
+    sieve.feed(data + command(b"PUBLISH", b"c", b"m"))
+    for piece in sieve.take():
+        given += len(piece)
+        places.append(sieve.place(given))
+    first = len(command(b"SET", b"a", b"1"))
+    flush = len(command(b"FLUSHALL"))
+    assert places == [first, *[first] * (len(places) - 3), first + flush, len(data)]
+    assert sieve.place(given) == sieve.at, "what is dropped is passed"
+    touched.close()
+
+
 NOT_DATA = (
     "CONFIG SET a b", "shutdown", "DEBUG SEGFAULT", "ACL x", "REPLICAOF a 1", "MODULE LOAD x", "CLUSTER RESET",
     "SAVE", "nonsense a", "MIGRATE h", "AUTH x", "CLIENT KILL x", "SCRIPT\0",

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from sterna.core.errors import BadData, KeyConflict, Unsupported
 from sterna.core.plan import Endpoint, Mode, Picked, Plan, Rename, Selection
 from sterna.engines.sqlserver.restoring import tsql
-from sterna.engines.sqlserver.restoring.ordering import order, todo
+from sterna.engines.sqlserver.restoring.ordering import Waiting, order, todo
 from sterna.engines.sqlserver.restoring.targets import target_name
 from sterna.engines.sqlserver.restoring.tsql import Device, Take
-from sterna.engines.sqlserver.restoring.values import NONE, BackedUp, Existing, Restored
+from sterna.engines.sqlserver.restoring.values import NONE, BackedUp, Existing, ListedFile, Restored
 from tests.servers.sqlserver import Reader
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=60)
+
+KEYS = WORDS.filter(lambda text: ":" not in text)
 
 
 @given(name=WORDS, logical=WORDS, path=WORDS, place=WORDS)
@@ -35,7 +37,7 @@ def test_whatever_a_name_holds_it_stays_one_name(name: str, logical: str, path: 
     reader.end()
 
 
-@given(access=WORDS, secret=WORDS)
+@given(access=KEYS, secret=KEYS)
 def test_whatever_a_secret_holds_it_stays_one_text_and_is_in_no_statement(access: str, secret: str) -> None:
     statement = tsql.create_credential("s3://host/bucket", access, secret)
     assert statement.text == "EXECUTE (%s)"
@@ -48,7 +50,7 @@ def test_whatever_a_secret_holds_it_stays_one_text_and_is_in_no_statement(access
     reader.end()
 
 
-@pytest.mark.parametrize("name", ["", "\0", "x" * 129, "\U0001f600" * 65])
+@pytest.mark.parametrize("name", ["", "\0", "x" * 129, "\U0001f600" * 65, "a\ud800"])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(Unsupported, match="cannot be a name"):
         tsql.quoted(name)
@@ -86,7 +88,7 @@ LOGS = [one("log", 15, 25), one("log", 25, 35), one("log", 35, 50)]
 
 
 def names(*sets: BackedUp, start: int | None = None) -> list[int]:
-    found = order(sets, start)
+    found = order(sets, Waiting(start) if start else None)
     assert found.problems == (), found.problems
     return [each.last_lsn for each in found.sets]
 
@@ -122,7 +124,7 @@ def test_a_waiting_database_takes_what_goes_on_from_it() -> None:
     ],
 )
 def test_a_chain_with_a_gap_is_told_of(sets: list[BackedUp], start: int | None, said: str) -> None:
-    assert said in order(sets, start).problems[0]
+    assert said in order(sets, Waiting(start) if start else None).problems[0]
 
 
 def test_of_a_file_with_several_sets_the_state_of_one_can_be_wanted() -> None:
@@ -161,6 +163,25 @@ def test_an_old_restore_of_the_same_backup_does_not_count_as_this_one() -> None:
     )
     left = todo([FULL], there, "Shop", tag="tag", cover=False, last=True)
     assert left.sets == (FULL,)
+
+
+def test_the_base_of_a_database_is_known_by_where_its_files_are() -> None:
+    old, new = Restored(UUID(int=1), "\\data\\old.mdf", "D"), Restored(UUID(int=2), "\\data\\new.mdf", "D")
+    log = Restored(UUID(int=3), "", "L")
+    there = Existing("Shop", "RESTORING", files={"a": "D:\\Data\\new.mdf"}, history=(log, new, old))
+    assert there.base == new.guid
+    assert replace(there, history=(log, old)).base == NONE, "it is of an earlier database of that name"
+    assert replace(there, history=()).base == NONE
+
+
+def test_a_file_is_known_by_what_it_is_and_not_by_what_it_is_called() -> None:
+    kept, other = UUID(int=1), UUID(int=2)
+    there = Existing("Shop", "RESTORING", files={"old": "D:\\x"}, guids=frozenset((kept,)))
+    assert there.has_file(ListedFile("renamed", "D", 1, 10, kept))
+    assert not there.has_file(ListedFile("old", "D", 3, 10, other)), "it was dropped, and another got its name"
+    upgraded = replace(there, guids=frozenset())
+    assert upgraded.has_file(ListedFile("old", "D", 1, 10, other))
+    assert not upgraded.has_file(ListedFile("new", "D", 3, 10, other))
 
 
 def test_two_databases_of_one_name_are_not_mixed() -> None:

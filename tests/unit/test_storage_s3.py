@@ -202,6 +202,42 @@ def test_what_is_no_object_store_is_said_to_be_none() -> None:
         assert "no object store" in trouble.value.hint
 
 
+LISTED = b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents>%s</Contents></ListBucketResult>"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><p>Log in</p></html>",
+        LISTED % b"<Size>1</Size>",
+        LISTED % b"<Key>a</Key>",
+        LISTED % b"<Key>a</Key><Size>many</Size>",
+        LISTED % b"<Key>a</Key><Size>-1</Size>",
+        LISTED % b"<Key>a</Key><Size>1</Size><LastModified>now</LastModified>",
+    ],
+)
+def test_a_listing_that_is_none_is_not_taken_for_an_empty_bucket(body: bytes) -> None:
+    with recording(lambda request: Answer(200, body)) as server, pytest.raises(NeedsOperator, match="not S3"):
+        list(storage_at(server).list())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Length": "-5"},
+        {"Content-Length": "9" * 30},
+        {"Content-Length": "5", "Last-Modified": "yesterday"},
+    ],
+    ids=str,
+)
+def test_facts_of_a_file_that_cannot_be_are_not_believed(headers: dict[str, str]) -> None:
+    with recording(lambda request: Answer(headers=headers)) as server:
+        for ask in (storage_at(server).head, storage_at(server).open):
+            with pytest.raises(NeedsOperator, match="not S3"):
+                ask("f")
+
+
 def test_a_listing_that_goes_in_circles_is_ended() -> None:
     page = b"<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key><Size>1</Size></Contents>"
     answers = Answer(200, page + b"</ListBucketResult>")

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sterna.api.errors import Told, answer, broken, is_drs, is_iam
 from sterna.api.language import chosen
 from sterna.api.signing import RawRequest
+from sterna.core.errors import Trouble
 from sterna.core.people import new_id
 
 log = structlog.get_logger("sterna.api")
@@ -55,6 +56,9 @@ class Door:
             return
         except TooLarge:
             await visit.refuse(Told("APIGW.0201", headers={"Connection": "close"}))
+        except Trouble as trouble:  # a full disk, a store that is away: the log says it in a sentence
+            log.error("api.trouble", request_id=visit.id, error=trouble.message, hint=trouble.hint)
+            await visit.refuse(broken(tidy_path(_raw_path(scope))))
         except Exception:  # a bug: the client learns a number, the log the rest
             log.error("api.bug", request_id=visit.id, traceback=traceback.format_exc())
             await visit.refuse(broken(tidy_path(_raw_path(scope))))

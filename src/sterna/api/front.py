@@ -40,6 +40,8 @@ class Front:
     settings: ApiSettings
     logins: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS))
     """Passwords are slow to compare on purpose: only so many at once, or they would keep all else waiting."""
+    creating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from a look at the tasks that are there to the creation of one that must fit them."""
 
     @property
     def guard(self) -> Guard:

@@ -107,6 +107,7 @@ DCS = {
         "系统不支持备份恢复功能。",
     ),
     "DCS.4096": Message(400, "the instance is backuping.", "实例正在备份。"),
+    "DCS.4097": Message(400, "the instance is restoring.", "实例正在恢复。"),
     "DCS.4098": Message(
         400,
         "The value of the remark parameter must be 0 to 128 characters in length.",

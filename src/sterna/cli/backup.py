@@ -30,7 +30,7 @@ class Backups(Protocol):
     def inspect(self, blobs: Sequence[Blob]) -> Json_:
         """What files hold: ``sets``, and ``media`` of one file, ``files`` (file, media, sets) of several.
 
-        Raises BadData, Unsupported.
+        Beside ``media``, ``trouble`` tells why not all can be told. Raises BadData, Unsupported.
         """
         ...
 
@@ -46,8 +46,9 @@ class Backups(Protocol):
         """The tables of the databases that the files give, their rows read and counted.
 
         Gives ``tables``: ``schema``, ``table``, ``rows``, ``rcrows`` (the server's own count), ``columns``;
-        ``trouble`` where rows cannot be read; ``database`` where there are several. ``set_number``: of files with
-        several sets, the state of the one at that position is wanted. Raises BadData, Unsupported.
+        ``trouble`` where rows cannot be read; ``note`` where they are not as many as the server counted;
+        ``database`` where there are several. ``set_number``: of files with several sets, the state of the one at
+        that position is wanted. Raises BadData, Unsupported.
         """
         ...
 
@@ -65,9 +66,9 @@ class Backups(Protocol):
         """Writes tables into a folder, a file for each, complete or not at all; ``form``: csv, parquet, sql.
 
         ``tables``: only these, as ``schema.table``. Tells how far it is (database, schema, table, rows, done,
-        note). Gives ``tables`` (schema, table, rows, file), ``skipped`` (schema, table, trouble), ``scripts``
-        (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported, Invalid
-        before anything is written; DiskFull, NeedsOperator, Unreachable.
+        note). Gives ``tables`` (schema, table, rows, file, perhaps note), ``skipped`` (schema, table, trouble),
+        ``scripts`` (files that are none of a table's) and ``replaced`` (characters). Raises BadData, Unsupported,
+        Invalid before anything is written; DiskFull, NeedsOperator, Unreachable.
         """
         ...
 
@@ -93,20 +94,31 @@ def inspect_backup(
     data: Data = None,
     config: Config = None,
     as_json: Json = False,
-) -> None:
-    """Show what backup files hold: backup sets, their places in the log, the database's files."""
+) -> int:
+    """Show what backup files hold: backup sets, their places in the log, the database's files.
+
+    Of a file that is encrypted or damaged, what can be told is told, and the exit code is 4.
+    """
     tools = tools_of(context)
     with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
         found = tools.backups().inspect(blobs)
+    media = found.get("files", [found])
     if as_json:
         print_json(found)
-        return
-    for media in [each["media"] for each in found["files"]] if "files" in found else [found["media"]]:
-        print_facts(_media_facts(media), as_json=False)
+    else:
+        _print_found(found["sets"], media)
+    return ExitCode.FAILED if any("trouble" in each for each in media) else ExitCode.DONE
+
+
+def _print_found(sets: Sequence[Json_], files: Sequence[Json_]) -> None:
+    for each in files:
+        print_facts(_media_facts(each["media"]), as_json=False)
+        if "trouble" in each:
+            print_line(f"Not all of it can be told: {each['trouble']}")
         print_line("")
-    if not found["sets"]:
+    if not sets and not any("trouble" in each for each in files):
         print_line("No backup set: the file ends before the first one does, or none was written yet")
-    for each in found["sets"]:
+    for each in sets:
         print_facts(_set_facts(each), as_json=False)
         print_rows([_file_row(file) for file in each["files"]], _FILE_COLUMNS, as_json=False)
         print_line("")
@@ -151,20 +163,27 @@ def tables_of_backup(
     data: Data = None,
     config: Config = None,
     as_json: Json = False,
-) -> None:
-    """List the tables in backup files and count their rows by reading them. Several files: stripes, or a chain."""
+) -> int:
+    """List the tables in backup files and count their rows by reading them. Several files: stripes, or a chain.
+
+    Tables whose rows cannot be read are named with why, and the exit code is 4. One that has other rows than the
+    server counted has a note.
+    """
     tools = tools_of(context)
     with opened_files(tools, settings_of(tools, data, config), files, project) as blobs:
         found = tools.backups().tables(blobs, set_number)
     if as_json:
         print_json(found)
-        return
-    tables = [{**each, "columns": len(each["columns"])} for each in found["tables"]]
+    else:
+        _print_tables([{**each, "columns": len(each["columns"])} for each in found["tables"]])
+    return ExitCode.FAILED if any("trouble" in each for each in found["tables"]) else ExitCode.DONE
+
+
+def _print_tables(tables: Sequence[Json_]) -> None:
     columns = ["schema", "table", "rows", "columns"]
     if any("database" in each for each in tables):
         columns.insert(0, "database")
-    if any("trouble" in each for each in tables):
-        columns.append("trouble")
+    columns += [name for name in ("note", "trouble") if any(name in each for each in tables)]
     print_rows(tables, columns, as_json=False)
 
 
@@ -275,6 +294,9 @@ def _print_exported(result: Json_, folder: Path) -> None:
     print_rows(result["tables"], [*names, "rows", "file"], as_json=False)
     for name in result["scripts"]:
         print_line(f"Also written: {name}")
+    for each in result["tables"]:
+        if "note" in each:
+            print_line(f"Note: {'.'.join(each[name] for name in names)}: {each['note']}")
     for each in result["skipped"]:
         print_line(f"Skipped: {'.'.join(each[name] for name in names)}: {each['trouble']}")
     if result["replaced"]:
@@ -300,6 +322,8 @@ _FILE_COLUMNS = ("file_id", "type", "logical", "size", "pages_in_backup", "physi
 
 
 def _media_facts(media: Json_) -> Json_:
+    if "media_set" not in media:
+        return {"file": media["file"], "compressed": media["compressed"], "encrypted": media["encrypted"]}
     facts = {
         "file": media["file"],
         "media set": media["media_set"],

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import itertools
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -16,14 +17,17 @@ from sterna.cli.context import Tools, tools_of
 from sterna.cli.folder import one_of, opened, settings_of, the_project
 from sterna.cli.init import check_name
 from sterna.cli.instances import tls_text
-from sterna.cli.options import Config, Data, Json, ProjectName
+from sterna.cli.options import Config, Data, Force, Json, ProjectName
 from sterna.cli.output import print_facts, print_note, print_rows, time_of
 from sterna.core.errors import Invalid
 from sterna.core.files import Storage
 from sterna.core.people import Bucket, Project, new_id
 from sterna.jobs.desk import now_ms
+from sterna.jobs.using import check_bucket
 from sterna.settings import Settings
 
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""What the documents of DRS let a bucket be called."""
 COUNTED = 10_000
 """How many files ``test`` counts before it says that there are more."""
 
@@ -89,9 +93,6 @@ def add_bucket(
         bucket = dataclasses.replace(bucket, kind="folder", folder=_folder(folder))
     else:
         address = _endpoint(endpoint)
-        described = tls_text(bool(ca_file), insecure, {"ca_file": ca_file, "cert_file": None, "key_file": None})
-        if described and not address.startswith("https:"):
-            raise Invalid("ca_file", "--ca-file and --insecure are for endpoints with https")
         if not access_key:
             raise Invalid("access_key", "A bucket of an object store needs --access-key")
         bucket = dataclasses.replace(
@@ -102,8 +103,9 @@ def add_bucket(
             style=_style(style, address),
             region=region,
             remote_name=remote_name,
-            tls=described,
+            tls=_tls(ca_file, insecure),
         )
+        _must_fit(bucket)
     tools.open_bucket(bucket)  # asks nobody, but refuses what cannot be
 
     async def work() -> dict[str, object]:
@@ -116,6 +118,10 @@ def add_bucket(
     print_facts(asyncio.run(work()), as_json=as_json)
     if bucket.endpoint.startswith("http:"):
         print_note("Requests to this endpoint are not encrypted: it is not https.")
+    if not _PLAIN.fullmatch(name):
+        print_note(
+            f"Requests of DRS cannot name it: they take 3 to 63 of a-z, 0-9, - and . for a bucket, not {name}."
+        )
 
 
 @buckets.command("list")
@@ -175,22 +181,90 @@ def try_bucket(
     print_facts(facts, as_json=as_json)
 
 
-@buckets.command("remove")
-def remove_bucket(
+@buckets.command("change")
+def change_bucket(
     context: typer.Context,
     bucket: Name,
+    access_key: Annotated[str, typer.Option("--access-key", metavar="AK", help="Access key.")] = "",
+    secret_env: Annotated[
+        str | None,
+        typer.Option(
+            "--secret-env",
+            metavar="VAR",
+            help="Name of the environment variable that holds the secret key. Without: asked for with a new key.",
+        ),
+    ] = None,
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", metavar="URL", help="Address of the object store: https://HOST[:PORT].")
+    ] = "",
+    style: Annotated[
+        str, typer.Option("--style", metavar="path|virtual", help="Where the bucket's name goes.")
+    ] = "",
+    region: Annotated[str, typer.Option("--region", help="Region to sign for.")] = "",
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM file with the authority to trust.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Take any certificate of the object store.")
+    ] = False,
     project: ProjectName = None,
     data: Data = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a bucket from the register. Its files are not touched; jobs that use it cannot open them any more."""
+    """Change a bucket's keys or the way to it. Jobs that use it take what is new when they open a file next."""
+    tools = tools_of(context)
+    settings = settings_of(tools, data, config)
+    found, home = asyncio.run(_found(tools, settings, bucket, project))
+    if found.kind != "s3":
+        raise Invalid("bucket", f"{found.name} is a folder: it has neither keys nor an address")
+    address = _endpoint(endpoint) if endpoint else found.endpoint
+    new_secret = bool(access_key) or secret_env is not None
+    changed = dataclasses.replace(
+        found,
+        endpoint=address,
+        style=_style(style, address) if style else found.style,
+        region=region or found.region,
+        access_key=access_key or found.access_key,
+        secret_key=_secret(tools.environ, secret_env) if new_secret else found.secret_key,
+        tls=_tls(ca_file, insecure) or found.tls,
+    )
+    if changed == found and not new_secret:
+        raise Invalid("bucket", "Nothing was named that should change", hint="See sterna bucket change --help.")
+    _must_fit(changed)
+    tools.open_bucket(changed)  # asks nobody, but refuses what cannot be
+
+    async def work() -> dict[str, object]:
+        async with opened(tools, settings) as store:
+            await store.put_bucket(changed)
+            return _row(changed, home)
+
+    print_facts(asyncio.run(work()), as_json=as_json)
+
+
+@buckets.command("remove")
+def remove_bucket(
+    context: typer.Context,
+    bucket: Name,
+    force: Force = False,
+    project: ProjectName = None,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a bucket from the register, unless jobs or backups need it. Its files are not touched.
+
+    With --force jobs that use it cannot open its files any more. What only changes, as a key does, is for
+    sterna bucket change.
+    """
     tools = tools_of(context)
     settings = settings_of(tools, data, config)
 
     async def work() -> dict[str, object]:
         found, _ = await _found(tools, settings, bucket, project)
         async with opened(tools, settings) as store:
+            if not force:
+                check_bucket((await store.jobs(found.project_id))[1], found.id, found.name)
             await store.remove_bucket(found.id)
         return {"removed": found.id, "name": found.name}
 
@@ -238,6 +312,17 @@ def _secret(environ: Mapping[str, str], variable: str | None) -> str:
     if not sys.stdin.isatty():
         raise Invalid("secret_env", "Name the environment variable that holds the secret key with --secret-env")
     return str(typer.prompt("Secret key", hide_input=True))
+
+
+def _tls(ca_file: Path | None, insecure: bool) -> str:
+    """As a bucket keeps it: a JSON object, or empty. Raises Invalid."""
+    return tls_text(bool(ca_file), insecure, {"ca_file": ca_file, "cert_file": None, "key_file": None})
+
+
+def _must_fit(bucket: Bucket) -> None:
+    """Raises Invalid for an encryption that the endpoint has not."""
+    if bucket.tls and not bucket.endpoint.startswith("https:"):
+        raise Invalid("ca_file", "--ca-file and --insecure are for endpoints with https")
 
 
 def _endpoint(text: str) -> str:

@@ -11,12 +11,13 @@ import typer
 from sterna.cli.context import tools_of
 from sterna.cli.folder import one_of, opened, password_from, settings_of, the_project
 from sterna.cli.init import check_name
-from sterna.cli.options import Config, Data, Json, PasswordEnv, ProjectName
+from sterna.cli.options import Config, Data, Force, Json, PasswordEnv, ProjectName
 from sterna.cli.output import print_facts, print_rows, time_of
 from sterna.core.errors import Invalid
 from sterna.core.people import Instance, Project, new_id
 from sterna.core.plan import Tls
 from sterna.jobs.desk import now_ms
+from sterna.jobs.using import check_instance
 from sterna.settings import split_address
 
 instances = typer.Typer(no_args_is_help=True, help="Register database servers, which the APIs refer to by id.")
@@ -106,21 +107,63 @@ def list_instances(
     print_rows(asyncio.run(work()), columns, as_json=as_json)
 
 
-@instances.command("remove")
-def remove_instance(
+@instances.command("change")
+def change_instance(
     context: typer.Context,
     instance: Annotated[str, typer.Argument(help="Name or id of the instance.")],
+    address: Annotated[
+        str, typer.Option("--address", metavar="HOST:PORT", help="Where the server listens; several with commas.")
+    ] = "",
+    user: Annotated[str, typer.Option("--user", help="User to log in with.")] = "",
+    password_env: PasswordEnv = None,
     data: Data = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a server from the register. The server itself is not touched, nor are jobs that use it."""
+    """Change where a server is, or as whom to log in. Jobs that are there already keep what they have."""
+    tools = tools_of(context)
+    settings = settings_of(tools, data, config)
+    if not (address or user or password_env):
+        raise Invalid(
+            "instance", "Nothing was named that should change", hint="See sterna instance change --help."
+        )
+
+    async def work() -> dict[str, object]:
+        async with opened(tools, settings) as store:
+            found = one_of(await store.instances(), "instance", instance)
+            changed = dataclasses.replace(
+                found,
+                addresses=_addresses(address) if address else found.addresses,
+                user=user or found.user,
+                password=password_from(tools.environ, password_env) or found.password,
+            )
+            await store.put_instance(changed)
+            return _row(changed, one_of(await store.projects(), "project", found.project_id))
+
+    print_facts(asyncio.run(work()), as_json=as_json)
+
+
+@instances.command("remove")
+def remove_instance(
+    context: typer.Context,
+    instance: Annotated[str, typer.Argument(help="Name or id of the instance.")],
+    force: Force = False,
+    data: Data = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a server from the register, unless jobs need it. The server itself is not touched.
+
+    With --force jobs that use it keep its address and password, and go on; a chain of backups into it ends.
+    """
     tools = tools_of(context)
     settings = settings_of(tools, data, config)
 
     async def work() -> dict[str, object]:
         async with opened(tools, settings) as store:
             found = one_of(await store.instances(), "instance", instance)
+            if not force:
+                check_instance((await store.jobs(found.project_id))[1], found.id, found.name)
             await store.remove_instance(found.id)
             return {"removed": found.id, "name": found.name}
 

@@ -19,6 +19,7 @@ from sterna.cli.folder import settings_of
 from sterna.cli.logs import set_up_logging
 from sterna.cli.migrate import command_to_go_on, log_level, report
 from sterna.cli.migration import Migration, Request
+from sterna.cli.names import read_name, read_path, split_outside_quotes
 from sterna.cli.options import Config, Data, Json, ProjectName
 from sterna.cli.output import console
 from sterna.cli.state import folder_of
@@ -100,7 +101,7 @@ def load_backup(
         ),
     ] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="SQL Server: compare files and target after the end.")
+        bool, typer.Option("--compare", help="Compare files and target after the end; not for an AOF.")
     ] = False,
     limit_mb: Annotated[
         float,
@@ -133,10 +134,6 @@ def load_backup(
         options["stop_at"] = stop_at.isoformat()
     if replace_unstorable:
         options["unstorable_text"] = "replace"
-    if compare and target.endpoint.engine != POSTGRESQL:
-        raise Invalid(
-            "compare", "--compare is for backups of SQL Server", hint="Compare with the server that wrote it."
-        )
     chosen = _Chosen(database or (), rename or (), exclude or ())
     plan = replace(_plan(found, target, chosen), conflict=on_conflict, options=options)
     plan = replace(plan, pace=Pace(int(limit_mb * (1 << 20))))
@@ -176,15 +173,15 @@ def _selection(chosen: _Chosen, into: str) -> Selection:
 
 
 def _rename(text: str) -> Rename:
-    old, found, new = text.partition("=")
-    if not found or not old or not new:
+    old, *new = split_outside_quotes(text, "=", 1)
+    if not new or not old or not new[0]:
         raise Invalid("rename", "--rename is OLD=NEW")
-    return Rename(old, new)
+    return Rename(read_name(old, "rename"), read_name(new[0], "rename"))
 
 
 def _table(text: str) -> tuple[str, ...]:
-    path = tuple(text.split("."))
-    if not 2 <= len(path) <= 3 or not all(path):
+    path = read_path(text, "exclude")
+    if not 2 <= len(path) <= 3:
         raise Invalid("exclude", "--exclude is DATABASE.SCHEMA.TABLE or DATABASE.SCHEMA")
     return path
 

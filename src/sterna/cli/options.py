@@ -16,6 +16,7 @@ Config = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text for people.")]
+Force = Annotated[bool, typer.Option("--force", help="Also if something needs it that has not ended.")]
 PasswordEnv = Annotated[
     str | None,
     typer.Option(

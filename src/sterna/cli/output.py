@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sterna.core.errors import Invalid, Trouble
+from sterna.core.finding import size
 from sterna.settings import without_userinfo
 
 if TYPE_CHECKING:
@@ -125,13 +126,7 @@ def time_of(at_ms: int | None) -> str | None:
 
 def bytes_of(count: float) -> str:
     """A number of bytes as people read it."""
-    if count < 0:
-        return "?"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+    return "?" if count < 0 else size(count)
 
 
 def span_of(seconds: float) -> str:

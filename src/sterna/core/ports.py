@@ -333,6 +333,10 @@ class Restoring(Protocol):
         """
         ...
 
+    async def forget(self) -> None:
+        """The job was given up: take away what runs left for the next one. Twice is once. Raises as ``run``."""
+        ...
+
 
 @runtime_checkable
 class Restores(Protocol):

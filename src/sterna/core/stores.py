@@ -29,8 +29,12 @@ class JobStore(Protocol):
         name: str = "",
         offset: int = 0,
         limit: int | None = None,
+        deleted: bool = False,
     ) -> tuple[int, Sequence[Job]]:
-        """How many there are, and one page of them, newest first. ``name``: contained in the name."""
+        """How many there are, and one page of them, newest first. ``name``: contained in the name.
+
+        ``deleted``: those that were deleted too.
+        """
         ...
 
     async def due(self) -> Sequence[JobId]:

@@ -1,6 +1,7 @@
 """Compares what a source of another kind describes with what the target holds: table by table, by digests."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from sterna.core.errors import NotFound, Unsupported
 from sterna.core.plan import Path, Plan
 from sterna.core.ports import Describes, Source
 from sterna.core.schema import Table
+
+AT_ONCE = 3
+"""Tables that are compared at the same time: for small ones, connecting takes the longest."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,23 @@ class Proof:
             raise Unsupported("The source cannot say how its tables are made, so nothing can be compared with it")
         wanted = {name.path for name in only}
         tables = [each for each in (await self.source.schema()).tables if not wanted or each.path in wanted]
-        done = []
-        for table in tables:
-            done.append(await self._compared(table, depth))
-            if heard:
-                heard(done[-1])
-        return _comparison(done, most)
+        done: dict[Path, Compared] = {}
+        waiting = deque(tables)
+
+        async def work() -> None:
+            while waiting:
+                table = waiting.popleft()
+                done[table.path] = await self._compared(table, depth)
+                if heard:
+                    heard(done[table.path])
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(AT_ONCE, len(waiting))):
+                    group.create_task(work())
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
+        return _comparison([done[table.path] for table in tables], most)
 
     async def _compared(self, table: Table, depth: Depth) -> Compared:
         name, target = Name(table.path), Name(self._target(table.path))

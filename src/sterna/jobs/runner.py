@@ -119,6 +119,8 @@ class Runner:
         elif done or ledger.wish is Wish.STOP:
             if not untouched and not route.waits and not route.restores:
                 await self._clean(ledger, route)
+            if not done and not untouched and route.restores:
+                await self._forget(ledger, route)
             await self._done(ledger)
 
     def _route(self, job: Job) -> Route:
@@ -176,6 +178,15 @@ class Runner:
             await step.run(ledger)
             await ledger.flush()
         return True
+
+    async def _forget(self, ledger: Ledger, route: Route) -> None:
+        """A restore was given up: what it left for another run goes, if it can."""
+        assert isinstance(route.target, Restores)
+        try:
+            async with route.target.restoring(route.plan, self._room(ledger), ledger.tell) as restoring:
+                await restoring.forget()
+        except Trouble as trouble:
+            ledger.tell(Level.WARN, "clean.left", f"Could not take away what the restore left: {trouble.message}")
 
     async def _moved(self, ledger: Ledger, route: Route, held: Held) -> bool:
         """Open both sides and walk the steps that are left. True: to the end."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from sterna.core.errors import Trouble
 from sterna.core.event import Event, Level
 from sterna.core.job import Condition, Failure, Job, JobId, Phase
 from sterna.core.stores import JobStore
@@ -107,6 +108,8 @@ class LocalRuntime:
             try:
                 if lock.take():
                     await self._start_due()
+            except Trouble as trouble:
+                log.error("looking for jobs failed", error=trouble.message, hint=trouble.hint)
             except Exception:
                 log.exception("looking for jobs failed")
             await self._pause(self.patience.look)
@@ -128,6 +131,9 @@ class LocalRuntime:
                 code = await self._child(id)
                 if not self._ending.is_set():
                     await self._after(id, code, asked, deaths)
+        except Trouble as trouble:
+            log.error("tending a job failed", job=id, error=trouble.message, hint=trouble.hint)
+            await self._pause(self.patience.longest_wait)
         except Exception:
             log.exception("tending a job failed", job=id)
             await self._pause(self.patience.longest_wait)

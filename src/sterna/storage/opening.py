@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from sterna.core.errors import Invalid
+from sterna.core.errors import Invalid, NotFound
 from sterna.core.files import Storage
 from sterna.core.people import Bucket
 from sterna.core.stores import PeopleStore
@@ -38,5 +38,9 @@ class Buckets:
         self._store = store
 
     async def __call__(self, bucket_id: str) -> Storage:
-        bucket = await self._store.bucket(bucket_id)
+        try:
+            bucket = await self._store.bucket(bucket_id)
+        except NotFound as gone:
+            hint = "One that is registered again, though by the same name, is another: describe the job anew."
+            raise NotFound(f"The bucket of these files is no longer registered ({bucket_id})", hint=hint) from gone
         return await asyncio.to_thread(open_storage, bucket)

@@ -20,6 +20,8 @@ from sterna.storage.s3client import client_of, name_of
 from sterna.storage.s3errors import told
 from sterna.storage.s3writing import PART, Upload
 
+LARGEST = 1 << 60
+"""Bytes; no store has a file of that size."""
 PAGE = 1000
 """How many files a page of a listing has; object stores give no more."""
 
@@ -48,18 +50,20 @@ class S3Storage:
         marker = ""
         while True:
             page = self._patience.try_again(lambda: self._page(wanted, marker))  # noqa: B023
-            names = [str(each["Key"]) for each in page.get("Contents", ())]
-            for each in page.get("Contents", ()):
-                if not str(each["Key"]).endswith("/"):  # some consoles keep folders as empty files of such names
-                    yield self._entry(each)
-            if not page.get("IsTruncated"):
+            with told(self._where):
+                found = {str(each["Key"]): self._entry(each) for each in page.get("Contents", ())}
+                more = page["IsTruncated"]
+            names = list(found)
+            # Some consoles keep folders as empty files of such names.
+            yield from (entry for key, entry in found.items() if not key.endswith("/"))
+            if not more:
                 return
             if not names or names[-1] <= marker:
                 raise BadData(f"{self._where} repeats the same page of its listing")
             marker = names[-1]
 
     def head(self, name: str) -> Entry:
-        return _entry_of(name, self._facts(name))
+        return self._entry_of(name, self._facts(name))
 
     def open(self, name: str) -> Blob:
         return Buffered(self.open_plain(name))
@@ -67,7 +71,7 @@ class S3Storage:
     def open_plain(self, name: str) -> S3Blob:
         """The same, each read a request of its own."""
         facts = self._facts(name)
-        entry = _entry_of(name, facts)
+        entry = self._entry_of(name, facts)
         encrypted = facts.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in facts
         md5 = md5_of(entry.etag, encrypted=encrypted)
 
@@ -124,7 +128,11 @@ class S3Storage:
 
     def _entry(self, told: Any) -> Entry:
         name = str(told["Key"])[len(self._prefix) :]
-        return Entry(name, int(told["Size"]), _ms(told.get("LastModified")), str(told.get("ETag", "")))
+        return _sound(name, told["Size"], told)
+
+    def _entry_of(self, name: str, facts: Any) -> Entry:
+        with told(self._where, name):
+            return _sound(name, facts["ContentLength"], facts)
 
     def _key(self, name: str) -> str:
         key = check_name(self._prefix + check_name(name))
@@ -135,8 +143,11 @@ class S3Storage:
         return key
 
 
-def _entry_of(name: str, facts: Any) -> Entry:
-    return Entry(name, int(facts["ContentLength"]), _ms(facts.get("LastModified")), str(facts.get("ETag", "")))
+def _sound(name: str, size: Any, facts: Any) -> Entry:
+    """Raises ValueError for a size that no file has."""
+    if not 0 <= int(size) <= LARGEST:
+        raise ValueError("no size of a file")
+    return Entry(name, int(size), _ms(facts.get("LastModified")), str(facts.get("ETag", "")))
 
 
 def _decoded(page: Any) -> Any:

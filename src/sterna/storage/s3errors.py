@@ -25,13 +25,26 @@ from sterna.core.errors import (
 )
 
 _DENIED: Mapping[str, tuple[str, str]] = {
-    "InvalidAccessKeyId": ("does not know the access key", "Check --access-key."),
-    "InvalidAccessKey": ("does not know the access key", "Check --access-key."),
-    "InactiveAccessKey": ("says that the access key is switched off", "Switch it on, or use another."),
-    "ExpiredToken": ("says that the access key has expired", "Use a permanent one."),
+    "InvalidAccessKeyId": (
+        "does not know the access key",
+        "Give the right one: sterna bucket change NAME --access-key.",
+    ),
+    "InvalidAccessKey": (
+        "does not know the access key",
+        "Give the right one: sterna bucket change NAME --access-key.",
+    ),
+    "InactiveAccessKey": (
+        "says that the access key is switched off",
+        "Switch it on, or use another: sterna bucket change NAME --access-key.",
+    ),
+    "ExpiredToken": (
+        "says that the access key has expired",
+        "Use a permanent one: sterna bucket change NAME --access-key.",
+    ),
     "SignatureDoesNotMatch": (
         "does not accept the signature",
-        "The secret key is not the one of this access key, or something on the way changes requests.",
+        "The secret key is not the one of this access key (sterna bucket change), or something on the way changes "
+        "requests.",
     ),
     "RequestTimeTooSkewed": (
         "says that this machine's clock is wrong by more than 15 minutes",
@@ -68,7 +81,11 @@ def told(where: str, name: str = "") -> Iterator[None]:
         yield
     except aws.ClientError as error:
         raise of_answer(error.response, where, name) from None
-    except ResponseParserError:
+    except (
+        ResponseParserError,
+        ValueError,
+        LookupError,
+    ):  # the last two: a date or a size that is none, or is left out
         hint = "Check the endpoint: a web server or proxy may answer there."
         raise NeedsOperator(f"{where} answered with something that is not S3", hint=hint) from None
     except aws.BotoCoreError as error:
@@ -88,12 +105,10 @@ def of_answer(answer: Any, where: str, name: str) -> Trouble:
     if code in _REGION or status in (301, 307):
         region = answer.get("Error", {}).get("Region") or _header(answer, "x-amz-bucket-region")
         named = f": it is in {region}" if region else ""
-        hint = "Give the region, and the endpoint of that region, with --region and --endpoint."
+        hint = "Give the region, and the endpoint of that region: sterna bucket change NAME --region --endpoint."
         return Invalid("region", f"{where} is in another region{named}", hint=hint)
     if code in _STYLE:
-        hint = (
-            "Register it with --style virtual (OBS takes nothing else at its domain names); else check its name."
-        )
+        hint = "Give it --style virtual (OBS takes nothing else at its domain names); else check its name."
         return Invalid("style", f"{where} cannot be addressed like this: {code}", hint=hint)
     if code in _BUSY or status == 429 or status >= 500:
         hint = "" if code.isalpha() else "Check the endpoint: what answers there may be no object store."
@@ -122,7 +137,7 @@ def _of_way(error: aws.BotoCoreError, where: str) -> Trouble:
     """What went wrong before there was an answer, or in the middle of one."""
     match error:
         case aws.SSLError() if "certificate" in str(error).lower():
-            hint = "Give the authority that signed it with --ca-file."
+            hint = "Give the authority that signed it: sterna bucket change NAME --ca-file FILE."
             return AccessDenied(f"{where}: certificate not accepted", hint=hint)
         case aws.ConnectTimeoutError() | aws.ReadTimeoutError():
             return Unreachable(f"{where} did not answer in time")

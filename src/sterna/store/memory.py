@@ -52,11 +52,12 @@ class MemoryJobs:
         name: str = "",
         offset: int = 0,
         limit: int | None = None,
+        deleted: bool = False,
     ) -> tuple[int, Sequence[Job]]:
         found = [
             job
             for job in reversed(self._jobs.values())
-            if not job.deleted
+            if (deleted or not job.deleted)
             and project_id in (None, job.project_id)
             and (not kinds or job.kind in kinds)
             and name in job.name

@@ -43,8 +43,9 @@ class SqlJobs:
         name: str = "",
         offset: int = 0,
         limit: int | None = None,
+        deleted: bool = False,
     ) -> tuple[int, Sequence[Job]]:
-        found = _listing(project_id, kinds, name)
+        found = _listing(project_id, kinds, name, deleted=deleted)
         return await self._database.read(self._jobs, found, offset, limit)
 
     async def due(self) -> Sequence[JobId]:
@@ -245,8 +246,8 @@ def _save(transaction: Connection, before: Job, after: Job) -> None:
         transaction.execute(update(jobs).where(jobs.c.id == after.id).values(changed))
 
 
-def _listing(project_id: str | None, kinds: Sequence[str], name: str) -> Select[Any]:
-    found = select(jobs).where(jobs.c.deleted.is_(False))
+def _listing(project_id: str | None, kinds: Sequence[str], name: str, *, deleted: bool) -> Select[Any]:
+    found = select(jobs) if deleted else select(jobs).where(jobs.c.deleted.is_(False))
     if project_id is not None:
         found = found.where(jobs.c.project_id == project_id)
     if kinds:

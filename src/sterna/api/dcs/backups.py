@@ -3,11 +3,13 @@
 A record is its job: it has the job's id, and goes with it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sterna.api.dcs.answers import BackupPage, BackupRow
 from sterna.api.dcs.bodies import TakeBackup, is_id
-from sterna.api.dcs.plans import ENGINE, endpoint_of_instance, instance_of
+from sterna.api.dcs.plans import ENGINE, IMPORT, endpoint_of_instance, instance_of
+from sterna.api.dcs.states import MIGRATING, status
 from sterna.api.dcs.views import iso
 from sterna.api.errors import Told
 from sterna.core.errors import NotFound, Trouble, Unsupported
@@ -76,14 +78,24 @@ async def record_of(desk: Desk, project_id: str, backup_id: str, instance_id: st
 
 
 async def remove(desk: Desk, job: Job) -> None:
-    """Delete a record and its files. Raises Told while it is being taken, or where the bucket refuses."""
+    """Delete a record and its files. Raises Told while it is taken or imported, or where the bucket refuses."""
     if word(job) in ("waiting", "backuping"):
         raise Told("DCS.4096")
+    files = job.plan.target.files if job.plan else ()
+    if await _imported(desk, job.project_id, files):
+        raise Told("DCS.4097")
     try:
-        await desk.remove_stored(job.plan.target.files if job.plan else ())
+        await desk.remove_stored(files)
     except Trouble as trouble:
         raise Told("DCS.4101") from trouble
     await desk.delete(job, forced=True)
+
+
+async def _imported(desk: Desk, project_id: str, files: Sequence[StoredFile]) -> bool:
+    """Whether an import that runs, or is about to, reads one of the files."""
+    _, jobs = await desk.store.jobs(project_id, kinds=(IMPORT,))
+    at_work = [job for job in jobs if status(job) in MIGRATING and job.plan]
+    return any(file in files for job in at_work if job.plan for file in job.plan.source.files)
 
 
 def word(job: Job) -> str:

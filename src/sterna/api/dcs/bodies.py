@@ -19,6 +19,8 @@ MOST_ADDRESSES = 256
 MOST_IDS = 50
 MOST_FILES = 1000
 LARGEST_DATABASE = 255
+LONGEST_NAME = 1024
+"""Bytes that an object store takes for a name."""
 
 
 def is_id(text: str) -> bool:
@@ -78,6 +80,13 @@ def _on_one_line(text: str) -> str:
     return text
 
 
+def _in_a_bucket(name: str) -> str:
+    """The name of a file that a bucket can hold, or of a folder; whether it does is for the task to find out."""
+    if {".", ".."} & set(name.split("/")) or len(name.encode()) > LONGEST_NAME:
+        raise ValueError("no name in a bucket")
+    return name
+
+
 def _addresses(text: str) -> str:
     parse_addresses(text)
     return text
@@ -102,7 +111,9 @@ Password = Annotated[Text, Field(max_length=512), AfterValidator(_without_nul)]
 Bandwidth = Annotated[Text, Field(max_length=5), _within(1, 10240)]
 Database = Annotated[Text, Field(max_length=3), _within(0, LARGEST_DATABASE)]
 
-FileName = Annotated[Text, Field(min_length=1, max_length=1024), AfterValidator(_on_one_line)]
+FileName = Annotated[
+    Text, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_on_one_line), AfterValidator(_in_a_bucket)
+]
 BucketName = Annotated[Text, Field(min_length=1, max_length=255), AfterValidator(_on_one_line)]
 Opaque = Annotated[Text, Field(max_length=128), AfterValidator(printable)]
 

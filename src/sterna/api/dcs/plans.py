@@ -19,7 +19,8 @@ MEGABYTE = 1024 * 1024
 
 METHODS = {"full_amount_migration": Mode.FULL, "incremental_migration": Mode.INCREMENTAL}
 
-_ENGINES = (ENGINE, "valkey")
+ENGINES = (ENGINE, "valkey")
+"""What a registered instance is, for DCS to know it."""
 
 
 async def plan_of(people: PeopleStore, project_id: str, wanted: ConfigureOnline | CreateTask) -> Plan:
@@ -64,7 +65,7 @@ async def endpoint_of(people: PeopleStore, project_id: str, side: Side) -> Endpo
 
 def endpoint_of_instance(instance: Instance) -> Endpoint:
     """A registered Redis. Raises Told for anything else."""
-    if instance.engine not in _ENGINES:
+    if instance.engine not in ENGINES:
         raise Told("DCS.4006")
     return Endpoint(
         ENGINE,

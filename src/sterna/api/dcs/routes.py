@@ -1,6 +1,7 @@
 """The routes of DCS data migration. Each is a sentence: find the task, ask the desk, show what came of it."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator
 from sterna.api.dcs import answers, backups, bodies, views
 from sterna.api.dcs.codes import of_refusal
 from sterna.api.dcs.imports import import_plan
-from sterna.api.dcs.plans import IMPORT, KIND, TASKS, instance_of, moves_the_same, plan_of
+from sterna.api.dcs.plans import ENGINES, IMPORT, KIND, TASKS, instance_of, moves_the_same, plan_of
 from sterna.api.dcs.states import MIGRATING, RESTARTABLE, STOPPABLE, Status, imports, status
 from sterna.api.errors import GatewayError, ServiceError, Told
 from sterna.api.front import DcsRoute, Front, FrontDep, front_of
@@ -22,6 +23,8 @@ from sterna.core.plan import Plan, Resume
 
 LARGEST_OFFSET = 2**31 - 1
 LARGEST_PAGE = 1000
+CLEANING_S = 15.0
+"""How long a deletion waits for runs to take away what imports left on their targets."""
 
 _RESPONSES = {
     400: {"model": ServiceError},
@@ -222,6 +225,7 @@ async def delete_many(front: FrontDep, project_id: str, body: bodies.DeleteTasks
     jobs = [job for id in dict.fromkeys(body.task_id_list) if (job := await _known(front, project_id, id))]
     if any(status(job) in MIGRATING for job in jobs):
         raise Told("DCS.4957")
+    await _end_halfway(front, [job for job in jobs if imports(job)])
     for job in jobs:
         await front.desk.delete(job, forced=True)
     return answers.Deleted(task_id_list=body.task_id_list)
@@ -268,6 +272,7 @@ async def list_instances(
     found = [
         one
         for it in await front.store.instances(project_id)
+        if it.engine in ENGINES
         for one in (views.instance(it),)
         if instance_id in ("", it.id)
         and (it.name == name if exact and name else name in it.name)
@@ -282,7 +287,10 @@ async def show_instance(front: FrontDep, project_id: str, instance_id: str) -> a
     """One registered instance."""
     if not bodies.is_id(instance_id):
         raise Told("DCS.4061")
-    return views.instance(await instance_of(front.store, project_id, instance_id))
+    found = await instance_of(front.store, project_id, instance_id)
+    if found.engine not in ENGINES:
+        raise Told("DCS.3022")
+    return views.instance(found)
 
 
 @routes.get("/instances/{instance_id}/backups", name="ListBackupRecords")
@@ -304,7 +312,8 @@ async def take_backup(
     front: FrontDep, project_id: str, instance_id: InstanceId, body: bodies.TakeBackup
 ) -> answers.Taken:
     """Take a backup: the instance's data set as it sends it to a replica, put into the project's own bucket."""
-    return answers.Taken(backup_id=await backups.take(front.desk, project_id, instance_id, body))
+    async with front.creating:  # two that ask at once must not both find that nobody takes one
+        return answers.Taken(backup_id=await backups.take(front.desk, project_id, instance_id, body))
 
 
 @routes.delete("/instances/{instance_id}/backups/{backup_id}", name="DeleteBackupFile", status_code=204)
@@ -337,6 +346,14 @@ async def _cleared(front: Front, job: Job, plan: Plan) -> Job:
     await front.desk.stop(job)
     await _settled(front, job)
     return await front.store.job(job.id)
+
+
+async def _end_halfway(front: Front, jobs: Sequence[Job]) -> None:
+    """Imports that stopped halfway are ended, so that nothing of them stays on their targets; not for ever."""
+    halfway = [job for job in jobs if job.condition in (Condition.PAUSED, Condition.FAILED)]
+    for job in halfway:
+        await front.desk.stop(job)
+    await asyncio.gather(*(front.desk.stopped(job, CLEANING_S) for job in halfway))
 
 
 async def _settled(front: Front, job: Job) -> None:

@@ -1,10 +1,13 @@
 """Which documented code of DRS a refusal gets: by the field that is wrong, or by what went wrong inside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sterna.api.errors import Told
 from sterna.core.errors import IllegalMove, Invalid, NotFound, Refused
+
+LONGEST_FIELD = 64
+"""Letters that the name of a field may have in a refusal."""
 
 
 def of_fields(problems: Sequence[Mapping[str, Any]]) -> Told:
@@ -21,13 +24,22 @@ def of_old_fields(problems: Sequence[Mapping[str, Any]]) -> Told:
 
 
 def _of_problem(problem: Mapping[str, Any], missing: str, wrong: str, body: str) -> Told:
-    field = ".".join(str(step) for step in problem["loc"][1:] if not isinstance(step, int))
+    field = ".".join(_known(problem["loc"][1:]))
     if str(problem["type"]).startswith("DRS."):
         return Told(problem["type"], *(str(it) for it in problem.get("ctx", {}).values()))
     if not field:
         return Told(body)
     empty = problem["type"] == "too_short" and not problem.get("input")
     return Told(missing if empty or problem["type"] in ("missing", "none_required") else wrong, field)
+
+
+def _known(place: Sequence[Any]) -> Iterator[str]:
+    """The names of fields in a place, up to one that is no name: a key that the client made up."""
+    for step in place:
+        if isinstance(step, str):
+            if not step.isidentifier() or len(step) > LONGEST_FIELD:
+                return
+            yield step
 
 
 def of_refusal(refused: Refused) -> Told:

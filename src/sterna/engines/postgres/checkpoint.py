@@ -16,7 +16,7 @@ from sterna.core.errors import Fenced, ServerBusy
 from sterna.core.plan import Path
 from sterna.core.ports import Room
 from sterna.engines.postgres.connection import Connection
-from sterna.engines.postgres.names import SCHEMA, literal, own, quoted
+from sterna.engines.postgres.names import SCHEMA, SCHEMA_LOCK, literal, own, quoted
 
 JOB, LANE, UNLOGGED_LANE, FILLED = (quoted(SCHEMA, name) for name in ("job", "lane", "unlogged_lane", "filled"))
 BEGINNING = Position("0:0")
@@ -29,8 +29,6 @@ _MAKE = f"""
     CREATE UNLOGGED TABLE IF NOT EXISTS {UNLOGGED_LANE}
         (job text, lane text, position text NOT NULL, PRIMARY KEY (job, lane));
     CREATE TABLE IF NOT EXISTS {FILLED} (job text, name text[], PRIMARY KEY (job, name))"""
-_LOCK = "SELECT pg_catalog.pg_advisory_xact_lock(7310294, 1)"
-"""Held by whoever makes or drops the schema."""
 _EXISTS = (
     f"SELECT to_regclass({literal(JOB)}) IS NOT NULL FROM pg_namespace "
     f"WHERE nspname = {literal(SCHEMA)} AND has_schema_privilege(oid, 'USAGE')"
@@ -54,12 +52,15 @@ class Checkpoint:
         """Whether the job has one here."""
         if not await self._value(_EXISTS):
             return False
-        return bool(await self._value(f"SELECT EXISTS (SELECT FROM {JOB} WHERE job = %s)", self._job))
+        try:
+            return bool(await self._value(f"SELECT EXISTS (SELECT FROM {JOB} WHERE job = %s)", self._job))
+        except (pg.UndefinedTable, pg.InvalidSchemaName):  # the last of the other jobs has just ended
+            return False
 
     async def make(self) -> None:
         """Make it, or take it over. Raises Fenced."""
         async with self.connection.transaction():
-            await self.connection.execute(_LOCK)
+            await self.connection.execute(SCHEMA_LOCK)
             await self.connection.execute(_MAKE)
             await self.connection.execute(
                 f"INSERT INTO {JOB} VALUES (%s, 0) ON CONFLICT (job) DO NOTHING", (self._job,)
@@ -164,7 +165,7 @@ class Checkpoint:
     async def drop(self) -> None:
         """Take it away; the schema too, once no other job has anything in it. Raises Fenced."""
         async with self.connection.transaction():
-            await self.connection.execute(_LOCK)
+            await self.connection.execute(SCHEMA_LOCK)
             await self.claim()
             for table in (LANE, UNLOGGED_LANE, FILLED, JOB):
                 await self.connection.execute(f"DELETE FROM {table} WHERE job = %s", (self._job,))

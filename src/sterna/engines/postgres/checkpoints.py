@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path as File
 
 from sterna.core.change import Position
-from sterna.core.errors import Fenced
+from sterna.core.errors import Fenced, NeedsOperator
 from sterna.core.plan import Endpoint
 from sterna.core.ports import Room
 from sterna.engines.postgres.checkpoint import BEGINNING, SAFE, Checkpoint, enterable
-from sterna.engines.postgres.connection import connect, connected, translated
+from sterna.engines.postgres.connection import connect, connected, sqlstate, translated
 from sterna.engines.postgres.names import own
 from sterna.engines.postgres.position import latest, parse, text
 
@@ -148,7 +148,12 @@ class Checkpoints:
             await checkpoint.connection.close()
 
     async def _look(self, name: str) -> None:
-        checkpoint = await self._connect(name)
+        try:
+            checkpoint = await self._connect(name)
+        except NeedsOperator as error:
+            if sqlstate(error.__cause__ or error) == "3D000":  # somebody has just dropped the database
+                return
+            raise
         with translated(self._target):
             if await checkpoint.there():
                 self._here[name] = checkpoint

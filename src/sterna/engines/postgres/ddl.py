@@ -38,7 +38,7 @@ from psycopg import errors as pg
 from sterna.core.plan import Path, Selection
 from sterna.engines.postgres.catalogue import taken
 from sterna.engines.postgres.connection import Connection
-from sterna.engines.postgres.names import SCHEMA, literal, own, quoted
+from sterna.engines.postgres.names import SCHEMA, SCHEMA_LOCK, literal, own, quoted
 from sterna.engines.postgres.publication import KEYED, names
 
 MESSAGES_SINCE = 140000
@@ -63,6 +63,7 @@ async def install(
         by_table = connection.info.server_version < MESSAGES_SINCE
     try:
         async with connection.transaction():
+            await connection.execute(SCHEMA_LOCK)
             for statement in _statements(job_id, _wanted(selection, database), by_table=by_table):
                 await connection.execute(statement.encode())
     except pg.InsufficientPrivilege:
@@ -81,7 +82,9 @@ async def uninstall(connection: Connection, job_id: str) -> None:
         await connection.execute(f"DROP FUNCTION IF EXISTS {name}({arguments})".encode())
     await connection.execute(f"DROP TABLE IF EXISTS {quoted(SCHEMA, journal(job_id))}".encode())
     try:
-        await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(SCHEMA)}".encode())
+        async with connection.transaction():
+            await connection.execute(SCHEMA_LOCK)
+            await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(SCHEMA)}".encode())
     except (pg.DependentObjectsStillExist, pg.InsufficientPrivilege):
         return  # another job needs it, or made it
 

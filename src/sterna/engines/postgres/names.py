@@ -10,6 +10,9 @@ from sterna.core.plan import Path
 SCHEMA = "sterna"
 """The schema on the target that holds the checkpoints; it is there only while a job needs it."""
 
+SCHEMA_LOCK = "SELECT pg_catalog.pg_advisory_xact_lock(7310294, 1)"
+"""Held in a transaction that makes or drops the schema: jobs that begin and end side by side do both at once."""
+
 DEFAULT_DATABASE = "postgres"
 LONGEST = 63
 """Bytes that PostgreSQL keeps of a name."""

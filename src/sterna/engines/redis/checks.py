@@ -6,13 +6,13 @@ All of them share one survey of both servers; each judgement is a function of wh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sterna.core.finding import Finding, Severity
+from sterna.core.finding import Finding, Severity, Verdict, alarm
 from sterna.core.plan import Plan
 from sterna.core.ports import Check
 from sterna.engines.redis import checks_pair, checks_source, checks_target
 from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.survey import Facts, Survey
-from sterna.engines.redis.verdict import Scene, Verdict, alarm
+from sterna.engines.redis.verdict import Scene
 
 Judge = Callable[[Scene], Verdict]
 

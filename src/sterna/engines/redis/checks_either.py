@@ -1,9 +1,9 @@
 """What is asked of source and target alike."""
 
 from sterna.core.errors import AccessDenied, Unreachable
+from sterna.core.finding import Verdict, alarm, failed, passed
 from sterna.core.plan import Endpoint
 from sterna.engines.redis.survey import Facts
-from sterna.engines.redis.verdict import Verdict, alarm, failed, passed
 
 
 def reachable(facts: Facts) -> Verdict:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from sterna.core.finding import Verdict, alarm, failed, passed
 from sterna.engines.redis.survey import Facts
-from sterna.engines.redis.verdict import Scene, Verdict, alarm, failed, passed
+from sterna.engines.redis.verdict import Scene
 
 SKEW_MS = 1000
 """Expiries are points in time: clocks that differ by more let keys live visibly shorter or longer."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
+from sterna.core.finding import Verdict, alarm, failed, passed, size
 from sterna.engines.redis import checks_either as either
-from sterna.engines.redis.verdict import Scene, Verdict, alarm, failed, passed, size
+from sterna.engines.redis.verdict import Scene
 
 OLDEST = (2, 8)
 """PSYNC came with 2.8."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from sterna.core.finding import Verdict, alarm, failed, passed, size
 from sterna.core.plan import Selection
 from sterna.engines.redis import checks_either as either
-from sterna.engines.redis.verdict import Scene, Verdict, alarm, failed, passed, size
+from sterna.engines.redis.verdict import Scene
 
 OLDEST = (2, 8)
 CLEARLY_SMALL = 0.8

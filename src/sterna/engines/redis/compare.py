@@ -87,7 +87,7 @@ async def compare(
     mapping = Mapping.of(plan.selection)
     if repair and depth is not Depth.CONTENTS:
         raise Invalid("depth", "Only a comparison of the contents can repair")
-    wanted = frozenset(_database(name) for name in only)
+    wanted = frozenset(source_database(name) for name in only)
     try:
         async with _desk(plan, mapping, repair, most, force) as desk:
             groups = [
@@ -171,7 +171,8 @@ class _Course:
             self.heard(done)
 
 
-def _database(name: Name) -> int:
+def source_database(name: Name) -> int:
+    """The number in ``0`` or ``db0``. Raises Invalid."""
     text = name.path[0].removeprefix("db") if len(name.path) == 1 else ""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise Invalid("only", f"{name} is not a database")

@@ -54,7 +54,7 @@ class Dump:
         self.facts, self.written = facts, 0
 
     def append(self, data: bytes) -> None:
-        """Raises DiskFull; what was written before stays."""
+        """Raises DiskFull; what was written before can still be read."""
         assert self._writing is not None, "begin comes first"
         view = memoryview(data)
         with on_disk("The data set cannot be kept"):
@@ -93,6 +93,9 @@ class Dump:
         self._grown.set()
 
     def close(self) -> None:
+        """Let go of it. What is not complete is of no use to a later run, and may be what has filled the disk."""
+        if self._writing is not None and not (self.facts and self.facts.complete):
+            self._file.unlink(missing_ok=True)
         for handle in (self._writing, self._reading):
             if handle is not None:
                 os.close(handle)

@@ -22,6 +22,7 @@ from sterna.engines.redis.files.aiming import is_cluster
 from sterna.engines.redis.files.backup import backup_sink, backup_source
 from sterna.engines.redis.files.checks import file_checks
 from sterna.engines.redis.files.cluster import cluster_sink
+from sterna.engines.redis.files.comparing import compare_files
 from sterna.engines.redis.files.preparing import FilePreparing
 from sterna.engines.redis.files.source import FileSource
 from sterna.engines.redis.folder import alone_in
@@ -70,8 +71,14 @@ class RedisEngine:
         only: Sequence[Name] = (),
         heard: Callable[[Compared], None] | None = None,
     ) -> Comparison:
-        if plan.source.files or plan.target.files:
-            raise Unsupported("Files cannot be compared with a server: compare it with the server that wrote them")
+        if plan.target.files:
+            raise Unsupported("A backup is not compared: it is looked through as it is written")
+        if plan.source.files:
+            if repair:
+                raise Unsupported(
+                    "A target is not repaired from files: import them again, with the policy overwrite"
+                )
+            return await compare_files(plan, self._opens, most=most, depth=depth, only=only, heard=heard)
         return await compare(plan, room=room, repair=repair, most=most, depth=depth, only=only, heard=heard)
 
     async def probe(self, endpoint: Endpoint) -> Mapping[str, str]:

@@ -32,6 +32,9 @@ Transact = Callable[[int, Sequence[Sequence[Argument]]], Awaitable[None]]
 class Preparing:
     """Looks with connections of its own; all it writes goes through the sink's fenced transactions."""
 
+    forgives = True
+    """Whether a later run may go on behind a command that the target has refused."""
+
     def __init__(
         self,
         plan: Plan,

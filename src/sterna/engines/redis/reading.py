@@ -65,20 +65,23 @@ class Side:
         self.info: dict[str, str] = {}
 
     @classmethod
-    async def open(cls, endpoint: Endpoint) -> "Side":
-        """Connect, and find out what the server can do. Raises Unreachable, AccessDenied, Unsupported."""
+    async def open(cls, endpoint: Endpoint, *, node: bool = False) -> "Side":
+        """Connect, and find out what the server can do. Raises Unreachable, AccessDenied, Unsupported.
+
+        ``node``: it may be one of a cluster, and is asked for its own keys alone.
+        """
         side = cls(await Connection.open(endpoint))
         try:
-            await side._learn()
+            await side._learn(node)
         except BaseException:
             await side.close()
             raise
         return side
 
-    async def _learn(self) -> None:
+    async def _learn(self, node: bool) -> None:
         ask = self.connection
         self.info = info(await ask.call("INFO"))
-        if self.info.get("redis_mode") == "cluster":
+        if self.info.get("redis_mode") == "cluster" and not node:
             raise Unsupported(f"{ask.where} is a node of a cluster: clusters cannot be compared yet")
         # A comparison should leave no trace in what the source evicts first, nor hide in its list of clients.
         _, _, *known = await ask.pipeline(

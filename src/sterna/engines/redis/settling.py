@@ -189,7 +189,7 @@ class Settling:
             return Difference(name, "missing", source.kind)
         if source.kind != target.kind:
             return Difference(name, "type", f"{source.kind} on the source, {target.kind} on the target")
-        expiries = f"expires {_moment(source.expiry)} on the source, {_moment(target.expiry)} on the target"
+        expiries = f"expires {moment(source.expiry)} on the source, {moment(target.expiry)} on the target"
         if _what(source) == _what(target):
             return Difference(name, "expiry", expiries)
         close = self._pair.close_enough(source.expiry, target.expiry)
@@ -212,7 +212,8 @@ def _mixed(readings: Sequence[Reading | None]) -> bool:
     return any(reading.kind == UNKNOWN for reading in there) or len({reading.by_windows for reading in there}) > 1
 
 
-def _moment(expiry: int) -> str:
+def moment(expiry: int) -> str:
+    """An expiry for people."""
     return "never" if expiry == FOREVER else f"at {expiry}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import hiredis
 
 from sterna.core.change import Batch, Chunk, Command, Format, Part, Position
-from sterna.core.errors import ApplyFailed, BadData, Fenced, Trouble, Unreachable, Unsupported
+from sterna.core.errors import ApplyFailed, BadData, Fenced, NeedsOperator, Trouble, Unreachable, Unsupported
 from sterna.core.ports import Room, Teller
 from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, pack, trouble
@@ -24,6 +24,9 @@ _MULTI = pack("MULTI")
 _EXEC = pack("EXEC")
 _SELECT_0 = pack("SELECT", 0)
 GONE = "The job's checkpoint on the target is gone: the target was emptied, or another run has ended the job"
+FAILED = "failed"
+"""The lane where a command that failed is noted, by jobs that may not go on behind one."""
+MOST_NOTED = 500
 QUIET_SAVE_S = 1.0
 """How often a position without changes is saved on the target."""
 
@@ -70,14 +73,42 @@ class RedisSink:
     async def prepare(self) -> None:
         """Make ready for a copy from the beginning: look for conflicts once, and forget where the last one was."""
         old = self._state
-        was_empty = old.was_empty if old.copies else await self._preparing.look()
+        was_empty = old.was_empty if old.copies else await self._looked()
         await self._transact(
             b"", 0, Checkpoint(old.epoch, {}, old.copies + 1, was_empty, old.shared, self._preparing.what)
         )
 
+    async def _looked(self) -> bool:
+        """Whether the target is empty. One that may not be written to does not keep our key either."""
+        try:
+            return await self._preparing.look()
+        except NeedsOperator as error:
+            self._broken = error
+            await self._pipeline([("MULTI",), ("DEL", self._key), ("EXEC",)])
+            raise
+
     async def load(self, part: Part, chunk: Chunk) -> None:
         assert isinstance(chunk.data, bytes), "only commands were offered"
-        await self._transact(chunk.data, chunk.count, self._state.at(f"copy:{part.id}", chunk.position))
+        self._refuse_failed()
+        try:
+            await self._transact(chunk.data, chunk.count, self._state.at(f"copy:{part.id}", chunk.position))
+        except (ApplyFailed, BadData) as error:
+            if not self._preparing.forgives:
+                await self._note_failed(error)
+            raise
+
+    def _refuse_failed(self) -> None:
+        """What a command that failed should have brought is missing for good: no later run may pass over that."""
+        if said := self._state.lanes.get(FAILED):
+            raise BadData(
+                f"An earlier run failed, and what it could not write is missing: {said}",
+                hint="Begin anew: a new task, or --restart. For a target that can read it, or with another file.",
+            )
+
+    async def _note_failed(self, error: Trouble) -> None:
+        """The position is beyond the command; so is this, until a new copy begins."""
+        state = self._state.at(FAILED, Position(error.message[:MOST_NOTED]))
+        await self._pipeline([("MULTI",), ("SELECT", 0), ("SET", self._key, state.encode()), ("EXEC",)])
 
     async def write(self, batch: Batch) -> None:
         data, count = b"", 0
@@ -105,6 +136,7 @@ class RedisSink:
 
     async def copied(self, anchor: Position) -> None:
         """Take away what an earlier copy left and this one does not have; then changes follow."""
+        self._refuse_failed()
         if self._state.copies > 1:
             await self._preparing.sweep(self._state.all_ours, self._transact_commands)
         await self._transact(b"", 0, self._state.at("follow", anchor))
@@ -183,7 +215,8 @@ class RedisSink:
         what = f"{self._connection.where}: {_described(data, error.within)}: {error.text}{more}"
         if "Bad data format" in error.text or "DUMP payload" in error.text:
             self._broken = BadData(
-                what, hint="The target cannot read this value: use a target of a newer version."
+                what,
+                hint="The target cannot read this value: use one of a newer version; or the value is damaged.",
             )
         else:
             self._broken = ApplyFailed(what)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from sterna.core.finding import Severity
 from sterna.core.plan import Plan
 from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.survey import Facts
@@ -16,33 +15,3 @@ class Scene:
     mapping: Mapping
     source: Facts
     target: Facts
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How bad, what was seen, and what mends it."""
-
-    severity: Severity
-    evidence: str
-    remedy: str = ""
-
-
-def passed(evidence: str) -> Verdict:
-    return Verdict(Severity.PASSED, evidence)
-
-
-def alarm(evidence: str, remedy: str) -> Verdict:
-    return Verdict(Severity.ALARM, evidence, remedy)
-
-
-def failed(evidence: str, remedy: str) -> Verdict:
-    return Verdict(Severity.FAILED, evidence, remedy)
-
-
-def size(count: float) -> str:
-    """Bytes for people: ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from sterna.core.errors import BadData, NeedsOperator, NotFound, Refused, Trouble
 from sterna.core.files import Opens
 from sterna.core.finding import Finding, Severity
-from sterna.core.plan import Plan, Selection
+from sterna.core.plan import Path, Plan, Selection
 from sterna.core.ports import Check
 from sterna.engines.sqlserver.opening import Opened, opened
 from sterna.engines.sqlserver.wire.chain import LogicalSet
@@ -100,6 +100,20 @@ def _files(files: Opened) -> Findings:
         _failed(FILES, f"The files hold two different databases called {name}", "Load them by two jobs.")
         for name in sorted(twice)
     ]
+    return found + _meeting(files)
+
+
+def _meeting(files: Opened) -> Findings:
+    """Databases that new names make one: which of them the target then had could not be told."""
+    if any(each.old == "*" for each in files.selection.renames):
+        return []
+    found: list[Finding] = []
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(each.name for each in files.databases):
+        new = files.selection.database(name) or name
+        if first.setdefault(new, name) != name:
+            both = f"{first[new]} and {name} would both be called {new} on the target"
+            found.append(_failed(FILES, both, "Give each a name of its own."))
     return found
 
 
@@ -123,7 +137,7 @@ async def _chain(files: Opened) -> Findings:
 
 
 async def _verify(files: Opened) -> Findings:
-    """Every checksum that there is."""
+    """Every checksum that there is in the sets that are needed."""
     counts = Counts()
     faults = await asyncio.to_thread(_faults, files, counts)
     if faults:
@@ -137,8 +151,10 @@ async def _verify(files: Opened) -> Findings:
 
 
 def _faults(files: Opened, counts: Counts) -> list[str]:
+    """Of the sets that are needed; without any, of the files as a whole."""
+    needed = [share for each in files.databases for one in each.chain.sets for share in one.stripes]
     faults = []
-    for fault in verify(files.media, counts):
+    for fault in verify(files.media, counts, needed or None):
         faults.append(str(fault))
         if len(faults) == MOST:
             break
@@ -151,7 +167,19 @@ async def _tables(files: Opened) -> Findings:
     for each in files.databases:
         if not each.problems:
             found += await asyncio.to_thread(_tables_of, each, files.selection)
+    for path in await asyncio.to_thread(_unknown, files):
+        found.append(_failed(TABLES, f"There is no {'.'.join(path)} to leave out", _AS_WRITTEN))
     return found
+
+
+def _unknown(files: Opened) -> Sequence[Path]:
+    """What is to be left out, and is not there: then something would be moved that must not be."""
+    readable = [each for each in files.databases if not each.problems]
+    if len(readable) < len(files.databases):
+        return []
+    tables = {table.path[:length] for each in readable for table in each.tables for length in (1, 2, 3)}
+    wanted = [path for path in files.selection.without if path[0] not in files.others]
+    return [path for path in wanted if path not in tables]
 
 
 def _tables_of(database: DatabaseBackup, selection: Selection) -> Findings:
@@ -174,6 +202,7 @@ _NAMES = "Name a database that the files hold: sterna backup inspect shows them.
 _CHAIN = (
     "Name all files of the chain: the full backup with all its stripes, the differential, and every log after it."
 )
+_AS_WRITTEN = "Write the names of the database, the schema and the table as the backup has them, capitals and all."
 _UNREADABLE = "Restore the backup into a SQL Server, or leave the table out."
 
 

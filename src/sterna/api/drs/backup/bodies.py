@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from sterna.api.drs.backup.asked import Asked, AskedFile
 from sterna.api.drs.backup.fields import (
     MOST_FILES,
+    BackupTags,
     BucketName,
     Databases,
     FileName,
@@ -24,7 +25,7 @@ from sterna.api.drs.backup.fields import (
     twice,
 )
 from sterna.api.drs.backup.making import New
-from sterna.api.drs.fields import Body, Tags, Text
+from sterna.api.drs.fields import Body, Text
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{4,50}")
 
@@ -49,7 +50,7 @@ class BaseInfo(Body):
     name: Name = Field(examples=["DRS-7526"])
     engine_type: Literal["sqlserver"]
     description: Text = ""
-    tags: Tags = Field(default_factory=list)
+    tags: BackupTags = Field(default_factory=list)
     enterprise_project_id: Text = "0"
 
 
@@ -140,7 +141,7 @@ class CreateBackup(Body):
             is_precheck=bool(options.is_precheck),
             is_delete_backup_file=options.is_delete_backup_file,
             recovery_mode=options.recovery_mode or "",
-            db_names=tuple(dict.fromkeys(options.db_names)),
+            db_names=tuple(options.db_names),
             new_names=options.reset_db_name_map,
             consistency_check_mode=options.consistency_check_mode,
             file_stream=target.ms_file_stream_status,

@@ -1,7 +1,8 @@
 """Which backups an incremental one follows: a chain begins with a full backup and ends with the last one.
 
 Until the last one a database is being restored: a SQL Server keeps it so, for other targets the chain is kept
-here, with each job, and all its files are read again with the last one.
+here, with each job, and all its files are read again with the last one. A database that is being restored stays so
+when the record of a task is deleted, so chains are found among deleted tasks too.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ class Unchained(Exception):
 def before(jobs: Sequence[Job], instance_id: str, databases: Sequence[str]) -> Job:
     """The job that an incremental backup of these databases follows. Raises Unchained.
 
-    ``jobs``: the project's tasks of backup migration, newest first. ``databases``: none for all of the chain's.
+    ``jobs``: the project's tasks of backup migration, newest first, those that were deleted too. ``databases``:
+    none for all of the chain's. Of several chains those whose tasks are still there go first.
     """
     wanted = _key(databases)
     newest = _newest(jobs, instance_id)
@@ -41,9 +43,11 @@ def before(jobs: Sequence[Job], instance_id: str, databases: Sequence[str]) -> J
     }
     if not open_ends:
         raise Unchained(Why.NONE)
-    if wanted not in open_ends and len(open_ends) > 1:
+    shown = [job for job in open_ends.values() if not job.deleted]
+    likely = shown or list(open_ends.values())
+    if wanted not in open_ends and len(likely) > 1:
         raise Unchained(Why.SEVERAL)
-    found = open_ends.get(wanted) or next(iter(open_ends.values()))
+    found = open_ends.get(wanted) or likely[0]
     if status(found) is Status.TRANSFERRING:
         raise Unchained(Why.WAITS)
     return found

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from sterna.api.drs.backup.asked import FULL, INCREMENTAL
-from sterna.api.drs.fields import Text
+from sterna.api.drs.fields import Tag, Tags, Text
 
 MOST_FILES = 256
 MOST_DATABASES = 512
 
+_VALUE = re.compile(r"[\w .:/=+\-@]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _MODES = {"1": FULL, "2": INCREMENTAL, FULL: FULL, INCREMENTAL: INCREMENTAL}
 
@@ -76,11 +78,30 @@ def _as_map(value: object) -> object:
 
 def _distinct(names: Mapping[str, str]) -> Mapping[str, str]:
     """The only database has one new name, and no two become one. SQL Server's names are the same in any case."""
-    if ("" in names and len(names) > 1) or len({new.lower() for new in names.values()}) != len(names):
+    if ("" in names and len(names) > 1) or any(
+        len({name.lower() for name in side}) != len(names) for side in (names.keys(), names.values())
+    ):
         raise ValueError("two names for one database")
     return names
 
 
+def _each_once(names: list[str]) -> list[str]:
+    """SQL Server's names are the same in any case."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(name.lower(), name)
+    return list(found.values())
+
+
+def _values(tags: list[Tag]) -> list[Tag]:
+    for tag in tags:
+        if not _VALUE.fullmatch(tag.value):
+            raise PydanticCustomError("DRS.M00202", "malformed", {"field": "tags.value"})
+    return tags
+
+
+BackupTags = Annotated[Tags, AfterValidator(_values)]
+"""Tags at the creation: what their values may hold is documented here alone."""
 BucketName = Annotated[Text, AfterValidator(_bucket)]
 FileName = Annotated[Text, Field(max_length=512), AfterValidator(_file)]
 Folder = Annotated[Text, Field(max_length=512), AfterValidator(_folder)]
@@ -91,8 +112,9 @@ Databases = Annotated[
     list[DatabaseName],
     Field(max_length=MOST_DATABASES),
     BeforeValidator(_without_empty, json_schema_input_type=list[str]),
+    AfterValidator(_each_once),
 ]
-"""Names of databases; clients send an empty one for all of them."""
+"""Names of databases, each once; clients send an empty one for all of them."""
 NewNames = Annotated[
     dict[DatabaseName, DatabaseName],
     Field(max_length=MOST_DATABASES),
@@ -103,11 +125,14 @@ NewNames = Annotated[
 
 
 def fits(names: Mapping[str, str], databases: Sequence[str]) -> bool:
-    """Whether new names are given to databases that are restored; no databases: all."""
+    """Whether new names are given to databases that are restored, none the name of another; no databases: all."""
     if not databases:
         return True
     known = {name.lower() for name in databases}
-    return all(old.lower() in known if old else len(databases) == 1 for old in names)
+    if "" in names:
+        return len(databases) == 1
+    renamed = {old.lower(): new.lower() for old, new in names.items()}
+    return renamed.keys() <= known and known.isdisjoint(set(renamed.values()) - renamed.keys())
 
 
 def twice(names: Sequence[Any]) -> bool:

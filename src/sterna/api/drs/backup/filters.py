@@ -31,7 +31,7 @@ class Wanted:
     completed_at: str = ""
     enterprise_project_id: str = ""
     tags: str = ""
-    """``key=value`` or ``key``, with commas between, or JSON: an object, or a list of those with key and value."""
+    """``key=value`` or ``key``, with commas between, or JSON: an object, or a list of key and value(s)."""
 
 
 def chosen(jobs: list[Job], wanted: Wanted) -> list[Job]:
@@ -102,29 +102,37 @@ def _completed(job: Job, fits: Moments) -> bool:
     return bool(ended) and fits(ended)
 
 
-def _tags(text: str) -> dict[str, str | None]:
-    """Values by key; None: any. Raises ValueError."""
+def _tags(text: str) -> dict[str, frozenset[str]]:
+    """Values by key, of which one must fit; none: any. Raises ValueError."""
     if text.lstrip()[:1] not in ("{", "["):
-        return dict(_tag(piece) for piece in text.split(",") if piece.strip())
+        return {key: _values(value) for key, value in map(_tag, text.split(",")) if key}
     try:
         told = json.loads(text)
     except RecursionError as deep:
         raise ValueError("too deep") from deep
     pairs = told.items() if isinstance(told, dict) else [_pair(it) for it in told]
-    return {str(key): None if value in (None, "") else str(value) for key, value in pairs}
+    return {str(key): _values(value) for key, value in pairs}
+
+
+def _values(told: Any) -> frozenset[str]:
+    several = told if isinstance(told, list) else [told]
+    if not all(isinstance(it, str | int | None) for it in several):
+        raise ValueError("no value of a tag")
+    return frozenset(str(it) for it in several if it not in (None, ""))
 
 
 def _pair(tag: Any) -> tuple[Any, Any]:
+    """One value, as tags have it, or several, as filters of tags do."""
     if not isinstance(tag, dict) or "key" not in tag:
         raise ValueError("no tag")
-    return tag["key"], tag.get("value")
+    return tag["key"], tag.get("values", tag.get("value"))
 
 
-def _tag(piece: str) -> tuple[str, str | None]:
-    key, sign, value = piece.strip().partition("=" if "=" in piece else ":")
-    return key.strip(), value.strip() if sign else None
+def _tag(piece: str) -> tuple[str, str]:
+    key, _, value = piece.strip().partition("=" if "=" in piece else ":")
+    return key.strip(), value.strip()
 
 
-def _tagged(job: Job, wanted: Mapping[str, str | None]) -> bool:
+def _tagged(job: Job, wanted: Mapping[str, frozenset[str]]) -> bool:
     known = {tag["key"]: tag["value"] for tag in tags_of(job)}
-    return all(key in known and value in (None, known[key]) for key, value in wanted.items())
+    return all(key in known and (not values or known[key] in values) for key, values in wanted.items())

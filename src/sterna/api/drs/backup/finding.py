@@ -24,9 +24,9 @@ async def find(front: Front, project_id: str, id: str, unknown: str) -> Job:
     return job
 
 
-async def all_of(front: Front, project_id: str) -> list[Job]:
-    """All tasks of a project that are not deleted, newest first."""
-    return list((await front.store.jobs(project_id, kinds=(KIND,)))[1])
+async def all_of(front: Front, project_id: str, *, deleted: bool = False) -> list[Job]:
+    """All tasks of a project, newest first; those that are deleted only if ``deleted``."""
+    return list((await front.store.jobs(project_id, kinds=(KIND,), deleted=deleted))[1])
 
 
 async def change(front: Front, job: Job, *, name: str, description: str | None = None) -> None:

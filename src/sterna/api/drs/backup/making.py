@@ -52,27 +52,38 @@ async def make(front: Front, project_id: str, id: str, new: New, codes: Codes) -
 
     Whether the files are there is found by its checks; what is known of them now is kept to be shown.
     """
-    jobs, asked = await all_of(front, project_id), new.asked
+    asked = new.asked
     target = await _target(front, project_id, asked.instance_id, codes)
-    earlier = _earlier(jobs, asked, target, codes)
-    free = chain.of_chain(jobs, earlier) if earlier else set()
-    check_name(jobs, new.name, codes.taken, allowed=free)
+    await _fitting(front, project_id, new, target, codes)
     bucket = await _bucket(front, project_id, asked.bucket_name, codes)
     own = [StoredFile(bucket.id, file.path + file.name) for file in asked.files]
     found = await front.desk.stored(own)
-    plan = plan_of(asked, own, target, earlier.plan if earlier else None)
-    plan = replace(plan, options={**plan.options, **await _shared(front, asked.instance_id)})
     files = tuple(_known(file, entry) for file, entry in zip(asked.files, found, strict=True))
-    return await front.desk.create(
-        project_id,
-        KIND,
-        new.name,
-        description=new.description,
-        plan=plan,
-        extra=replace(asked, files=files).extra(new.tags),
-        id=id,
-        start=True,
-    )
+    async with front.creating:
+        # Once more: the bucket may have taken its time, and a client that did not wait may have asked again.
+        earlier = await _fitting(front, project_id, new, target, codes)
+        plan = plan_of(asked, own, target, earlier.plan if earlier else None)
+        plan = replace(plan, options={**plan.options, **await _shared(front, asked.instance_id)})
+        return await front.desk.create(
+            project_id,
+            KIND,
+            new.name,
+            description=new.description,
+            plan=plan,
+            extra=replace(asked, files=files).extra(new.tags),
+            id=id,
+            start=True,
+        )
+
+
+async def _fitting(front: Front, project_id: str, new: New, target: Endpoint, codes: Codes) -> Job | None:
+    """The job that an incremental backup follows; None for a full one. Raises Told, also where a name is taken."""
+    everything = await all_of(front, project_id, deleted=new.asked.recovery_mode == INCREMENTAL)
+    jobs = [job for job in everything if not job.deleted]
+    earlier = _earlier(everything, new.asked, target, codes)
+    free = chain.of_chain(jobs, earlier) if earlier else set()
+    check_name(jobs, new.name, codes.taken, allowed=free)
+    return earlier
 
 
 def check_name(jobs: Sequence[Job], name: str, taken: str, *, allowed: set[str] | None = None) -> None:

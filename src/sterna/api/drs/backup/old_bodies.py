@@ -143,7 +143,7 @@ class CreateTask(Body):
             is_default_restore=options.is_default_restore is not False,
             is_last_backup=options.is_last_backup is not False,
             recovery_mode=options.recovery_mode or "",
-            db_names=tuple(dict.fromkeys(self.db_names)),
+            db_names=tuple(self.db_names),
             new_names=options.reset_db_name_map,
         )
         return New(self.name, self.description, (), asked)

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BeforeValidator
 
 from sterna.api.drs.backup import old_bodies, old_views
 from sterna.api.drs.backup.chain import Why
@@ -13,7 +12,7 @@ from sterna.api.drs.backup.making import Codes, make
 from sterna.api.drs.backup.states import old_status, spelt
 from sterna.api.drs.entry import OldDrsRoute
 from sterna.api.drs.operations import PARTLY
-from sterna.api.drs.v5.finding import LARGEST_OFFSET, Filter
+from sterna.api.drs.v5.finding import LARGEST_OFFSET, Filter, default_of_empty
 from sterna.api.errors import GatewayError, OldDrsError, Told
 from sterna.api.front import FrontDep
 from sterna.core.job import Job
@@ -38,11 +37,6 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 routes = APIRouter(route_class=OldDrsRoute, tags=["DRS v1.0"], responses=_RESPONSES)
-
-
-def _or(usual: int) -> BeforeValidator:
-    """An empty text is as good as nothing."""
-    return BeforeValidator(lambda value: usual if value == "" else value)
 
 
 async def _of_path(front: FrontDep, project_id: str, task_id: str) -> Job:
@@ -80,8 +74,8 @@ async def list_tasks(
     project_id: str,
     state: Annotated[Filter, Query(alias="status")] = "",
     name: Annotated[Filter, Query(description="A part of the name.")] = "",
-    curpage: Annotated[int, Query(ge=1, le=LARGEST_OFFSET), _or(1)] = 1,
-    perpage: Annotated[int, Query(ge=1, le=LARGEST_PAGE), _or(10)] = 10,
+    curpage: Annotated[int, Query(ge=1, le=LARGEST_OFFSET), default_of_empty(1)] = 1,
+    perpage: Annotated[int, Query(ge=1, le=LARGEST_PAGE), default_of_empty(10)] = 10,
 ) -> Json:
     """The project's tasks of backup migration, newest first."""
     try:

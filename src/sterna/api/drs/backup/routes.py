@@ -13,7 +13,7 @@ from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.ids import new_backup_id
 from sterna.api.drs.operations import PARTLY
 from sterna.api.drs.v5.doing import RESPONSES, TAKEN
-from sterna.api.drs.v5.finding import UNKNOWN, Filter
+from sterna.api.drs.v5.finding import UNKNOWN, Filter, default_of_empty
 from sterna.api.errors import Told
 from sterna.api.front import FrontDep
 from sterna.core.job import Job
@@ -65,8 +65,8 @@ async def list_jobs(
     completed_at: Filter = "",
     enterprise_project_id: Filter = "",
     tags: Annotated[Filter, Query(description="key=value or key, with commas between, or JSON.")] = "",
-    limit: Annotated[int, Query(ge=0, le=LARGEST)] = 10,
-    offset: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
+    limit: Annotated[int, Query(ge=0, le=LARGEST), default_of_empty(10)] = 10,
+    offset: Annotated[int, Query(ge=0, le=LARGEST), default_of_empty(0)] = 0,
     sort_key: Filter = "",
     sort_dir: Filter = "",
 ) -> Json:
@@ -88,12 +88,13 @@ async def show(job: TaskDep) -> Json:
 @routes.put("/{job_id}", name="UpdateReplicationJob", response_class=Response)
 async def update(front: FrontDep, project_id: str, job: TaskDep, body: bodies.UpdateBackup) -> Response:
     """Give a task another name, and another description if one is sent."""
-    if body.name != job.name:
-        if not bodies.is_name(body.name):
-            raise Told("DRS.M00202", "name")
-        others = [it for it in await all_of(front, project_id) if it.id != job.id]
-        check_name(others, body.name, TAKEN)
-    await change(front, job, name=body.name, description=body.description)
+    if body.name != job.name and not bodies.is_name(body.name):
+        raise Told("DRS.M00202", "name")
+    async with front.creating:
+        if body.name != job.name:
+            others = [it for it in await all_of(front, project_id) if it.id != job.id]
+            check_name(others, body.name, TAKEN)
+        await change(front, job, name=body.name, description=body.description)
     return Response(status_code=200)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from fastapi import Depends, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from sterna.api.dcs.bodies import printable
 from sterna.api.drs.tasks import find
@@ -24,6 +24,13 @@ LARGEST_PAGE = 2000
 
 Offset = Annotated[int, Query(ge=0, le=LARGEST_OFFSET)]
 Limit = Annotated[int, Query(ge=0, le=LARGEST_PAGE)]
+
+
+def default_of_empty(usual: int) -> BeforeValidator:
+    """An empty text is as good as nothing."""
+    return BeforeValidator(lambda value: usual if value == "" else value)
+
+
 Filter = Annotated[str, Query(max_length=4096), AfterValidator(printable)]
 
 

@@ -6,13 +6,13 @@ All of them share one survey of both servers; each judgement is a function of wh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sterna.core.finding import Finding, Severity
+from sterna.core.finding import Finding, Severity, Verdict, failed, passed
 from sterna.core.job import JobId
 from sterna.core.plan import Plan
 from sterna.core.ports import Check
 from sterna.engines.postgres.checks import on_source, on_target
 from sterna.engines.postgres.checks.survey import Server, Survey
-from sterna.engines.postgres.checks.verdict import Scene, Verdict, failed, passed
+from sterna.engines.postgres.checks.verdict import Scene
 
 Judge = Callable[[Scene], Verdict]
 SOURCE, TARGET = "source", "target"

@@ -1,22 +1,12 @@
 """What a source must be, and what it is better set to."""
 
-from collections.abc import Mapping
-
+from sterna.core.finding import Verdict, alarm, failed, passed
 from sterna.core.plan import Path
 from sterna.engines.postgres.catalogue import Table, taken
-from sterna.engines.postgres.checks.verdict import (
-    Scene,
-    Verdict,
-    alarm,
-    failed,
-    listed,
-    passed,
-    statements,
-)
+from sterna.engines.postgres.checks.either import NEWEST, OLDEST, connections_of, encryption_of
+from sterna.engines.postgres.checks.verdict import Scene, listed, statements
 from sterna.engines.postgres.names import SCHEMA, quoted, shown
 
-OLDEST = 100_000
-NEWEST = 190_000
 LONG_S = 60.0
 """Seconds after which a transaction that writes holds up a start noticeably."""
 STANDBY_SINCE = 160_000
@@ -309,16 +299,6 @@ def connections(scene: Scene) -> Verdict:
     return connections_of(scene.source.number("max_connections"), scene.source.facts, "source")
 
 
-def connections_of(most: int, facts: Mapping[str, object], side: str) -> Verdict:
-    """About ten are used while the copy is made."""
-    used = int(str(facts.get("connections", 0)))
-    seen = f"{used} of {most} connections are used"
-    if most - used >= 12:
-        return passed(seen)
-    remedy = f"On the {side}: ALTER SYSTEM SET max_connections = {used + 50}; then restart it, or end idle ones"
-    return failed(seen, remedy) if most - used < 6 else alarm(seen, remedy)
-
-
 def ddl(scene: Scene) -> Verdict:
     """Changes of the shape are seen as they happen only with an event trigger."""
     if not scene.follows or scene.source.role.get("super") or scene.source.facts.get("managed"):
@@ -367,16 +347,6 @@ def dependency(scene: Scene) -> Verdict:
 
 def encryption(scene: Scene) -> Verdict:
     return encryption_of(scene.source.endpoint.tls is not None, scene.source.facts, "source")
-
-
-def encryption_of(tls: bool, facts: Mapping[str, object], side: str) -> Verdict:
-    """Data and password do not go over a network in clear."""
-    if tls or facts.get("local"):
-        return passed("encrypted" if tls else "not encrypted, within one machine")
-    return alarm(
-        f"The connection to the {side} is not encrypted",
-        "Use TLS: sslmode=verify-full in the URL, or ssl_link with a certificate in the API",
-    )
 
 
 def _tables(scene: Scene) -> list[Table]:

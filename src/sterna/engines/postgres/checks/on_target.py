@@ -1,19 +1,11 @@
 """What a target must be."""
 
+from sterna.core.finding import Verdict, alarm, failed, passed, size
 from sterna.core.plan import Conflict, Path
 from sterna.engines.postgres.catalogue import Table, taken
-from sterna.engines.postgres.checks.on_source import NEWEST, OLDEST, connections_of, encryption_of
+from sterna.engines.postgres.checks.either import NEWEST, OLDEST, connections_of, encryption_of
 from sterna.engines.postgres.checks.survey import Database, target_name
-from sterna.engines.postgres.checks.verdict import (
-    Scene,
-    Verdict,
-    alarm,
-    failed,
-    listed,
-    passed,
-    size,
-    statements,
-)
+from sterna.engines.postgres.checks.verdict import Scene, listed, statements
 from sterna.engines.postgres.names import quoted, shown
 
 ROLE_SETTING_SINCE = 150_000

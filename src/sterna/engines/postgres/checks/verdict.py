@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sterna.core.finding import Severity
 from sterna.core.plan import Mode, Plan
 from sterna.engines.postgres.checks.survey import Server
 
@@ -25,27 +24,6 @@ class Scene:
         return self.plan.mode is Mode.INCREMENTAL
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How bad, what was seen, and what mends it."""
-
-    severity: Severity
-    evidence: str
-    remedy: str = ""
-
-
-def passed(evidence: str) -> Verdict:
-    return Verdict(Severity.PASSED, evidence)
-
-
-def alarm(evidence: str, remedy: str) -> Verdict:
-    return Verdict(Severity.ALARM, evidence, remedy)
-
-
-def failed(evidence: str, remedy: str) -> Verdict:
-    return Verdict(Severity.FAILED, evidence, remedy)
-
-
 def listed(things: Sequence[str]) -> str:
     """The first few, and how many more there are."""
     more = len(things) - NAMED
@@ -56,12 +34,3 @@ def statements(lines: Sequence[str]) -> str:
     """The first few statements, each ended; and that there are more."""
     more = len(lines) - NAMED
     return " ".join(f"{line};" for line in lines[:NAMED]) + (f" -- and {more} more like these" if more > 0 else "")
-
-
-def size(count: float) -> str:
-    """Bytes for people: ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

@@ -4,6 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from psycopg import errors as pg
+
 from sterna.engines.postgres.compare.asking import ask
 from sterna.engines.postgres.connection import Connection
 from sterna.engines.postgres.names import SCHEMA, quoted, slot
@@ -42,7 +44,10 @@ class Following:
 
         The target knows of its last change, the slot also of what came after and was none of the job's business.
         """
-        lanes = await ask(self.target, _LANES)
+        try:
+            lanes = await ask(self.target, _LANES)
+        except (pg.UndefinedTable, pg.InvalidSchemaName):  # the job has ended meanwhile
+            return -1
         places = {job: parse(position).get(self.database, -1) for job, position in lanes}
         names = {job: slot(job, self.database) for job, place in places.items() if place >= 0}
         confirmed: dict[str, int | None] = dict(await ask(self.source, _CONFIRMED, [list(names.values())]))

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors as pg
@@ -22,14 +23,21 @@ from sterna.engines.postgres.schema.making import give_memory
 BUILDERS = 4
 """How many indexes and the like are made at the same time."""
 TRIES = 5
-_FATAL = ("", "08", "53", "57", "58")
-"""Classes of SQLSTATE that say nothing about the statement."""
+_FATAL = ("", "08", "25", "28", "53", "57", "58")
+"""Classes of SQLSTATE that say nothing about the statement, but about the server and the session."""
+_NOT_NOW = ("42501", "55006", "55P03")
+"""The same of single ones: rights that are missing, something that others use or hold."""
 _VIOLATED = ("23514", "23503")
 _NAMED = 5
 _DROPS = {"r": "TABLE", "p": "TABLE", "f": "FOREIGN TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW", "S": "SEQUENCE"}
 _LOCK_SECONDS = 60
 
+AT_ONCE = 100
+"""Tables that are dropped or made in one transaction."""
+
+T = TypeVar("T")
 Connect = Callable[[], AbstractAsyncContextManager[Connection]]
+Transaction = Callable[[], AbstractAsyncContextManager[None]]
 
 
 async def create_database(target: Connection, name: str) -> bool:
@@ -104,24 +112,68 @@ def named(things: Sequence[InTheWay]) -> str:
     return ", ".join(shown(each.path) for each in things[:_NAMED]) + more
 
 
-async def drop(target: Connection, things: Sequence[InTheWay]) -> None:
-    """Take them away together, within the caller's transaction. Raises Unsupported where something needs them."""
-    if not things:
-        return
-    await target.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+async def drop(target: Connection, things: Sequence[InTheWay], mine: Transaction) -> None:
+    """Take them away, each transaction in ``mine``. Raises Unsupported where something needs them.
+
+    All at once, if they are few; many go in groups, as each takes locks, of which a server has some thousands.
+    """
+    if len(things) > AT_ONCE:
+        if needed := await needing(target, things):
+            raise _needed(f"{', '.join(needed[:_NAMED])}")
+        for keys in batched(await _keys_among(target, things), AT_ONCE):
+            await _run(target, mine, keys)
     tables = [each for each in things if each.kind in "rp"]
+    others = [each.drop for each in things if each.kind not in "rp"]
+    groups = [others, *([_drop_tables(some)] for some in batched(tables, AT_ONCE))]
     try:
-        for each in things:
-            if each not in tables:
-                await target.execute(each.drop.encode())
-        if tables:
-            await target.execute(f"DROP TABLE {', '.join(quoted(*each.path[1:]) for each in tables)}".encode())
+        for group in [[sql for some in groups for sql in some]] if len(things) <= AT_ONCE else groups:
+            await _run(target, mine, group)
     except pg.DependentObjectsStillExist as error:
-        detail = (error.diag.message_detail or "").partition("\n")[0]
-        raise Unsupported(
-            f"Tables on the target cannot be replaced, as other things there need them: {detail}",
-            hint="Drop what needs them, or choose another name for the database on the target.",
-        ) from error
+        raise _needed((error.diag.message_detail or "").partition("\n")[0]) from error
+
+
+def batched(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """In groups of so many, the last one shorter."""
+    for at in range(0, len(things), size):
+        yield things[at : at + size]
+
+
+async def _run(target: Connection, mine: Transaction, orders: Sequence[str]) -> None:
+    if not orders:
+        return
+    async with mine():
+        await target.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+        for order in orders:
+            await target.execute(order.encode())
+
+
+def _drop_tables(tables: Sequence[InTheWay]) -> str:
+    """Those that are gone with others, as their partitions, are no fault."""
+    return f"DROP TABLE IF EXISTS {', '.join(quoted(*each.path[1:]) for each in tables)}"
+
+
+async def _keys_among(target: Connection, things: Sequence[InTheWay]) -> Sequence[str]:
+    """What drops the foreign keys between them, so that they can go in any order."""
+    rows = await target.execute(_KEYS_AMONG, {"oids": [each.oid for each in things]})
+    return [
+        f"ALTER TABLE {quoted(schema, table)} DROP CONSTRAINT {quoted(name)}"
+        for schema, table, name in await rows.fetchall()
+    ]
+
+
+_KEYS_AMONG = """
+    SELECT n.nspname::text, c.relname::text, k.conname::text
+      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE k.contype = 'f' AND k.conrelid = ANY (%(oids)s) AND k.confrelid = ANY (%(oids)s)
+       AND k.conrelid <> k.confrelid AND k.coninhcount = 0
+     ORDER BY 1, 2, 3"""
+
+
+def _needed(what: str) -> Unsupported:
+    return Unsupported(
+        f"Tables on the target cannot be replaced, as other things there need them: {what}",
+        hint="Drop what needs them, or choose another name for the database on the target.",
+    )
 
 
 async def needing(target: Connection, things: Sequence[InTheWay]) -> Sequence[str]:
@@ -151,21 +203,38 @@ async def make_schemas(target: Connection, names: Iterable[str]) -> None:
         await target.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)}".encode())
 
 
+def _fatal(error: psycopg.Error) -> bool:
+    """Whether something else than the statement has to be mended: then it is not left out, but made later."""
+    state = sqlstate(error)
+    return state[:2] in _FATAL or state in _NOT_NOW
+
+
 async def make_table(target: Connection, table: Drafted, tell: Teller) -> None:
     """Make it empty, with its defaults and comments, within the caller's transaction."""
-    try:
-        async with target.transaction():
-            await target.execute(table.create.encode())
-    except psycopg.Error as error:
-        if sqlstate(error)[:2] in _FATAL or table.create == table.create_plainly:
-            raise
-        await target.execute(table.create_plainly.encode())
-        why = f"ordinary columns with the values of now, or none: {_said(error)}"
-        tell_left([Left("computed columns", shown(table.source.path), "", why)], tell)
+    whole = await _create(target, table, tell)
     for name, sql, text in table.defaults:
         await _or_tell(target, sql, Left("default", f"{shown(table.source.path)}.{name}", text, ""), tell)
     for sql in table.comments:
-        await target.execute(sql.encode())
+        if whole:
+            await target.execute(sql.encode())
+        else:
+            await _or_tell(target, sql, Left("comment", shown(table.source.path), sql, ""), tell)
+
+
+async def _create(target: Connection, table: Drafted, tell: Teller) -> bool:
+    """Whether its computed columns are computed, as far as they have a counterpart."""
+    try:
+        async with target.transaction():
+            await target.execute(table.create.encode())
+        return True
+    except psycopg.Error as error:
+        if _fatal(error) or table.create == table.create_plainly:
+            raise
+        await target.execute(table.create_plainly.encode())
+        why = f"an ordinary column with the values of now, or none: {_said(error)}"
+        at = shown(table.source.path)
+        tell_left([Left("computed column", f"{at}.{name}", text, why) for name, text in table.computed], tell)
+        return False
 
 
 async def _or_tell(target: Connection, sql: str, left: Left, tell: Teller) -> None:
@@ -173,7 +242,7 @@ async def _or_tell(target: Connection, sql: str, left: Left, tell: Teller) -> No
         async with target.transaction():
             await target.execute(sql.encode())
     except psycopg.Error as error:
-        if sqlstate(error)[:2] in _FATAL:
+        if _fatal(error):
             raise
         tell_left([Left(left.kind, left.name, left.text, _said(error))], tell)
 
@@ -186,7 +255,9 @@ def tell_left(left: Sequence[Left], tell: Teller) -> None:
         tell(Level.WARN, "schema.left", f"Not moved either, besides those that are named: {rest}", kind="more")
     for each in left[:MOST_TOLD]:
         message = f"Not moved: {each.kind} {each.name}: {each.why}"
-        text = each.text[:LONGEST_TOLD]
+        text = each.text
+        if len(text) > LONGEST_TOLD:
+            text = f"{text[:LONGEST_TOLD]}… ({len(text) - LONGEST_TOLD} more letters)"
         tell(Level.WARN, "schema.left", message, kind=each.kind, name=each.name, why=each.why, text=text)
 
 
@@ -237,14 +308,14 @@ class Finisher:
         for order in table.indexes:
             await self._order(order, there, target)
         name = quoted(*table.to[1:])
-        for column, following in table.identities:
-            sql = f"ALTER TABLE {name} ALTER COLUMN {quoted(column)} RESTART WITH {following}"
-            left = Left("next number", f"{shown(table.source.path)}.{column}", str(following), "")
+        for column, sql, following in table.identities:
+            left = Left("next number", f"{shown(table.source.path)}.{column}", following, "")
             await _or_tell(target, sql, left, self.tell)
         await target.execute(f"ANALYZE {name}".encode())
 
     async def _order(self, order: Order, there: set[Path], target: Connection) -> None:
-        names = {(*order.table[1:], order.name), (*order.table[1:], order.other_name)}
+        sort = "index" if order.kind == "index" else "constraint"
+        names = {(*order.table[1:], sort, name) for name in (order.name, order.other_name)}
         if not names.isdisjoint(there):
             return None
         for _ in range(TRIES - 1):
@@ -261,15 +332,14 @@ class Finisher:
         except pg.DeadlockDetected:
             raise
         except psycopg.Error as error:
-            state = sqlstate(error)
-            if state[:2] in _FATAL:
+            if _fatal(error):
                 raise
             if order.other_sql and isinstance(error, pg.DuplicateTable):
                 message = f"{order.name} is taken on the target: the {order.kind} is called {order.other_name}"
                 self.tell(Level.WARN, "schema.renamed", message, name=order.name, to=order.other_name)
                 return await self._made(_otherwise(order), target)
             name = f"{shown(order.table)}.{order.name}"
-            if order.lenient and state in _VIOLATED:
+            if order.lenient and sqlstate(error) in _VIOLATED:
                 await target.execute(order.lenient.encode())
                 message = f"Rows that were moved do not hold to {order.kind} {name}: it counts for new ones alone"
                 self.tell(Level.WARN, "schema.unproven", message, kind=order.kind, name=name, text=order.source)
@@ -282,16 +352,16 @@ def _otherwise(order: Order) -> Order:
 
 
 async def _present(target: Connection) -> set[Path]:
-    """Schema, table and name of each constraint and index that there is."""
+    """Schema, table, whether it is a constraint or an index, and name of each that there is."""
     rows = await (await target.execute(_PRESENT)).fetchall()
     return {tuple(row) for row in rows}
 
 
 _PRESENT = """
-    SELECT n.nspname::text, c.relname::text, k.conname::text
+    SELECT n.nspname::text, c.relname::text, 'constraint', k.conname::text
       FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     UNION
-    SELECT n.nspname::text, c.relname::text, x.relname::text
+    SELECT n.nspname::text, c.relname::text, 'index', x.relname::text
       FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indisvalid"""
 

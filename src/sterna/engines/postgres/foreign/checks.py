@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path as File
 
 from sterna.core.errors import Trouble
-from sterna.core.finding import Finding, Severity
+from sterna.core.finding import Finding, Severity, Verdict, alarm, failed, passed
 from sterna.core.job import JobId
 from sterna.core.plan import Conflict, Path, Plan
 from sterna.core.ports import Check, Describes, Room
 from sterna.core.schema import Table
 from sterna.engines.postgres.checkpoint import Checkpoint, enterable
-from sterna.engines.postgres.checks.on_source import NEWEST, OLDEST
-from sterna.engines.postgres.checks.verdict import Verdict, alarm, failed, listed, passed, statements
+from sterna.engines.postgres.checks.either import NEWEST, OLDEST
+from sterna.engines.postgres.checks.verdict import listed, statements
 from sterna.engines.postgres.connection import Connection, connected
 from sterna.engines.postgres.foreign.building import InTheWay, in_the_way, named, needing
 from sterna.engines.postgres.foreign.drafting import draft

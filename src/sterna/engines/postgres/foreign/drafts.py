@@ -48,11 +48,13 @@ class Drafted:
     create: str
     create_plainly: str
     """The same without computed columns; their values, where rows have them, are ordinary ones then."""
+    computed: tuple[tuple[str, str], ...]
+    """The source's names of the columns that ``create`` computes, each with its text there."""
     defaults: tuple[tuple[str, str, str], ...]
     """The column on the target, the statement, the text on the source."""
     comments: tuple[str, ...]
-    identities: tuple[tuple[str, int], ...]
-    """Columns that number the rows, each with the next number."""
+    identities: tuple[tuple[str, str, str], ...]
+    """Columns that number the rows: the column, the statement that makes it go on, the next number."""
     indexes: tuple[Order, ...]
     """Keys too."""
     constraints: tuple[Order, ...]

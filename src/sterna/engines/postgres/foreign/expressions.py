@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sterna.core.schema import Column
+from sterna.core.schema import Column, Kind
 from sterna.engines.postgres.foreign.families import (
     DATES,
     NUMBERS,
@@ -26,7 +26,7 @@ from sterna.engines.postgres.foreign.families import (
     unpadded,
     written,
 )
-from sterna.engines.postgres.foreign.functions import FUNCTIONS, PLAIN, Functions
+from sterna.engines.postgres.foreign.functions import FUNCTIONS, PLAIN, STEADY, Functions
 from sterna.engines.postgres.foreign.likes import like
 from sterna.engines.postgres.foreign.tsql import (
     Between,
@@ -71,7 +71,7 @@ class Translator:
         """Of a default, in the column's family. Raises Untranslatable."""
         work = _Work(self)
         with _bounded():
-            return Translated(work.to(work.value(parsed(text)), family_of(column)), work.notes)
+            return Translated(work.to(_filled(work.value(parsed(text)), column), family_of(column)), work.notes)
 
     def computed(self, text: str, column: Column) -> Translated:
         """Of a computed column, with its type. Raises Untranslatable, also for what may fail or be inexact."""
@@ -83,9 +83,20 @@ class Translator:
         return Translated(f"({sql})::{type_of(column.type)}", work.notes)
 
 
+def _filled(value: Said, column: Column) -> Said:
+    """Bytes that are written out, with the zeros that a column of fixed length puts behind them."""
+    known = value.literal
+    if column.type.kind is not Kind.BINARY or not column.type.fixed or known is None or known.kind != "binary":
+        return value
+    return literal_said(Literal("binary", known.text.ljust(2 * column.type.length, "0")))
+
+
 def _is_bit(number: Literal) -> bool:
     """Whether a bit can be that number. Compared with 2 it is less; as a bit itself, 2 would be true."""
     return number.kind not in ("integer", "decimal", "float", "money") or float(number.text) in (0, 1)
+
+
+_NATIVES = {"real": "real", "money": "money", "smallmoney": "money"}
 
 
 @contextmanager
@@ -169,8 +180,9 @@ class _Work:
         column = columns[found[0]]
         if column.computed:
             raise Untranslatable(f"{name[:128]} is a computed column itself")
-        width = column.type.length if column.type.fixed else 0
-        return Said(quoted(self._translator.names.get(found[0], found[0])), family_of(column), width=width)
+        width = max(0, column.type.length) if column.type.kind is Kind.TEXT else 0
+        sql = quoted(self._translator.names.get(found[0], found[0]))
+        return Said(sql, family_of(column), width=width, native=_NATIVES.get(column.type.native.lower(), ""))
 
     def _signed(self, sign: str, of: Said) -> Said:
         if of.family not in NUMBERS or (sign == "~" and of.family is not Family.INTEGER):
@@ -178,7 +190,8 @@ class _Work:
         number = of.literal
         if sign == "-" and number:
             number = Literal(number.kind, number.text[1:] if number.text.startswith("-") else f"-{number.text}")
-        return Said(of.sql if sign == "+" else f"({sign} {of.sql})", of.family, None if sign == "~" else number)
+        sql = of.sql if sign == "+" else f"({sign} {of.sql})"
+        return Said(sql, of.family, None if sign == "~" else number, native=of.native)
 
     def _reckoned(self, sign: str, left: Said, right: Said) -> Said:
         families = {left.family, right.family}
@@ -195,7 +208,24 @@ class _Work:
             return Said(f"({left.sql} {'#' if sign == '^' else sign} {right.sql})", family)
         if sign in "/%":
             self._divided(sign, right, family)
-        return Said(f"({left.sql} {sign} {right.sql})", family)
+        return Said(f"({left.sql} {sign} {right.sql})", family, native=self._native(sign, left, right, family))
+
+    def _native(self, sign: str, left: Said, right: Said, family: Family) -> str:
+        """How the result reckons on.
+
+        A real stays one beside whole numbers and decimals in T-SQL and does not in PostgreSQL; a product of
+        amounts of money has four digits there, and all of them here.
+        """
+        natives = {left.native, right.native}
+        if family is Family.FLOAT and "real" in natives:
+            alone = natives == {"real"}
+            others = {each.family for each in (left, right) if each.native != "real"}
+            self.notes.inexact |= not alone and others != {Family.FLOAT}
+            return "real" if others != {Family.FLOAT} else ""
+        if natives == {"money"}:
+            self.notes.inexact |= sign == "*"
+            return "money"
+        return "money" if "money" in natives and Family.INTEGER in (left.family, right.family) else ""
 
     def _divided(self, sign: str, by: Said, family: Family) -> None:
         if by.literal is None or not float(by.literal.text):
@@ -220,6 +250,8 @@ class _Work:
     def same(self, values: Sequence[Said]) -> tuple[list[str], Family]:
         """All in one family, which they must nearly have."""
         families = {each.family for each in values if each.family is not Family.NULL}
+        if self.exact and Family.PADDED in families:
+            raise Untranslatable("it chooses between padded texts")
         if len(families) == 1:
             family = families.pop()
         elif families <= set(NUMBERS) and families:
@@ -276,6 +308,8 @@ class _Work:
             return self._convert(node.type, node.arguments)
         plain = PLAIN.get(node.name)
         if plain and not node.arguments:
+            if self.exact and node.name not in STEADY:
+                raise Untranslatable(f"{node.name} gives another value at another time")
             return Said(*plain)
         known = FUNCTIONS.get(node.name)
         if known is None or len(node.arguments) not in known:
@@ -289,6 +323,8 @@ class _Work:
             return Said(f"({day})::{target}", family)
         value = self.value(arguments[0])
         if family in TEXTS and value.family in DATES:
+            if self.exact:
+                raise Untranslatable("PostgreSQL computes no column with a date as a text")
             return Said(f"{styled(value, style)}::{target}", family, width=width)
         minutes = type_name.name == "smalldatetime" and value.family is Family.TIMESTAMP and not value.literal
         sql = f"date_trunc('minute', {value.sql} + interval '30 s')" if minutes else self.to(value, family, style)

@@ -57,7 +57,9 @@ class Said:
     literal: Literal | None = None
     """Where it is one."""
     width: int = 0
-    """Of a padded text."""
+    """Letters that a text may have; 0: not known, or any number of them."""
+    native: str = ""
+    """Of a number that reckons in its own way: ``real`` or ``money``."""
 
 
 @dataclass
@@ -93,7 +95,7 @@ def literal_said(node: Literal) -> Said:
         case "float":
             return Said(f"{node.text}::double precision", Family.FLOAT, node)
         case "money":
-            return Said(f"{node.text}::numeric(19,4)", Family.DECIMAL, node)
+            return Said(f"{node.text}::numeric(19,4)", Family.DECIMAL, node, native="money")
         case "binary":
             return Said(f"{literal(chr(92) + 'x' + node.text)}::bytea", Family.BINARY, node)
     return Said("NULL", Family.NULL)

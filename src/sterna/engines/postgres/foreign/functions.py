@@ -29,6 +29,8 @@ PLAIN: Mapping[str, tuple[str, Family]] = {
     "pi": ("pi()", Family.FLOAT),
 }
 """Functions without arguments. The moment is that of the transaction's begin, not of the statement's."""
+STEADY = ("pi",)
+"""Those of them that give the same value each time: PostgreSQL computes no column with others."""
 
 FUNCTIONS: Mapping[str, Sequence[int]] = {
     "isnull": (2,), "coalesce": range(2, 100), "nullif": (2,), "iif": (3,), "concat": range(2, 100),
@@ -89,8 +91,22 @@ class Functions:
         first = self._work.value(value)
         if first.family is Family.NULL:
             raise Untranslatable("an ISNULL of NULL")
+        other = self._work.value(instead)
+        self._fits(first, other)
         family = Family.TEXT if first.family is Family.PADDED else first.family
-        return Said(f"coalesce({first.sql}, {self._work.to(self._work.value(instead), first.family)})", family)
+        width = first.width if first.family is Family.TEXT else 0
+        return Said(f"coalesce({first.sql}, {self._work.to(other, first.family)})", family, width=width)
+
+    def _fits(self, first: Said, other: Said) -> None:
+        """Raises Untranslatable where ISNULL would cut the other value, or fill it up, as COALESCE does not."""
+        if first.family not in TEXTS:
+            return
+        if self._work.exact and first.family is Family.PADDED:
+            raise Untranslatable("it chooses between padded texts")
+        longest = len(other.literal.text) if other.literal else other.width
+        unknown = not other.literal and not other.width and other.family is not Family.NULL
+        if first.width and (longest > first.width or (unknown and self._work.exact)):
+            raise Untranslatable("an ISNULL cuts what it puts instead of NULL")
 
     def _nullif(self, value: Node, other: Node) -> Said:
         first, second = self._work.value(value), self._work.value(other)

@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sterna.core.digest import Digest, Running
-from sterna.core.errors import NotFound, Unsupported
+from sterna.core.errors import NeedsOperator, NotFound, Unsupported
 from sterna.core.plan import Endpoint, Path, Plan
 from sterna.core.schema import Table
-from sterna.engines.postgres.connection import bulk, connected, sqlstate, translated
+from sterna.engines.postgres.connection import bulk, sqlstate, translated
 from sterna.engines.postgres.foreign.naming import column_name, place
 from sterna.engines.postgres.foreign.slices import Slices
 from sterna.engines.postgres.names import quoted, shown
@@ -33,12 +33,13 @@ async def digest(plan: Plan, table: Table) -> Digest:
     to = place(plan.selection, table.path)
     if to is None:
         raise NotFound(f"{shown(table.path)} is not moved")
-    async with connected(plan.target, purpose="sterna digest") as connection:
-        found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", (to[0],))
-        if await found.fetchone() is None:
-            raise NotFound(f"The target has no database {to[0]}")
     columns = [column_name(column.name) for column in table.columns if column.stored]
-    return await digest_at(plan.target, to, columns)
+    try:
+        return await digest_at(plan.target, to, columns)
+    except NeedsOperator as trouble:
+        if trouble.__cause__ is None or sqlstate(trouble.__cause__) != "3D000":
+            raise
+        raise NotFound(f"The target has no database {to[0]}") from trouble
 
 
 async def digest_at(

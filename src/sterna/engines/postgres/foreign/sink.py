@@ -14,8 +14,10 @@ from sterna.engines.postgres.checkpoint import enterable
 from sterna.engines.postgres.checkpoints import FOLLOW, Checkpoints
 from sterna.engines.postgres.connection import Connection, connected, translated
 from sterna.engines.postgres.foreign.building import (
+    AT_ONCE,
     Finisher,
     InTheWay,
+    batched,
     create_database,
     drop,
     in_the_way,
@@ -166,12 +168,13 @@ class ForeignSink:
         checkpoint = self._checkpoints[to]
         target = checkpoint.connection
         await checkpoint.fill(each.to for each in tables)
+        await drop(target, way, checkpoint.mine)
         async with checkpoint.mine():
-            await drop(target, way)
             await make_schemas(target, {each.to[1] for each in tables})
-        for table in tables:
+        for some in batched(tables, AT_ONCE):
             async with checkpoint.mine():
-                await make_table(target, table, self._tell)
+                for table in some:
+                    await make_table(target, table, self._tell)
 
     async def _computed(self, database: str) -> Mapping[Path, frozenset[str]]:
         """The tables of a target's database that have computed columns, and which these are."""

@@ -52,6 +52,22 @@ def _text(type: Type) -> str:
     return f"char({type.length})" if type.fixed else f"varchar({type.length})"
 
 
+_BYTES = {"smallint": 2, "integer": 4, "real": 4, "boolean": 1, "uuid": 16, "date": 4}
+
+
+def longest(column: Column) -> int:
+    """The most bytes that a value takes, about; of one without a limit, more than an index can hold."""
+    kind = type_of(column.type)
+    if column.type.kind is Kind.DECIMAL:
+        return 8 + (column.type.precision or MOST_PRECISION) // 2
+    if column.type.kind in (Kind.TEXT, Kind.BINARY) and column.type.length > 0:
+        return 4 + column.type.length * (1 if column.type.kind is Kind.BINARY else 3)
+    return _UNLIMITED if kind in ("text", "bytea", "json", "numeric") else _BYTES.get(kind, 8)
+
+
+_UNLIMITED = 1 << 30
+
+
 def loses_digits(column: Column) -> bool:
     """Whether the column has more digits of a second than PostgreSQL keeps."""
     return column.type.kind in _TIMES and column.type.scale > DIGITS

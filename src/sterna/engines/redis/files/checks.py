@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sterna.core.errors import Trouble
 from sterna.core.files import Opens
-from sterna.core.finding import Finding, Severity
+from sterna.core.finding import Finding, Severity, Verdict, alarm, failed, passed, size
 from sterna.core.plan import Plan
 from sterna.core.ports import Check
 from sterna.engines.redis import checks_either as either
@@ -17,7 +17,7 @@ from sterna.engines.redis.files.shelf import archive_limit
 from sterna.engines.redis.files.source import storages_of
 from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.survey import Facts, Survey
-from sterna.engines.redis.verdict import Scene, Verdict, alarm, failed, passed, size
+from sterna.engines.redis.verdict import Scene
 
 MOST_NAMED = 5
 TIGHT = 1.2

@@ -18,7 +18,7 @@ from sterna.engines.redis.files.position import FilePosition
 from sterna.engines.redis.files.preparing import NOTHING_HELD
 from sterna.engines.redis.files.reader import Reader
 from sterna.engines.redis.files.shelf import Content, Entry, Item, Shelf
-from sterna.engines.redis.files.sieve import Sieve
+from sterna.engines.redis.files.sieve import MOST_WORDS, Sieve
 from sterna.engines.redis.files.touched import Touched
 from sterna.engines.redis.names import HOLD_MS, RESP
 from sterna.engines.redis.wire.place import Place
@@ -28,6 +28,10 @@ from sterna.engines.redis.wire.stream import Piece, Rules, Transformer
 BATCH_COMMANDS = 8192
 VALUE_LIMIT = 16 << 20
 """Values of more bytes than this in an RDB file are rebuilt with ordinary commands, in pieces."""
+
+
+FIRST_WITHOUT_LIMIT, MOST_WORDS_BEFORE = 10, 1 << 20
+"""Servers before Redis 7.0 (RDB version 10) close the link on commands of more words."""
 
 
 @dataclass(frozen=True)
@@ -75,25 +79,53 @@ class ItemReading:
         self._folder = folder
         self._tell = tell
         self._touched: Touched | None = None
+        self._misjudged = False
+        """Commands follow an RDB part that did not say that it begins an AOF."""
         self._rest = b""
         """What was read beyond an RDB part."""
         self._keys = self._left_out = self._commands_sent = 0
 
     async def chunks(self) -> AsyncGenerator[Chunk]:
         """What is left of it, from ``at`` on."""
+        if self._at.place is None:
+            self._item = replace(self._item, is_log=True)
         try:
-            if self._tracks:
-                await self._track(self._at)
-            for number in range(self._at.entry, len(self._item.entries)):
-                if number != self._at.entry:
-                    self._at = replace(FilePosition(self._at.alone, self._at.item), entry=number)
-                async with aclosing(self._entry(self._item.entries[number])) as chunks:
+            async with aclosing(self._entries()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            if self._misjudged:
+                self._begin_as_log()
+                async with aclosing(self._entries()) as chunks:
                     async for chunk in chunks:
                         yield chunk
             self._tell_done()
         finally:
             if self._touched:
                 self._touched.close()
+
+    def _begin_as_log(self) -> None:
+        """Read it anew as what it is: a log's keys are held from expiring, and what others left of them goes.
+
+        An RDB part replaces whole keys, so that twice is once.
+        """
+        message = f"{self._item.name} goes on with commands: it is read from its beginning again, as an AOF"
+        self._tell(Level.INFO, "redis.file.log", message, file=self._item.name)
+        (self._folder / NOTHING_HELD).unlink(missing_ok=True)
+        self._item = replace(self._item, is_log=True)
+        self._at = FilePosition(self._at.alone, self._at.item)
+        self._keys = self._left_out = 0
+        self._rest = b""
+
+    async def _entries(self) -> AsyncGenerator[Chunk]:
+        """All files that are left of it."""
+        if self._tracks:
+            await self._track(self._at)
+        for number in range(self._at.entry, len(self._item.entries)):
+            if number != self._at.entry:
+                self._at = replace(FilePosition(self._at.alone, self._at.item), entry=number)
+            async with aclosing(self._entry(self._item.entries[number])) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     def _tell_done(self) -> None:
         """What came of it, in this run."""
@@ -130,7 +162,7 @@ class ItemReading:
                     async for chunk in more:
                         yield chunk
         except (BadData, Unsupported) as error:
-            raise _named(error, entry) from error
+            raise in_file(error, entry) from error
         finally:
             await reader.close()
 
@@ -202,7 +234,9 @@ class ItemReading:
     def _after_rdb(self, entry: Entry, rest: bytes, offset: int) -> None:
         """Something follows the RDB part: commands, or what Redis passes over."""
         if rest[:1] in (b"*", b"#", b"\r", b"\n"):
-            self._at = self._at.in_log(offset, 0)
+            self._misjudged = not self._item.is_log
+            if self._item.is_log:
+                self._at = self._at.in_log(offset, 0)
         elif self._item.is_log:
             raise BadData(f"byte {offset}: no command begins with {rest[:16]!r}")
         else:
@@ -214,7 +248,8 @@ class ItemReading:
     async def _commands(self, entry: Entry, reader: Reader) -> AsyncGenerator[Chunk]:
         at = self._at
         (self._folder / NOTHING_HELD).unlink(missing_ok=True)
-        sieve = Sieve(entry.name, at.offset, at.database, self._touched, alone=at.alone)
+        words = MOST_WORDS if self._work.aim.aim.rdb_version >= FIRST_WITHOUT_LIMIT else MOST_WORDS_BEFORE
+        sieve = Sieve(entry.name, at.offset, at.database, self._touched, alone=at.alone, words=words)
         transformer = Transformer(self._rules(), database=at.database, offset=at.offset)
         taking = _Taking(sieve, transformer)
         data, self._rest = self._rest or await reader.read(), b""
@@ -231,7 +266,7 @@ class ItemReading:
                 await self._track(replace(at, offset=sieve.at))
                 sieve.touched, sieve.needs_touched = self._touched, False
             data = await reader.read()
-        self._cut_off(entry, sieve, at.offset)
+        self._cut_off(entry, sieve, taking.reached)
 
     def _piece(self, entry: Entry, reader: Reader, piece: Piece, at: FilePosition) -> Chunk:
         """The commands of a piece. A SWAPDB takes our checkpoint along: the one that was moved is taken away."""
@@ -315,13 +350,18 @@ class _Taking:
                 self._notes += piece.notes
                 yield piece, self._sieve.place(self._taken)
 
+    @property
+    def reached(self) -> int:
+        """Where in the file the first command begins that was not carried on; behind all else that was passed."""
+        return self._sieve.place(self._taken)
+
     def notes(self) -> list[str]:
         """What is to be told since the last time."""
         found, self._notes, self._sieve.notes = self._notes + self._sieve.notes, [], []
         return found
 
 
-def _named(error: BadData | Unsupported, entry: Entry) -> BadData | Unsupported:
+def in_file(error: BadData | Unsupported, entry: Entry) -> BadData | Unsupported:
     """The same error, with the file it is about."""
     kind = BadData if isinstance(error, BadData) else Unsupported
     known = entry.name in error.message or entry.name.partition(": ")[0] in error.message

@@ -21,6 +21,8 @@ NOTHING_HELD = "nothing-held"
 class FilePreparing(Preparing):
     """Of one server, or one node of a cluster."""
 
+    forgives = False
+
     def __init__(self, plan: Plan, mapping: Mapping, folder: Path, key: bytes, tell: Teller) -> None:
         super().__init__(replace(plan, mode=Mode.INCREMENTAL), mapping, folder, lambda: (), key, tell)
         self._files = names_mark(plan.source.files)

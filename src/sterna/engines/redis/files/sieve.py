@@ -17,6 +17,8 @@ from sterna.engines.redis.wire.resp import Framer, bad, command
 
 MOST_COMMAND = 64 << 20
 """Bytes of the longest command; it has to be held in memory whole."""
+MOST_WORDS = 4 << 20
+"""Words of one command; 64 bytes or so are held for each of them where keys are tracked."""
 MOST_ANNOTATION = 1024
 OUT = 1 << 20
 """Bytes that are given out at once, or a little more."""
@@ -45,10 +47,19 @@ class Tracks(Protocol):
 class Sieve:
     """Commands of one file from ``offset`` on, where ``database`` is selected.
 
-    ``alone``: the target holds nothing but what the file brings.
+    ``alone``: the target holds nothing but what the file brings. ``words``: how many a command may have.
     """
 
-    def __init__(self, name: str, offset: int, database: int, touched: Tracks | None, *, alone: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        offset: int,
+        database: int,
+        touched: Tracks | None,
+        *,
+        alone: bool,
+        words: int = MOST_WORDS,
+    ) -> None:
         self.touched = touched
         self._alone = alone
         self.needs_touched = False
@@ -56,6 +67,7 @@ class Sieve:
         self.notes: list[str] = []
         """What an operator should be told."""
         self._name = name
+        self._words = words
         self._buffer = bytearray()
         self._base = offset
         self._framer = Framer()
@@ -104,19 +116,30 @@ class Sieve:
                     yield from self._give_instead(instead, self._base + start, self._base + end)
                     run = end
                 elif end - run > OUT:
-                    yield from self._give(self._cut(run, end))
-                    run = end
+                    yield from self._let_go(run, end)
+                    run = end = 0
                 start = end
         except Trouble as error:
             wrong = error
-        try:
-            yield from self._give(self._cut(run, start))
-        finally:
-            del self._buffer[:start]
-            self._framer.moved(start)
-            self._base += start
+        yield from self._let_go(run, start)
         if wrong:
             raise wrong
+
+    def _let_go(self, run: int, upto: int) -> Iterator[bytes]:
+        """Give out what stays, a part at a time, holding none of it longer than that."""
+        self._drop(run)
+        upto -= run
+        while upto:
+            part = self._cut(0, min(upto, OUT))
+            self._drop(len(part))
+            upto -= len(part)
+            self._given += len(part)
+            yield part
+
+    def _drop(self, size: int) -> None:
+        del self._buffer[:size]
+        self._framer.moved(size)
+        self._base += size
 
     def _next(self, start: int) -> int:
         """Where the command, or a line between commands, ends; below 0: it is not all there."""
@@ -125,6 +148,12 @@ class Sieve:
         end = self._framer.next(self._buffer, start, self._base)
         if end - start > MOST_COMMAND:
             raise self._long(start, end - start)
+        if (words := self._framer.expected) > self._words:
+            raise Unsupported(
+                f"{self._name}: the command at byte {self._base + start} has {words} words; at most {self._words}"
+                " can be taken",
+                hint="Import an RDB file of the same data: there a value may have any size.",
+            )
         return end
 
     def _cut(self, start: int, end: int) -> bytes:
@@ -139,9 +168,13 @@ class Sieve:
     def _give_instead(self, pieces: "bytes | Iterator[bytes]", start: int, end: int) -> Iterator[bytes]:
         """Something else for a command; the rest follows it in the file."""
         self._marks.append((self._given, start, False))
-        for piece in (pieces,) if isinstance(pieces, bytes) else pieces:
-            yield from self._give(piece)
-        self._marks.append((self._given, end, True))
+        rest = iter((pieces,)) if isinstance(pieces, bytes) else pieces
+        held = next(rest, b"")
+        for piece in rest:
+            yield from self._give(held)
+            held = piece
+        self._marks.append((self._given + len(held), end, True))  # known before the last of it is carried on
+        yield from self._give(held)
 
     def _annotation(self, start: int) -> int:
         """Where a line with ``#`` ends; below 0: not yet."""
@@ -151,7 +184,7 @@ class Sieve:
                 raise bad("a line that begins with # and does not end", self._base + start)
             return -1
         self._framer.restart()
-        self._framer.spans = []
+        del self._framer.spans[:]
         return end + 1
 
     def _instead(self, start: int, end: int) -> "bytes | Iterator[bytes] | None":

@@ -71,8 +71,8 @@ class FileSource:
         laid = await self._laid_out()
         aim = await file_aim(self._plan, self._mapping, ForeignKeys(self._folder), self._checkpoint)
         at = position.parse(after, laid.mark) if after is not None else FilePosition(alone=aim.empty)
-        self._note_holds(laid)
         if after is None:
+            self._note_holds(laid)
             self._tell_of(laid)
         work = Work(laid, aim, Steps(0 if after is None else -1))
         for number in range(at.item, len(laid.items)):

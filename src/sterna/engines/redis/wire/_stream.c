@@ -51,7 +51,7 @@ static int number_line(const Input *in, Py_ssize_t *at, long long *value)
     long long found = 0;
     int digits = 0;
     while (place < in->size && in->data[place] >= '0' && in->data[place] <= '9') {
-        if (++digits > 10)
+        if (++digits > 10 || (digits == 2 && !found)) /* servers refuse zeros in front */
             return RARE;
         found = found * 10 + (in->data[place++] - '0');
     }

@@ -30,8 +30,7 @@ class Words(Sequence[bytes]):
             return [self[each] for each in range(*place.indices(len(self)))]
         if not 0 <= place < len(self):
             raise IndexError(place)
-        start, end = self._spans[2 * place : 2 * place + 2]
-        return bytes(self._buffer[start:end])
+        return bytes(self._buffer[self._spans[2 * place] : self._spans[2 * place + 1]])
 
     def place(self, word: int) -> int:
         """Where in the buffer a word begins, its length included; for ``len(self)``, where the command ends."""

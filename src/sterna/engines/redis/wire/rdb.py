@@ -180,6 +180,24 @@ class Walker:
         self._scanning = self._big = None
         self._settle()
 
+    def read(self, adding: Callable[[Tape, Kind], Iterator[None]]) -> Iterator[None]:
+        """Instead of ``pieces``: ``adding`` reads the value of the Big that ``walk`` just returned.
+
+        It gives None where more bytes are to be fed first, and lets go of what it has read. Raises BadData,
+        Unsupported.
+        """
+        if self._big is None or self._scanning is None:
+            raise RuntimeError("read() without a Big")
+        tape, record = self._tape, self._scanning.record
+        tape.at = record.value - tape.base
+        for _ in adding(tape, self._kind(record)):
+            tape.drop()
+            if tape.closed:
+                raise self._cut_off()
+            yield
+        self._scanning = self._big = None
+        self._settle()
+
     def _step(self, gathered: Gathered, most: int) -> Big | Needs | Functions | End | None:
         """One record, or as many as the compiled loop can take. None: there may be more."""
         tape = self._tape

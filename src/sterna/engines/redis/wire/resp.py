@@ -4,6 +4,8 @@ A command is a RESP array of bulk strings, ``*2\\r\\n$4\\r\\nPING\\r\\n…`` (ht
 A command that has arrived in part is remembered, so that no byte of it is looked at twice.
 """
 
+from array import array
+
 from sterna.core.errors import BadData, Unsupported
 
 MOST_BULK = 1 << 30
@@ -40,14 +42,20 @@ class Framer:
     """
 
     def __init__(self) -> None:
-        self.spans: list[int] = []
+        self.spans = _no_spans()
         self._at = 0
         self._left = 0
 
     def moved(self, by: int) -> None:
         """The first ``by`` bytes of the buffer were taken away."""
         self._at -= by
-        self.spans = [place - by for place in self.spans]
+        if by:
+            self.spans = array("q", (place - by for place in self.spans)) if self._left else _no_spans()
+
+    @property
+    def expected(self) -> int:
+        """How many words the command that has arrived in part says it has; 0: none has."""
+        return self._left + len(self.spans) // 2 if self._left else 0
 
     def restart(self) -> None:
         """Look at the command at which ``next`` will be asked to start from its beginning."""
@@ -61,7 +69,7 @@ class Framer:
         if self._left:
             at, spans = self._at, self.spans
         else:
-            spans = self.spans = []
+            spans = self.spans = _no_spans()
             if start >= len(buffer):
                 return INCOMPLETE
             if buffer[start] != _STAR:
@@ -71,7 +79,7 @@ class Framer:
                 return at
         return self._arguments(buffer, at, base, spans)
 
-    def _arguments(self, buffer: bytearray, at: int, base: int, spans: list[int]) -> int:
+    def _arguments(self, buffer: bytearray, at: int, base: int, spans: "array[int]") -> int:
         size, left = len(buffer), self._left
         while left:
             if at + 4 < size and buffer[at] == _DOLLAR and buffer[at + 2] == _CR and buffer[at + 3] == _LF:
@@ -91,6 +99,11 @@ class Framer:
             left -= 1
         self._at, self._left = at, left
         return INCOMPLETE if left else at
+
+
+def _no_spans() -> "array[int]":
+    """A command may have a million words: as a list of numbers their places would take eighty bytes each."""
+    return array("q")
 
 
 def _line_end(buffer: bytearray, at: int, base: int) -> int:
@@ -123,8 +136,8 @@ def _number(buffer: bytearray, at: int, base: int, most: int) -> tuple[int, int]
     end = buffer.find(b"\r\n", at, at + _LONGEST_NUMBER + 2)
     text = buffer[at:end] if end >= 0 else buffer[at : at + _LONGEST_NUMBER + 1]
     digits = text if end >= 0 else text.removesuffix(b"\r")
-    if (digits or end >= 0) and not digits.isdigit():
-        raise bad("a length is no number", base + at)
+    if ((digits or end >= 0) and not digits.isdigit()) or (len(digits) > 1 and digits[0] == _ZERO):
+        raise bad("a length is no number", base + at)  # servers close the link on zeros in front
     if end < 0:
         if len(digits) > _LONGEST_NUMBER:
             raise bad("a length is too long", base + at)

@@ -175,7 +175,7 @@ class Transformer:
             rewriter.database, rewriter.target = database, None if target < 0 else target
         return bool(reason == _NEEDS_PYTHON)
 
-    def _command(self, start: int, end: int, spans: list[int]) -> None:
+    def _command(self, start: int, end: int, spans: Sequence[int]) -> None:
         name = bytes(self._buffer[spans[0] : spans[1]])
         kind = KINDS.get(name)
         if kind is None:

@@ -99,7 +99,7 @@ def rebuild(
 
 def _string(tape: Tape, kind: Kind, key: bytes, pieces: _Pieces, target: int) -> Iterator[Piece | None]:
     held = bytearray()
-    for data in _content(tape):
+    for data in content(tape):
         if data is None:
             yield None
             continue
@@ -111,7 +111,7 @@ def _string(tape: Tape, kind: Kind, key: bytes, pieces: _Pieces, target: int) ->
     pieces.add(b"APPEND", key, bytes(held))
 
 
-def _content(tape: Tape) -> Iterator[bytes | None]:
+def content(tape: Tape) -> Iterator[bytes | None]:
     """What a string holds, as it arrives."""
     size, special = yield from wait(tape, tape.head)
     if not special:

@@ -47,6 +47,8 @@ class Exported:
     rows: int
     file: str
     """Relative to the folder, ``/`` between."""
+    note: str = ""
+    """What an operator should know of it."""
 
 
 @dataclass
@@ -147,8 +149,9 @@ class Export:
         except (BadData, Unsupported) as trouble:
             self._unicode.replaced = before
             return _in_table(table, trouble)
-        result.tables.append(Exported(table, counted.rows, file))
-        self._tell(Told(table, counted.rows, done=True, note=_odd_count(database, table, counted.rows)))
+        note = database.oddity(table.path, counted.rows)
+        result.tables.append(Exported(table, counted.rows, file, note))
+        self._tell(Told(table, counted.rows, done=True, note=note))
         return ""
 
     def _scripts(self, database: DatabaseBackup, tables: Sequence[Table], home: str, result: Result) -> None:
@@ -236,12 +239,6 @@ def _in_table(table: Table, trouble: Trouble) -> str:
     """The reader names the table at the front; what writes does not know it."""
     name = ".".join(table.path[1:])
     return trouble.message.removeprefix(f"{name}: ")
-
-
-def _odd_count(database: DatabaseBackup, table: Table, rows: int) -> str:
-    if table.rows in (-1, rows) or not database.replay.clean:
-        return ""
-    return f"by the server's own count there should be {table.rows}"
 
 
 @contextlib.contextmanager

@@ -14,20 +14,23 @@ from sterna.core.ports import Check, Room
 from sterna.engines.sqlserver.opening import SET
 from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.faults import ServerFault
+from sterna.engines.sqlserver.restoring.folders import Folder, Located, sees
 from sterna.engines.sqlserver.restoring.ordering import todo
-from sterna.engines.sqlserver.restoring.reaching import Folder, Located, sees, tag_of, way_of
-from sterna.engines.sqlserver.restoring.restore import LAST, grouped, located
+from sterna.engines.sqlserver.restoring.reaching import tag_of, way_of
+from sterna.engines.sqlserver.restoring.restore import INCREMENTAL, LAST, MODE, grouped, located
 from sterna.engines.sqlserver.restoring.server import Server, connected
 from sterna.engines.sqlserver.restoring.targets import check_names, target_name
 from sterna.engines.sqlserver.restoring.values import (
+    ELSEWHERE,
     EXPRESS,
+    SINCE,
     BackedUp,
     Instance,
     by_reader,
     read_database,
     read_instance,
 )
-from sterna.engines.sqlserver.wire.chain import LogicalSet, logical_sets
+from sterna.engines.sqlserver.wire.chain import FULL, LogicalSet, logical_sets
 from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 
 SERVER = "sqlserver.server"
@@ -35,8 +38,13 @@ WAY = "sqlserver.way"
 RESTORE = "sqlserver.restore"
 ROOM = "sqlserver.room"
 NAMES = (SERVER, WAY, RESTORE, ROOM)
-EXPRESS_LIMIT = 10 << 30
-"""Bytes that the data files of a database may have on an Express edition."""
+
+
+def express_limit(major: int) -> int:
+    """Bytes that the data files of a database may have on an Express edition: more since SQL Server 2025."""
+    return (50 if major >= 17 else 10) << 30
+
+
 Findings = list[Finding]
 
 
@@ -60,6 +68,10 @@ class TargetSurvey:
     opens: Opens | None
     job_id: JobId | None
     _found: Mapping[str, Findings] | None = field(default=None, init=False)
+    _new: set[str] = field(default_factory=set, init=False)
+    """Databases on the target whose files will be made; those of others are there already."""
+    _by_url: bool = field(default=False, init=False)
+    """The server reads the files from the object store."""
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def of(self, check: str) -> Findings:
@@ -99,9 +111,11 @@ class TargetSurvey:
             await asyncio.to_thread(each.storage.head, each.file.name)
             way.device(number, each)
         if not isinstance(way, Folder):
-            if not instance.is_sysadmin:
-                text = "The login is no member of sysadmin: it may not be allowed to make a credential"
-                return [_alarm(WAY, text, "Give it the right ALTER ANY CREDENTIAL.")]
+            self._by_url = True
+            way.check()
+            if not instance.may_credential:
+                text = "The login may make no credential; one for the address of the bucket has to be there"
+                return [_alarm(WAY, text, "Give it the right ALTER ANY CREDENTIAL, or make the credential.")]
             return [_passed(WAY, "The server reads the files from the object store by itself")]
         if why := await sees(way, server):
             text = f"The server does not see the shared folder {way.here} as {way.there}: {why}"
@@ -113,14 +127,15 @@ class TargetSurvey:
         check_names(self.plan, list(databases))
         found: Findings = []
         for sets in databases.values():
-            found += [_older(one, instance) for one in sets if one.major > instance.major]
+            found += [_older(one, instance) for one in sets if _release(one.version) > _release(instance.version)]
             try:
-                found.append(await self._database(server, sets))
+                found.append(await self._database(server, instance, sets))
+                found += [_second(one) for one in sets if self._by_url and one.position > 1]
             except (NeedsOperator, Refused) as trouble:
                 found.append(_failed(RESTORE, trouble.message, trouble.hint))
         return found
 
-    async def _database(self, server: Server, sets: Sequence[BackedUp]) -> Finding:
+    async def _database(self, server: Server, instance: Instance, sets: Sequence[BackedUp]) -> Finding:
         target = target_name(self.plan, sets[0].database)
         number = self.plan.options.get(SET, "")
         left = todo(
@@ -131,7 +146,11 @@ class TargetSurvey:
             cover=self.plan.conflict is Conflict.OVERWRITE,
             last=self.plan.options.get(LAST, "").lower() != "false",
             number=int(number) if number.isdecimal() else None,
+            may_overwrite=instance.may_overwrite,
+            later=self.plan.options.get(MODE) == INCREMENTAL,
         )
+        if not left.is_again and any(one.kind == FULL for one in left.sets):
+            self._new.add(target)
         kinds = ", ".join(one.kind for one in left.sets) or "nothing more"
         over = ", over the database that is there" if left.replace else ""
         then = "" if left.recover else "; it then waits for more backups"
@@ -141,13 +160,15 @@ class TargetSurvey:
         sizes = _sizes(self.plan, pairs)
         found: Findings = []
         for target, size in sizes.items():
-            if instance.engine_edition == EXPRESS and size.data > EXPRESS_LIMIT:
-                text = f"{target} has {size.data} bytes of data, and {instance.edition} takes {EXPRESS_LIMIT}"
+            limit = express_limit(instance.major)
+            if instance.engine_edition == EXPRESS and size.data > limit:
+                text = f"{target} has {size.data} bytes of data, and {instance.edition} takes {limit}"
                 found.append(_failed(ROOM, text, "Restore into another edition."))
             if size.streams and not instance.filestream:
                 text = f"{target} holds FILESTREAM or memory-optimised data, and FILESTREAM is off on the server"
                 found.append(_alarm(ROOM, text, "Turn FILESTREAM on unless all of it is memory-optimised."))
-        return found + await _free(server, instance, list(sizes.values()))
+        new = [size for target, size in sizes.items() if target in self._new]
+        return found + (await _free(server, instance, new) if new else [])
 
 
 @dataclass(frozen=True)
@@ -200,6 +221,12 @@ async def _read(files: Sequence[Located]) -> tuple[Pairs, Findings]:
 
 
 def _server(instance: Instance) -> Findings:
+    if named := ELSEWHERE.get(instance.engine_edition):
+        text = f"{named} has no RESTORE that takes these files and leaves a database waiting for more"
+        return [_failed(SERVER, text, "Restore into a SQL Server.")]
+    if instance.major < SINCE:
+        text = f"SQL Server {instance.version} is older than 2012"
+        return [_failed(SERVER, text, "Restore into SQL Server 2012 or newer.")]
     found = [_passed(SERVER, f"SQL Server {instance.version}, {instance.edition}")]
     if not instance.may_restore:
         text = "The login may not restore databases"
@@ -208,6 +235,17 @@ def _server(instance: Instance) -> Findings:
         text = "The login may not read msdb.dbo.restorehistory, by which is known what was restored already"
         found.append(_failed(SERVER, text, "Give it SELECT on restorehistory, restorefile and backupset in msdb."))
     return found
+
+
+def _release(version: str) -> tuple[int, int]:
+    """Of 10.50.1600 the 10 and the 50: 2008 R2 is newer than 2008."""
+    parts = [int(each) if each.isdecimal() else 0 for each in [*version.split("."), "0", "0"]]
+    return parts[0], parts[1]
+
+
+def _second(one: BackedUp) -> Finding:
+    text = f"{one} is not the first in its file: from an object store, SQL Server is documented to read no other"
+    return _alarm(RESTORE, text, "Use a shared folder if the server refuses it.")
 
 
 def _older(one: BackedUp, instance: Instance) -> Finding:
@@ -243,7 +281,11 @@ async def _free(server: Server, instance: Instance, sizes: Sequence[Size]) -> Fi
     except ServerFault as fault:
         text = f"How much room the server has cannot be seen: {fault}"
         return [_alarm(ROOM, text, "Give the login VIEW SERVER STATE, or look for yourself.")]
-    volumes = {str(row["volume_mount_point"]): int(row["available_bytes"]) for row in rows}
+    volumes = {
+        str(row["volume_mount_point"]): int(row["available_bytes"])
+        for row in rows
+        if row["volume_mount_point"] and row["available_bytes"] is not None
+    }
     for path, size in (
         (instance.data_path, sum(each.data for each in sizes)),
         (instance.log_path, sum(each.log for each in sizes)),

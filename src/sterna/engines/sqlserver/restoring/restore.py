@@ -10,15 +10,17 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
-from sterna.core.errors import BadData, NeedsOperator, Trouble, Unsupported
+from sterna.core.errors import BadData, NeedsOperator, Refused, ServerBusy, Trouble, Unsupported
 from sterna.core.event import Level
 from sterna.core.files import Opens
 from sterna.core.plan import Conflict, Plan
 from sterna.core.ports import Restoring, Room, Teller
-from sterna.engines.sqlserver.opening import SET, takes, unique
+from sterna.engines.sqlserver.opening import ALL, SET, takes, unique
 from sterna.engines.sqlserver.restoring import tsql
+from sterna.engines.sqlserver.restoring.credentials import Web, lock_name, take_away
+from sterna.engines.sqlserver.restoring.folders import Folder, Located
 from sterna.engines.sqlserver.restoring.ordering import Todo, todo
-from sterna.engines.sqlserver.restoring.reaching import Folder, Located, Way, Web, opened_way, tag_of, way_of
+from sterna.engines.sqlserver.restoring.reaching import Way, folder_of, note_of, opened_way, tag_of, way_of
 from sterna.engines.sqlserver.restoring.server import Server, connected
 from sterna.engines.sqlserver.restoring.targets import check_names, new_files, target_name
 from sterna.engines.sqlserver.restoring.tsql import Device, Take
@@ -37,8 +39,13 @@ from sterna.engines.sqlserver.wire.media import open_media
 
 LAST = "last_backup"
 """Option: ``false`` leaves the databases waiting for further backups."""
+MODE, INCREMENTAL = "recovery_mode", "incre"
+"""Option, and its value for the backups that follow on a full one."""
 _BRINGING = 30
 """Percent of the whole that bringing the files to the server counts for."""
+_DOOR_MS = 3000
+"""How long to wait for a session that was cut to end on the server, milliseconds; then the job tries later."""
+_NAMED = 20
 Heard = Callable[[int], None]
 
 
@@ -53,6 +60,27 @@ class SqlServerRestoring:
         self._tag = tag_of(room.job_id)
 
     async def run(self, heard: Heard) -> None:
+        try:
+            await self._run(heard)
+        except (NeedsOperator, Refused):
+            await self._tidy()
+            raise
+
+    async def forget(self) -> None:
+        await self._tidy()
+        if note_of(self._room).exists():
+            async with connected(self._plan.target) as server:
+                await take_away(server, note_of(self._room))
+
+    async def _tidy(self) -> None:
+        """Nobody takes up what was brought for a job that has failed for good."""
+        try:
+            if folder := folder_of(self._plan, self._room):
+                await asyncio.to_thread(folder.forget)
+        except Trouble as trouble:
+            self._tell(Level.WARN, "restore.left", f"Copies of the backup files stay: {trouble.message}")
+
+    async def _run(self, heard: Heard) -> None:
         files = await located(self._plan, self._opens)
         async with connected(self._plan.target) as server:
             instance = await read_instance(server)
@@ -66,7 +94,7 @@ class SqlServerRestoring:
                 await self._compare(files, sets)
                 await work.restore(sets, lambda percent: heard(share + percent * (100 - share) // 100))
             if isinstance(way, Folder):
-                await asyncio.to_thread(way.forget, files)
+                await asyncio.to_thread(way.forget)
 
     async def _bring(self, way: Way, files: Sequence[Located], heard: Heard) -> None:
         if not isinstance(way, Folder):
@@ -166,11 +194,14 @@ class _Work:
 
     async def _database(self, sets: Sequence[BackedUp], heard: Heard) -> None:
         target = target_name(self._plan, sets[0].database)
+        if not await self._server.alone(lock_name("restore", target), _DOOR_MS):
+            raise ServerBusy(f"Another session of Sterna's is still at work on {target}")
         left = await self._todo(sets, target)
         for note in left.notes:
             self._tell(Level.INFO, "restore.note", note)
         if left.is_done:
             self._tell(Level.INFO, "restore.done", f"The database {target} is restored already")
+            await self._let_in_again(target)
             return
         for number, one in enumerate(left.sets):
             recover = left.recover and one is left.sets[-1]
@@ -193,11 +224,18 @@ class _Work:
             cover=self._plan.conflict is Conflict.OVERWRITE,
             last=self._last,
             number=int(number) if number.isdecimal() else None,
+            may_overwrite=self._instance.may_overwrite,
+            later=self._plan.options.get(MODE) == INCREMENTAL,
         )
 
     async def _set(self, left: Todo, one: BackedUp, recover: bool, heard: Heard) -> None:
         """Restore one set. Users who were sent away for it may come back if it could not even begin."""
         what = f"Restoring {left.target} from {one} ({one.kind} backup)"
+        if one.contained and not self._instance.contained:
+            raise Unsupported(
+                f"{what}: it is a contained database, and the server lets none in",
+                hint="Let it in: EXEC sp_configure 'contained database authentication', 1; RECONFIGURE.",
+            )
         take = Take(
             left.target,
             [self._devices[number] for number in one.files],
@@ -244,12 +282,9 @@ class _Work:
         listed = await read_files(
             self._server, self._devices[one.files[0]], one.position, f"Reading the files in {one}"
         )
-        moves = new_files(listed, target, self._instance, self._tag)
-        if one.kind == FULL:
-            return moves
-        there = await read_database(self._server, target)
-        known = there.files if there else {}
-        return {logical: path for logical, path in moves.items() if logical not in known}
+        there = await read_database(self._server, target) if one.kind != FULL else None
+        missing = [each for each in listed if there is None or not there.has_file(each)]
+        return new_files(missing, target, self._instance, self._tag)
 
     async def _bring_online(self, target: str, left: Todo) -> None:
         """Recovery, where nothing was left to be restored; and users, whom the backup may keep out."""
@@ -260,8 +295,32 @@ class _Work:
         if there is None or there.state != ONLINE:
             state = there.state if there else "gone"
             raise NeedsOperator(f"{what}: it is {state}", hint="Look into the error log of the SQL Server.")
-        if there.single_user:
+        await self._let_in_again(target)
+        await self._orphans(target)
+
+    async def _let_in_again(self, target: str) -> None:
+        """A backup keeps who was let in, and so may a database that was overwritten."""
+        there = await read_database(self._server, target)
+        if there and there.state == ONLINE and there.single_user:
             await self._server.run(tsql.multi_user(target), f"Letting users into {target}")
+
+    async def _orphans(self, target: str) -> None:
+        """Say which users cannot come in: their logins are not part of a database."""
+        try:
+            rows = await self._server.rows(tsql.orphans(target), f"Looking for the users of {target}")
+        except NeedsOperator as trouble:
+            message = f"Whether the users of {target} have logins here was not seen: {trouble.message}"
+            self._tell(Level.INFO, "restore.users", message)
+            return
+        names = [str(row["name"]) for row in rows]
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            named = ", ".join(names[:_NAMED]) + more
+            message = (
+                f"Users of {target} have no login on this server: {named}. Create the logins with the same SID, "
+                f"or tie each user to a login (ALTER USER … WITH LOGIN = …)"
+            )
+            self._tell(Level.WARN, "restore.orphans", message)
 
     def _said(self, what: str, recover: bool) -> None:
         state = "online" if recover else "waits for more backups"
@@ -281,12 +340,20 @@ def grouped(plan: Plan, sets: Sequence[BackedUp]) -> Mapping[str, Sequence[Backe
     for one in once.values():
         if takes(plan.selection, one.database):
             found.setdefault(names.setdefault(one.database.lower(), one.database), []).append(one)
-    missing = [name for name in plan.selection.only if name.lower() not in names]
+    missing = [name for name in _asked(plan) if name.lower() not in names]
     if missing or not found:
         named = ", ".join(missing) or "that is taken"
         held = ", ".join(sorted({one.database for one in sets})) or "no database"
         raise BadData(f"The files hold no database {named}", hint=f"They hold {held}.")
     return found
+
+
+def _asked(plan: Plan) -> Sequence[str]:
+    """The databases that must be there. A later backup of a chain is renamed as its first, which may hold more."""
+    selection = plan.selection
+    renamed = () if plan.options.get(MODE) == INCREMENTAL else selection.renames
+    names = [*selection.only, *(each.path[0] for each in selection.objects), *(each.old for each in renamed)]
+    return tuple(dict.fromkeys(name for name in names if name != ALL))
 
 
 async def located(plan: Plan, opens: Opens | None) -> Sequence[Located]:

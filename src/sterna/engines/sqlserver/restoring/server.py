@@ -14,6 +14,7 @@ import pytds
 
 from sterna.core.errors import AccessDenied, Trouble, Unreachable
 from sterna.core.plan import Endpoint
+from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.faults import Said, ServerFault, trouble
 from sterna.engines.sqlserver.restoring.transport import LoginFailed, Wire
 from sterna.engines.sqlserver.restoring.tsql import Statement
@@ -22,6 +23,8 @@ PORT = 1433
 LOGIN_SECONDS = 15.0
 ANSWER_SECONDS = 60.0
 """How long a look into the catalogue may take; a restore takes as long as it takes."""
+MEDIA_SECONDS = 1800.0
+"""How long a look into a backup file may take: of a large one on a slow share the server reads a good deal."""
 _PERCENT = 3211
 """``%d percent processed.``: what STATS makes RESTORE say."""
 _CANCELLED_SECONDS = 30.0
@@ -46,6 +49,7 @@ class Server:
         self._wire: Wire | None = None
         self._connection: Any = None
         self._cursor: Any = None
+        self._closed = False
 
     async def open(self) -> None:
         """Raises Unreachable, AccessDenied."""
@@ -53,15 +57,35 @@ class Server:
 
     async def close(self) -> None:
         """Twice is once."""
+        if self._closed:
+            return
+        self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown(wait=False)
 
-    async def rows(self, statement: Statement, what: str) -> Sequence[Row]:
+    async def rows(self, statement: Statement, what: str, *, patience: float = ANSWER_SECONDS) -> Sequence[Row]:
         """What a query answers, each row by the names of its columns. ``what``: for the error, what was done.
 
+        ``patience``: seconds that the server may be silent. Cancelled, it tells the server to stop.
         Raises Unreachable, AccessDenied, and what the server's errors stand for.
         """
-        return await self._do(lambda: self._rows(statement), what)
+        return await self._do(lambda: self._rows(statement, patience), what)
+
+    async def alone(self, resource: str, wait_ms: int = 0) -> bool:
+        """Take a name for this session alone, as long as it lasts. False: another session has it."""
+        return await self._granted(tsql.hold(resource, wait_ms), resource)
+
+    async def together(self, resource: str) -> bool:
+        """Take a name as others of Sterna's may at the same time. False: another session has it alone."""
+        return await self._granted(tsql.share(resource), resource)
+
+    async def leave(self, resource: str) -> None:
+        """Give up a name that was taken once."""
+        await self._granted(tsql.release(resource), resource)
+
+    async def _granted(self, statement: Statement, resource: str) -> bool:
+        (row,) = await self.rows(statement, f"Taking the lock {resource}")
+        return int(row["granted"]) >= 0
 
     async def run(self, statement: Statement, what: str, heard: Callable[[int], None] | None = None) -> None:
         """Carry out a statement to its end, telling the percentage where the server does.
@@ -76,9 +100,9 @@ class Server:
 
         await self._do(lambda: self._run(statement, tell), what)
 
-    async def raw_rows(self, statement: Statement) -> Sequence[Row]:
+    async def raw_rows(self, statement: Statement, *, patience: float = ANSWER_SECONDS) -> Sequence[Row]:
         """``rows`` with the server's errors as they are. Raises ServerFault, Unreachable."""
-        return await self._alone(lambda: self._rows(statement))
+        return await self._alone(lambda: self._rows(statement, patience))
 
     async def _do(self, work: Callable[[], T], what: str) -> T:
         try:
@@ -155,6 +179,7 @@ class Server:
         )
         self._cursor = self._connection.cursor()
         self._wire.logged_in = True
+        self._drain(self._execute(tsql.english(), LOGIN_SECONDS))
 
     def _close(self) -> None:
         connection, self._connection, self._cursor = self._connection, None, None
@@ -165,8 +190,8 @@ class Server:
             self._wire.logged_in = True
             self._wire.close()
 
-    def _rows(self, statement: Statement) -> Sequence[Row]:
-        cursor = self._execute(statement, ANSWER_SECONDS)
+    def _rows(self, statement: Statement, patience: float) -> Sequence[Row]:
+        cursor = self._execute(statement, patience)
         found: list[Row] = []
         if cursor.description:
             names = [column[0] for column in cursor.description]
@@ -214,8 +239,8 @@ class _Hearing:
 
     def __call__(self) -> None:
         for _, message in reversed(self._cursor.messages or []):
-            if message.number == _PERCENT and (found := re.match(r"\s*(\d{1,3})\b", str(message.text))):
-                percent = min(100, int(found[1]))
+            if message.number == _PERCENT and (found := re.search(r"\d{1,3}", str(message.text))):
+                percent = min(100, int(found[0]))
                 if percent != self._last:
                     self._last = percent
                     self._tell(percent)

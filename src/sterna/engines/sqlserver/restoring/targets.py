@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sterna.core.errors import KeyConflict, Unsupported
 from sterna.core.plan import Plan
+from sterna.engines.sqlserver.opening import STOP_AT
 from sterna.engines.sqlserver.restoring.tsql import quoted
 from sterna.engines.sqlserver.restoring.values import FILESTREAM_FILE, Instance, ListedFile
 
@@ -24,12 +25,18 @@ def target_name(plan: Plan, database: str) -> str:
 
 
 def check_names(plan: Plan, databases: Sequence[str]) -> None:
-    """Raises KeyConflict if two get one name, Unsupported for one that is no name."""
+    """Raises KeyConflict if two get one name, Unsupported for one that is no name, or for less than databases."""
+    if plan.options.get(STOP_AT):
+        raise Unsupported("A SQL Server is not restored to a moment within a log: it gets all that the files hold")
+    if any(len(each.path) > 1 for each in plan.selection.objects) or any(
+        len(each) > 1 for each in plan.selection.without
+    ):
+        raise Unsupported("A SQL Server restores whole databases: schemas and tables cannot be chosen")
     seen: dict[str, str] = {}
     for database in databases:
         name = target_name(plan, database)
         quoted(name)
-        first = seen.setdefault(name.lower(), database)
+        first = seen.setdefault(name.rstrip().lower(), database)  # blanks at the end do not count on a server
         if first != database:
             raise KeyConflict(
                 f"{first} and {database} would both be called {name} on the server",

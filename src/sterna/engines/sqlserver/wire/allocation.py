@@ -56,6 +56,8 @@ def _bitmap(frames: Frames, extent: bytes, index: int, kind: int, file_id: int, 
         )
     if page[1] != kind or pages_.own_id(page) != (file_id, page_id):
         raise damaged(frames.share.file, place + index * SIZE, "an allocation map is not where it should be", name)
+    if not pages_.checksum_ok(page):
+        raise damaged(frames.share.file, place + index * SIZE, pages_.check_failed(page), name)
     return pages_.untorn(page)[_BITMAP : _BITMAP + _BITMAP_SIZE]
 
 

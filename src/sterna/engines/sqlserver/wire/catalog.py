@@ -107,6 +107,7 @@ class Catalog:
     references: dict[int, list[Row]] = field(default_factory=lambda: defaultdict(list))
     texts: dict[tuple[int, int, int], Row] = field(default_factory=dict)
     properties: dict[tuple[int, int], list[Row]] = field(default_factory=lambda: defaultdict(list))
+    """Extended properties, by their class and what they are of."""
     defaults: dict[tuple[int, int], Row] = field(default_factory=dict)
     """Of rows that are older than a column: by rowset and number of the column in it."""
 
@@ -169,7 +170,7 @@ class _Reader:
         self._collect(base.INDEXES, found.indexes, lambda row: row["id"])
         self._collect(base.INDEX_COLUMNS, found.index_columns, lambda row: (row["idmajor"], row["idminor"]))
         self._collect(base.REFERENCES, found.references, lambda row: row["depid"], _of_foreign_keys)
-        self._collect(base.PROPERTIES, found.properties, lambda row: (row["id"], row["subid"]), _of_objects)
+        self._collect(base.PROPERTIES, found.properties, lambda row: (row["class"], row["id"]))
         if found.rowsets.get(base.ROWSET_VALUES):
             for row in self._table(base.ROWSET_VALUES):
                 if row["valclass"] == DEFAULT_OF_OLDER_ROWS and not row["valnum"]:
@@ -288,10 +289,6 @@ class _Reader:
 
 def _of_foreign_keys(row: Row) -> bool:
     return row["class"] in (FOREIGN_KEY, FOREIGN_COLUMN, REFERENCED_COLUMN)
-
-
-def _of_objects(row: Row) -> bool:
-    return row["class"] == 1 and row.text("name") == "MS_Description"
 
 
 def _signed(value: int) -> int:

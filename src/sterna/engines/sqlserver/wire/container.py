@@ -14,7 +14,7 @@ from threading import Lock
 from sterna.core.errors import Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire import sums, xpress
-from sterna.engines.sqlserver.wire.faults import damaged
+from sterna.engines.sqlserver.wire.faults import Sealed, damaged
 from sterna.engines.sqlserver.wire.mtf import Window
 
 FIRST = 0x1E0
@@ -216,10 +216,16 @@ class RecordBlob:
                 f"{self.name} is compressed with ZSTD, which is not supported",
                 hint="Make the backup WITH COMPRESSION (ALGORITHM = MS_XPRESS), or without compression.",
             )
-        if head[:1] == bytes([_SIGN]) and len(head) >= self._head + xpress.TABLE:
-            return Unsupported(
-                f"{self.name} is an encrypted backup, or its first record is damaged",
+        if head[:1] == bytes([_SIGN]) and len(head) >= self._head + xpress.TABLE and not self._readable_later():
+            return Sealed(
+                f"{self.name} is an encrypted backup",
                 hint="Without the server's certificate and its private key nothing can be read. "
                 "Make a backup without ENCRYPTION.",
             )
-        return damaged(self.name, FIRST, "the first compressed record is missing or cut")
+        return damaged(self.name, FIRST, "the first compressed record is missing, damaged or cut")
+
+    def _readable_later(self) -> bool:
+        """Whether there is a record that can be read behind the first: the one behind a file mark is aligned."""
+        window = Window(self._blob)
+        heads = (window.read(at, self._head + xpress.TABLE) for at in range(_SECTOR, _LONGEST_GAP * 4, _SECTOR))
+        return any(self._record(head, 0) is not None and xpress.is_table(head[self._head :]) for head in heads)

@@ -11,7 +11,7 @@ from sterna.core.errors import BadData, NeedsOperator, Unsupported
 from sterna.core.schema import Table
 from sterna.engines.sqlserver.wire.chain import FULL, Chain, LogicalSet, logical_sets
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, databases_of
-from sterna.engines.sqlserver.wire.faults import Fault
+from sterna.engines.sqlserver.wire.faults import Damaged, Fault
 from sterna.engines.sqlserver.wire.media import MediaFile
 
 _LOOK = "sterna backup inspect shows what the files hold."
@@ -31,9 +31,11 @@ class Counted:
     """-1: they could not be read."""
     trouble: str = ""
     """Why not."""
+    note: str = ""
+    """What is odd about their number."""
 
     def as_json(self) -> Mapping[str, Any]:
-        """Schema, table, rows, columns, the server's own count, and what is wrong, if anything is."""
+        """Schema, table, rows, columns, the server's own count, and what is wrong or odd, if anything is."""
         found = {
             "schema": self.table.path[1],
             "table": self.table.path[2],
@@ -41,7 +43,8 @@ class Counted:
             "rcrows": self.table.rows if self.table.rows >= 0 else None,
             "columns": [column.name for column in self.table.columns],
         }
-        return {**found, "trouble": self.trouble} if self.trouble else found
+        told = {"trouble": self.trouble, "note": self.note}
+        return found | {name: text for name, text in told.items() if text}
 
 
 def count_tables(medias: Sequence[MediaFile], set_number: int | None = None) -> Iterator[Counted]:
@@ -70,7 +73,8 @@ def _counted(database: DatabaseBackup, table: Table) -> Counted:
     if table.trouble:
         return Counted(database.name, table, -1, table.trouble)
     try:
-        return Counted(database.name, table, database.count(table.path))
+        rows = database.count(table.path)
+        return Counted(database.name, table, rows, note=database.oddity(table.path, rows))
     except (BadData, Unsupported) as trouble:
         return Counted(database.name, table, -1, trouble.message)
 
@@ -92,7 +96,7 @@ def _verify_set(one: LogicalSet, not_checked: list[str]) -> Iterator[Fault]:
     try:
         tables = database.tables
     except BadData as wrong:
-        yield Fault(*place, wrong.message)
+        yield _fault(wrong, place)
         return
     except NeedsOperator as trouble:
         not_checked.append(f"the rows of {one.record.database} in {one}: {trouble.message}")
@@ -104,9 +108,15 @@ def _verify_set(one: LogicalSet, not_checked: list[str]) -> Iterator[Fault]:
         try:
             told = database.miscounted(table.path)
         except BadData as wrong:
-            told = wrong.message
+            yield _fault(wrong, place)
+            continue
         except NeedsOperator as trouble:
             not_checked.append(f"the rows of {'.'.join(table.path[1:])} in {one}: {trouble.message}")
             continue
         if told:
             yield Fault(*place, told)
+
+
+def _fault(wrong: BadData, place: tuple[str, int]) -> Fault:
+    """What is wrong, at its own place if that is known."""
+    return wrong.fault if isinstance(wrong, Damaged) else Fault(*place, wrong.message)

@@ -123,15 +123,21 @@ class DatabaseBackup:
         reader = self._reader(table)
         return sum(reader.count(part) for part in reader.parts())
 
-    def miscounted(self, table: Path) -> str:
-        """What is odd about the number of rows, by reading them all; empty: it is the server's own count.
+    def oddity(self, table: Path, rows: int) -> str:
+        """What is odd about a table of which so many rows were read; empty: it is the server's own count.
 
         The server's count is of no account if the log changed pages: it is not kept by the log.
         """
-        expected, found = self._found[table].table.rows, self.count(table)
-        if expected == found or not self._replay.clean:
+        expected = self._found[table].table.rows
+        if expected in (-1, rows) or not self._replay.clean:
             return ""
-        return f"{'.'.join(table[1:])} has {found} rows, and by the server's own count {expected}."
+        return f"by the server's own count there should be {expected} rows"
+
+    def miscounted(self, table: Path) -> str:
+        """The same as a sentence, by reading them all."""
+        rows = self.count(table)
+        odd = self.oddity(table, rows)
+        return f"{'.'.join(table[1:])} has {rows} rows, and {odd}." if odd else ""
 
     @cached_property
     def _replay(self) -> Replay:

@@ -36,20 +36,17 @@ from sterna.engines.sqlserver.wire.catalog import (
     Rowset,
 )
 from sterna.engines.sqlserver.wire.coltypes import describe
+from sterna.engines.sqlserver.wire.properties import SHIPPED, SYSTEM_SCHEMA, USER_TABLE, Properties
 from sterna.engines.sqlserver.wire.records import Layout, Physical
 from sterna.engines.sqlserver.wire.texts import Texts
 from sterna.engines.sqlserver.wire.types import unreadable
 from sterna.engines.sqlserver.wire.variant import read_variant
 
-USER_TABLE = b"U "
-SYSTEM_SCHEMA = 4
 FIRST_USER_TYPE = 257
 NOT_NULL, IDENTITY, COMPUTED, FILESTREAM, COLUMN_SET = 0x1, 0x4, 0x10, 0x20, 0x2000000
 REAL_INDEX, UNIQUE, PRIMARY, UNIQUE_CONSTRAINT = 0x1, 0x8, 0x20, 0x40
 INDEX_COLUMN, DESCENDING, INCLUDED = 0x2, 0x4, 0x10
 DISABLED, NOT_TRUSTED = 0x100, 0x400
-SHIPPED = 1
-"""An object that every database has."""
 NEVER_USED = 1
 ACTIONS = ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")
 ROW_STORES = (0, 1, 2)
@@ -108,6 +105,7 @@ class Definitions:
         self._catalog = catalog
         self._texts = texts
         self._database = database
+        self._properties = Properties(catalog, texts, database)
 
     def tables(self) -> tuple[Found, ...]:
         """All user tables by schema and name. Raises BadData for a catalogue that contradicts itself."""
@@ -146,7 +144,7 @@ class Definitions:
             indexes=tuple(self._indexes(number)),
             checks=tuple(self._checks(number)),
             foreign=tuple(self._foreign_keys(number)),
-            comment=self._comment(number, 0),
+            comment=self._properties.comment(number, 0),
             rows=sum(rowset.rows for rowset in rowsets) if rowsets else -1,
             trouble=self._trouble(number, logical, rowsets, places) or self._unreadable(layouts),
         )
@@ -208,17 +206,12 @@ class Definitions:
             computed=self._texts.find(TEXT_OF_COMPUTED, table, row["colid"]) if row["status"] & COMPUTED else "",
             stored=stored,
             identity=_identity(row) if row["status"] & IDENTITY else None,
-            comment=self._comment(table, row["colid"]),
+            comment=self._properties.comment(table, row["colid"]),
         )
 
     def _name_of(self, number: int) -> str:
         row = self._catalog.objects.get(number)
         return row.text("name") if row else ""
-
-    def _comment(self, table: int, column: int) -> str:
-        for row in self._catalog.properties.get((table, column), ()):
-            return _variant_text(row.raw("value"))
-        return ""
 
     def _columns(self, table: int) -> list[Row]:
         """In their logical order."""
@@ -306,6 +299,7 @@ class Definitions:
                     native,
                     "Its columns take the type it stands for.",
                 )
+        yield from self._properties.leftovers()
 
     def _module(self, number: int) -> tuple[str, str]:
         """The text of a module, and why it has none."""
@@ -406,11 +400,3 @@ def _number(data: bytes, xtype: int) -> int:
     if xtype in DECIMALS:
         return int.from_bytes(data[1:], "little") * (1 if data[0] else -1)
     return int.from_bytes(data, "little", signed=xtype != 48)
-
-
-def _variant_text(data: bytes) -> str:
-    """A sql_variant's text, where it holds one: base type, version, longest length, collation, letters."""
-    if len(data) < 8 or data[0] not in (167, 175, 231, 239):
-        return ""
-    letters = data[8:]
-    return letters.decode("utf-16-le", "replace") if data[0] in (231, 239) else letters.decode("cp1252", "replace")

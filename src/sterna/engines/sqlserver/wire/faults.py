@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sterna.core.errors import BadData
+from sterna.core.errors import BadData, Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +34,7 @@ class Damaged(BadData):
 def damaged(file: str, offset: int, message: str, page: str = "") -> Damaged:
     """The error for bytes that are not what the format allows, naming file and place."""
     return Damaged(Fault(file, offset, message, page))
+
+
+class Sealed(Unsupported):
+    """A container of which no record can be read without a key."""

@@ -3,23 +3,56 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sterna.core.errors import BadData
+from sterna.core.errors import BadData, Trouble, Unsupported
+from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire import page as pages_
-from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile
+from sterna.engines.sqlserver.wire.faults import Sealed
+from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile, is_container, open_partly
 
 _READABLE = ("full", "differential", "log")
 
 
-def inspect_media(medias: Sequence[MediaFile]) -> Mapping[str, Any]:
-    """Of one file its ``media`` and ``sets``; of several ``files``, and ``sets`` with the stripes joined."""
-    joined = [_set_json(each) for each in join(medias)]
-    if len(medias) == 1:
-        return {"media": _media_json(medias[0]), "sets": joined}
+def inspect(blobs: Sequence[Blob]) -> Mapping[str, Any]:
+    """Of one file its ``media`` and ``sets``; of several ``files``, and ``sets`` with the stripes joined.
+
+    Beside ``media``, ``trouble`` tells why not everything can be told. Raises BadData, Unsupported for files of
+    which nothing can be.
+    """
+    looked = [_look(blob) for blob in blobs]
+    joined = [_set_json(each) for each in join([media for media, _ in looked if media])]
+    if len(looked) == 1:
+        return {**looked[0][1], "sets": joined}
     files = [
-        {"file": each.name, "media": _media_json(each), "sets": [_set_json([share]) for share in each.sets]}
-        for each in medias
+        {
+            "file": blob.name,
+            **told,
+            "sets": [_set_json([share]) for share in (media.sets if media else ())],
+        }
+        for blob, (media, told) in zip(blobs, looked, strict=True)
     ]
     return {"files": files, "sets": joined}
+
+
+def _look(blob: Blob) -> tuple[MediaFile | None, Mapping[str, Any]]:
+    """A file as far as it can be read; its ``media``, and ``trouble`` if there is some."""
+    try:
+        media, trouble = open_partly(blob)
+    except (BadData, Unsupported) as error:
+        if not is_container(blob):
+            raise
+        return None, {"media": _container_json(blob, error), "trouble": error.message}
+    return media, {"media": _media_json(media), **({"trouble": trouble} if trouble else {})}
+
+
+def _container_json(blob: Blob, error: Trouble) -> Mapping[str, Any]:
+    """What a container says of itself where no record of it can be read."""
+    version = int.from_bytes(blob.read_at(8, 4), "little")
+    return {
+        "file": blob.name,
+        "compressed": True,
+        "mssqlbak_version": version,
+        "encrypted": isinstance(error, Sealed),
+    }
 
 
 def join(medias: Sequence[MediaFile]) -> list[list[BackupSet]]:

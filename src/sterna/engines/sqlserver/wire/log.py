@@ -8,7 +8,7 @@ known, the page is given up, and the table that it belongs to needs SQL Server. 
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from struct import error as StructError
 
@@ -93,7 +93,12 @@ def stretches(stripes: Sequence[BackupSet]) -> list[Stretch]:
             if not 0 <= length <= stream.length or offset < 0 or offset % SECTOR:
                 raise BadData(f"{stripe.file}: a piece of the log says that it is {length} bytes long.")
             found.append(_stretch(stripe, stream.start, length, stream.vlf_sequence, offset // SECTOR))
-    return sorted(found, key=lambda one: (one.file, one.first_block))
+    found.sort(key=lambda one: (one.file, one.first_block))
+    if found:
+        file, block = divmod(stripes[0].record.last_lsn // 10**5, 10**10)
+        if file == found[-1].file:
+            found[-1] = replace(found[-1], reaches=block)
+    return found
 
 
 def _stretch(stripe: BackupSet, start: int, length: int, file: int, first: int) -> Stretch:
@@ -207,6 +212,8 @@ class _Player:
         try:
             if self._do(change):
                 self._done += 1
+        except BadData as fault:
+            self._lose(change, fault.message)
         except _FAULTS as fault:
             self._lose(change, str(fault))
 
@@ -229,11 +236,18 @@ class _Player:
 
     def _format(self, change: Change) -> bool:
         place = change.place
-        if self._overlay.has(*place) and self._lsn(place) >= change.lsn:
+        if self._is_ahead(change):
             return False
         self._apart.pop(place, None)
         self._overlay.put(place, with_lsn(redo.formatted(change), change.lsn))
         return True
+
+    def _is_ahead(self, change: Change) -> bool:
+        """Whether the page is as the log says it becomes, or later; what was never formatted is not."""
+        try:
+            return self._overlay.has(*change.place) and self._lsn(change.place) >= change.lsn
+        except BadData:
+            return False
 
     def _change(self, change: Change) -> None:
         place = change.place
@@ -337,6 +351,8 @@ class _Player:
             else:
                 self._undo_rows(change, moves)
             self._undone += 1
+        except BadData as fault:
+            self._lose(change, f"taking it back: {fault.message}")
         except _FAULTS as fault:
             self._lose(change, f"taking it back: {fault}")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sterna.core.errors import BadData
+from sterna.engines.sqlserver.wire import sums
 
 SECTOR = 512
 _FIRST_SECTOR = 0x10
@@ -141,6 +142,8 @@ class Stretch:
     """The number of the virtual log file."""
     first_block: int
     """The number of its first block, in sectors from the virtual log file's start."""
+    reaches: int = 0
+    """The number of the block up to which it has to come, as far as is known."""
 
 
 def changes(stretch: Stretch) -> Iterator[Change]:
@@ -173,9 +176,31 @@ def _blocks(stretch: Stretch) -> Iterator[tuple[int, bytes]]:
         number = stretch.first_block + at // SECTOR
         size = _size(here, stretch, number)
         if not size:
-            return
+            break
+        _check_sum(here[:size], stretch, number)
         yield number, _restored(here[:size])
         at += size
+    _check_end(stretch, at)
+
+
+def _check_sum(block: bytes, stretch: Stretch, number: int) -> None:
+    """A block's sum lies at byte 24 and was taken without it; 0: it has none."""
+    own = int.from_bytes(block[24:28], "little")
+    if own and sums.of_sectors(block[:24] + bytes(4) + block[28:]) != own:
+        raise BadData(f"{stretch.name}: the checksum of block {stretch.file}:{number} of the log is wrong.")
+
+
+def _check_end(stretch: Stretch, at: int) -> None:
+    """Behind the last block there must be none of a later place: a header between is damaged then."""
+    end = stretch.first_block + at // SECTOR
+    rest = stretch.read(at, min(_LARGEST_BLOCK * 2, stretch.length - at)) if at < stretch.length else b""
+    later = range(SECTOR, len(rest) - _BLOCK_HEADER, SECTOR)
+    if end < stretch.reaches or any(_goes_on(rest[place:], stretch, end + place // SECTOR) for place in later):
+        raise BadData(f"{stretch.name}: block {stretch.file}:{end} of the log is not where the log goes on.")
+
+
+def _goes_on(block: bytes, stretch: Stretch, number: int) -> bool:
+    return bool(block[0] & _FIRST_SECTOR) and struct.unpack_from("<II", block, 12) == (stretch.file, number)
 
 
 def _size(block: bytes, stretch: Stretch, number: int) -> int:

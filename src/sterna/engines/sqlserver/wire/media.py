@@ -9,10 +9,11 @@ from uuid import UUID
 from sterna.core.errors import Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire.container import RecordBlob
-from sterna.engines.sqlserver.wire.faults import damaged
+from sterna.engines.sqlserver.wire.faults import Damaged, damaged
 from sterna.engines.sqlserver.wire.headers import Configuration, FileRecord, SetRecord, configuration, date, guid
 from sterna.engines.sqlserver.wire.mtf import LEAD, Block, Source, Stream, walk
 
+CONTAINER = b"MSSQLBAK"
 OLDEST = 9
 """Major version of SQL Server 2005: files of older ones have other structures."""
 _LARGEST_CONFIGURATION = 64 << 20
@@ -208,12 +209,28 @@ def open_media(blob: Blob) -> MediaFile:
     Raises Unsupported, saying why, for what cannot be read: encrypted backups, SQL Server before 2005, files that
     are something else. Raises BadData, naming the place, for damaged ones.
     """
+    return _open(blob, None)
+
+
+def open_partly(blob: Blob) -> tuple[MediaFile, str]:
+    """The same of a file that is damaged behind its media header: the sets up to there, and what is wrong."""
+    wrong: list[Damaged] = []
+    media = _open(blob, wrong)
+    return media, wrong[0].message if wrong else ""
+
+
+def is_container(blob: Blob) -> bool:
+    """Whether a file says that it is a compressed or encrypted backup."""
+    return blob.read_at(0, 8) == CONTAINER
+
+
+def _open(blob: Blob, wrong: list[Damaged] | None) -> MediaFile:
     start = blob.read_at(0, 16)
-    if start[:8] == b"MSSQLBAK":
+    if start[:8] == CONTAINER:
         container = RecordBlob(blob)
-        return _read(container, container.version)
+        return _read(container, container.version, wrong)
     if start[:4] == b"TAPE":
-        return _read(blob, None)
+        return _read(blob, None, wrong)
     if start[:2] == b"\x01\x0f":
         raise Unsupported(
             f"{blob.name} is a data file of SQL Server, not a backup",
@@ -234,15 +251,22 @@ def open_media(blob: Blob) -> MediaFile:
     )
 
 
-def _read(source: Source, version: int | None) -> MediaFile:
+def _read(source: Source, version: int | None, wrong: list[Damaged] | None) -> MediaFile:
+    """``wrong``: takes what is wrong behind the media header; without it, that is raised."""
     blocks = walk(source)
     first = next(blocks, None)
     if first is None or not first.whole or first.kind != "TAPE":
         raise damaged(source.name, 0, "the file ends before its media header does")
     reading = _Reading(source, _media(source, first, version))
-    for block in blocks:
-        reading.add(block)
-    reading.keep()
+    try:
+        for block in blocks:
+            reading.add(block)
+        reading.keep()
+    except Damaged as error:
+        if wrong is None:
+            raise
+        wrong.append(error)
+        reading.leave()
     return MediaFile(source, reading.media, tuple(reading.sets))
 
 
@@ -277,6 +301,12 @@ class _Reading:
         if found:
             self.sets.append(found)
         self._draft = None
+
+    def leave(self) -> None:
+        """What follows cannot be read: keep what is known of the set at hand."""
+        found = self._draft.finished() if self._draft else None
+        if found and found.at not in {each.at for each in self.sets}:
+            self.sets.append(found)
 
 
 def _media(source: Source, block: Block, version: int | None) -> Media:

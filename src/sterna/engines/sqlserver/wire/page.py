@@ -120,6 +120,12 @@ def checksum_ok(page: bytes) -> bool:
     return True
 
 
+def check_failed(page: bytes) -> str:
+    """What to say of a page for which ``checksum_ok`` is false."""
+    what = "checksum" if page[5] & CHECKSUM >> 8 else "torn-page pattern"
+    return f"the {what} of the page is wrong"
+
+
 def untorn(page: bytes) -> bytes:
     """The page with the bits that torn-page detection displaced where they belong; others as they are.
 

@@ -157,9 +157,14 @@ class PageMap:
                 self._kept.popitem(last=False)
 
     def _cut(self, data: bytes, start: int, file_id: int, page_id: int) -> bytes:
+        """One page. Raises BadData for one that is damaged, or another page in its place."""
         page = data[start : start + SIZE]
         if len(page) < SIZE:
             raise self._missing(file_id, page_id)
+        if pages_.own_id(page) != (file_id, page_id):
+            raise self._wrong("the page does not say that it is the one that should be here", file_id, page_id)
+        if not pages_.checksum_ok(page):
+            raise self._wrong(pages_.check_failed(page), file_id, page_id)
         return pages_.untorn(page)
 
     def _check(self, data: bytes, base: int, file_id: int, number: int) -> None:
@@ -177,6 +182,9 @@ class PageMap:
             raise damaged(
                 name, offset, "other pages lie here than the allocation maps say", f"{file_id}:{number * 8}"
             )
+
+    def _wrong(self, message: str, file_id: int, page_id: int) -> BadData:
+        return damaged(*self.place_of(file_id, page_id), message, f"{file_id}:{page_id}")
 
     def _missing(self, file_id: int, page_id: int) -> BadData:
         names = ", ".join(dict.fromkeys(each.name for each in self._sources))

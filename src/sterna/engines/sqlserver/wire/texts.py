@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from sterna.engines.sqlserver.wire.base import Row
 from sterna.engines.sqlserver.wire.catalog import TEXT_OF_OBJECT, Catalog
 
 
@@ -22,6 +23,11 @@ class Texts:
         if "imageval" in row.elsewhere:
             data = self._fetch(data)
         return self._decode(data)
+
+    def value(self, row: Row) -> bytes:
+        """The value of an extended property, a sql_variant, wherever it lies. Raises BadData."""
+        data = row.raw("value")
+        return self._fetch(data) if "value" in row.elsewhere else data
 
     def module(self, object_id: int) -> str:
         """The text of a view, procedure, function or trigger; empty where none is kept, or it is encrypted."""

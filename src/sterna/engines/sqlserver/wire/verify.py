@@ -4,6 +4,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import page as pages_
@@ -34,19 +35,43 @@ class Counts:
     not_checked: list[str] = field(default_factory=list)
 
 
-def verify(medias: Sequence[MediaFile], counts: Counts | None = None) -> Iterator[Fault]:
+def verify(
+    medias: Sequence[MediaFile], counts: Counts | None = None, only: Sequence[BackupSet] | None = None
+) -> Iterator[Fault]:
     """Reads the files whole and gives each fault as it is found. All stripes of a set belong together.
 
-    Bounded in memory. What no checksum guards, or what cannot be read, is told in ``counts``.
+    ``only``: the sets that matter; what lies around them is stepped over. Bounded in memory. What no checksum
+    guards, or what cannot be read, is told in ``counts``.
     """
     counts = counts if counts is not None else Counts()
     faults: list[Fault] = []
     owners = {id(media): _Owners() for media in medias}
+    spans = {id(media): _spans(media, only) for media in medias}
     for shares in join(medias):
-        _fit_together(shares, medias, owners, faults, counts)
+        if only is None or any(each is share for share in only for each in shares):
+            _fit_together(shares, medias, owners, faults, counts)
     yield from faults
     for media in medias:
-        yield from _File(media, owners[id(media)], counts).check()
+        if spans[id(media)]:
+            yield from _File(media, owners[id(media)], counts, spans[id(media)]).check()
+
+
+_Span = tuple[int, float]
+"""From a byte up to another, which is not in it."""
+
+
+def _spans(media: MediaFile, only: Sequence[BackupSet] | None) -> list[_Span]:
+    """Where in a file the sets lie that matter, and the media header with them."""
+    if only is None:
+        return [(0, inf)]
+    starts = [each.at for each in media.sets]
+    ends = [*starts[1:], inf]
+    taken = [
+        (start, end)
+        for start, end, share in zip(starts, ends, media.sets, strict=True)
+        if any(share is one for one in only)
+    ]
+    return [(0, starts[0]), *taken] if taken else []
 
 
 def _fit_together(
@@ -122,18 +147,20 @@ class _Owners:
 class _File:
     """One file on its way."""
 
-    def __init__(self, media: MediaFile, owners: _Owners, counts: Counts) -> None:
+    def __init__(self, media: MediaFile, owners: _Owners, counts: Counts, spans: Sequence[_Span]) -> None:
         self._source = media.source
-        self._sets = media.sets
+        self._spans = spans
+        self._sets = [each for each in media.sets if self._matters(each.at)]
         self._owners = owners
         self._counts = counts
         self._faults: list[Fault] = []
         self._swept = 0
         self._unguarded = 0
+        self._torn_only = 0
         self._unsummed = 0
         self._encrypted = {
             region.pieces[0].start
-            for share in media.sets
+            for share in self._sets
             if has_encrypted_pages(share)
             for region in share.regions
             if region.pieces
@@ -150,21 +177,33 @@ class _File:
 
     def _all(self) -> Iterator[Fault]:
         blocks: list[Block] = []
+        last = self._spans[-1][1]
         try:
             for block in walk(self._source, self._faults.append):
+                if block.at >= last:
+                    break
+                if not self._matters(block.at):
+                    self._swept = block.end
+                    self._faults.clear()
+                    continue
                 self._counts.blocks += 1
                 yield from self._block(block)
                 blocks = [*blocks[-1:], block]
-            yield from self._end(blocks)
+            if last == inf:
+                yield from self._end(blocks)
         except Damaged as error:
             yield error.fault
         for share in self._sets:
             for stream in share.logs:
                 yield from self._log(stream)
-        yield from self._sweep(self._source.size)
+        if last == inf:
+            yield from self._sweep(self._source.size)
         if isinstance(self._source, RecordBlob):
             self._counts.records += self._source.records
         self._tell()
+
+    def _matters(self, place: int) -> bool:
+        return any(start <= place < end for start, end in self._spans)
 
     def _block(self, block: Block) -> Iterator[Fault]:
         yield from self._reported()
@@ -295,10 +334,11 @@ class _File:
             return
         if not page[5] & (pages_.CHECKSUM | pages_.TORN_BITS) >> 8:
             self._unguarded += 1
-        elif not pages_.checksum_ok(page):
+            return
+        self._torn_only += not page[5] & pages_.CHECKSUM >> 8
+        if not pages_.checksum_ok(page):
             file_id, page_id = (owner[0], owner[1] * EXTENT + within) if owner else own
-            what = "checksum" if page[5] & pages_.CHECKSUM >> 8 else "torn-page pattern"
-            yield Fault(self._source.name, offset, f"the {what} of the page is wrong", f"{file_id}:{page_id}")
+            yield Fault(self._source.name, offset, pages_.check_failed(page), f"{file_id}:{page_id}")
 
     def _tell(self) -> None:
         name, notes = self._source.name, self._counts.not_checked
@@ -306,6 +346,11 @@ class _File:
             notes.append(f"the pages in {name}: they are encrypted (TDE)")
         if self._unguarded:
             notes.append(f"{self._unguarded} pages in {name} that carry neither checksum nor torn bits")
+        if self._torn_only:
+            notes.append(
+                f"{self._torn_only} pages in {name} beyond their torn bits: these tell of torn writes, and of few "
+                "changed bytes"
+            )
         if self._unsummed:
             notes.append(f"{self._unsummed} bytes of log in {name} that carry no checksum")
 

@@ -1,0 +1,129 @@
+"""Tables that are seldom made like that, in PostgreSQL: what of them is special is kept, or told of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sterna.core.schema import Condition as Checked
+from sterna.core.schema import ForeignKey, Identity, Index, Key, Kind, Schema
+from sterna.engines.postgres.foreign import building
+from tests.engines.foreign_shop import Shop, ShopMove, column, integer, table, text
+from tests.engines.test_foreign_move import moved, plan_for
+from tests.servers.fixtures import StartPostgres
+
+pytestmark = pytest.mark.server
+
+
+def odd_shop() -> Shop:
+    """Identities at their ends, names that get in each other's way, columns that PostgreSQL does not compute."""
+    full = table(("odd", "dbo", "Full"), integer("id", identity=Identity(1, 1, 1 << 31)), integer("x"))
+    down = table(
+        ("odd", "dbo", "Down"),
+        column(
+            "id", Kind.DECIMAL, "numeric(9,0)", precision=9, scale=0, nullable=False, identity=Identity(-1, -3, -7)
+        ),
+        integer("x"),
+        primary=Key("PK_Down", ("id",)),
+    )
+    taken = table(("odd", "dbo", "Full_id_seq"), integer("x"))
+    computed = table(
+        ("odd", "dbo", "Computed"),
+        column("born", Kind.TIMESTAMP, "datetime", scale=3),
+        integer("n"),
+        integer("age", computed="(datediff(year,[born],getdate()))", stored=False, comment="in years"),
+        integer("twice", computed="([n]*(2))", stored=False, comment="of n"),
+        indexes=(Index("CK_n", (("twice", False),)),),
+        checks=(Checked("CK_n", "([n]>(0))"),),
+    )
+    twins = table(
+        ("odd", "dbo", "Twins"),
+        text("t", 20),
+        indexes=(Index("UX_t", (("t", False),), unique=True),),
+    )
+    rows = {
+        full.path: [b"2147483647\t1"],
+        down.path: [b"-1\t1", b"-4\t2"],
+        taken.path: [b"1"],
+        computed.path: [b"2000-01-01 00:00:00\t4"],
+        twins.path: [b"a", b"a"],
+    }
+    return Shop(Schema("tsql", (full, down, taken, computed, twins)), rows)
+
+
+async def test_odd_tables_keep_what_is_special_about_them_or_it_is_told(
+    postgres_server: StartPostgres, tmp_path: Path
+) -> None:
+    server = postgres_server("pg18")
+    move = await moved(odd_shop(), plan_for(server), tmp_path)
+    with pytest.raises(psycopg.errors.SequenceGeneratorLimitExceeded):
+        server.sql('INSERT INTO dbo."Full" (x) VALUES (2)', "odd")
+    server.sql('INSERT INTO dbo."Down" (x) VALUES (3)', "odd")
+    assert server.sql('SELECT min(id) FROM dbo."Down"', "odd") == [(-7,)]
+    assert server.sql('SELECT * FROM dbo."Full_id_seq"', "odd") == [(1,)]
+    assert server.sql('SELECT twice FROM dbo."Computed"', "odd") == [(8,)]
+    assert server.sql("SELECT col_description('dbo.\"Computed\"'::regclass, 3)", "odd") == [("of n",)]
+    made = "SELECT conname FROM pg_constraint WHERE conname = 'CK_n' UNION ALL SELECT relname FROM pg_class"
+    assert server.sql(f"{made} WHERE relname = 'CK_n'", "odd") == [("CK_n",), ("CK_n",)]
+    left = {event.fields["name"]: event for event in await move.events("schema.left")}
+    assert set(left) == {"odd.dbo.Computed.age", "odd.dbo.Twins.UX_t"}
+    assert left["odd.dbo.Computed.age"].fields["text"] == "(datediff(year,[born],getdate()))"
+    assert "could not create unique index" in left["odd.dbo.Twins.UX_t"].message
+
+
+async def test_keys_are_made_later_where_the_server_and_not_they_are_in_the_way(
+    postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = postgres_server("pg18")
+    server.sql("CREATE ROLE mover LOGIN CREATEDB PASSWORD 'p'")
+    plan = plan_for(server)
+    plan = replace(plan, target=replace(plan.target, user="mover", password="p"))
+    made = building.Finisher.run
+
+    async def barred(finisher: building.Finisher) -> None:
+        server.sql('ALTER TABLE dbo."Twins" OWNER TO postgres', "odd")
+        await made(finisher)
+
+    monkeypatch.setattr(building.Finisher, "run", barred)
+    move = ShopMove(odd_shop(), plan, tmp_path)
+    await move.start()
+    assert "must be owner" in await move.fails("STERNA.2001")
+    monkeypatch.undo()
+    server.sql('ALTER TABLE dbo."Twins" OWNER TO mover', "odd")
+    await move.again()
+    await move.ended()
+    made_names = "SELECT conname FROM pg_constraint WHERE conname IN ('PK_Down', 'CK_n') ORDER BY 1"
+    assert server.sql(made_names, "odd") == [("CK_n",), ("PK_Down",)]
+
+
+def ring(count: int = 5) -> Shop:
+    """Tables of which each refers to the next one, the last one to the first."""
+    tables = [
+        table(
+            ("odd", "dbo", f"R{number}"),
+            integer("id", nullable=False),
+            primary=Key(f"PK_{number}", ("id",)),
+            foreign=(ForeignKey(f"FK_{number}", ("id",), ("dbo", f"R{(number + 1) % count}"), ("id",)),),
+        )
+        for number in range(count)
+    ]
+    return Shop(Schema("tsql", tables), {each.path: [b"1"] for each in tables})
+
+
+async def test_many_tables_are_replaced_in_groups_or_not_at_all(
+    postgres_server: StartPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server has locks for some thousand tables in one transaction."""
+    server = postgres_server("pg18")
+    monkeypatch.setattr(building, "AT_ONCE", 2)
+    await moved(ring(), plan_for(server), tmp_path / "one")
+    server.sql('CREATE VIEW dbo.v AS SELECT * FROM dbo."R4"', "odd")
+    refused = ShopMove(ring(), replace(plan_for(server), options={"precheck": "false"}), tmp_path / "two")
+    await refused.start()
+    assert "view dbo.v" in await refused.fails("STERNA.2008")
+    keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'"
+    assert server.sql(keys, "odd") == [(5,)]
+    server.sql("DROP VIEW dbo.v", "odd")
+    await moved(ring(), plan_for(server), tmp_path / "three")
+    assert server.sql(keys, "odd") == [(5,)]
