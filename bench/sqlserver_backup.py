@@ -8,13 +8,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from bench.backup_data import COLUMN_TYPES, DATABASE, FORMS, ROWS, Prepared, digest, prepared
 from bench.machine import facts
-from bench.processes import Failed, Usage, program, run
+from bench.processes import Failed, Usage, processor_s, program, run
 from bench.report import Column, Row, publish
 from tests.servers.postgres import SUPERUSER, PostgresServer, Unavailable, available, running
 from tests.servers.postgres import program as server_program
@@ -30,6 +30,8 @@ COLUMNS = (
     Column("rows/s", "rows_s", 0),
     Column("MB/s", "mb_s"),
     Column("CPU s", "cpu_s", 2),
+    Column("server CPU s", "server_s", 2),
+    Column("both x psql", "both_s", against=PSQL),
     Column("rows/CPU s", "rows_cpu", 0),
     Column("peak MB", "peak_mb", 0),
 )
@@ -42,6 +44,11 @@ class Place:
 
     folder: Path
     server: PostgresServer
+    at_work: list[float] = field(default_factory=list)
+    """The server's processor seconds when its work was done, before anybody looked at the result."""
+
+    def done(self) -> None:
+        self.at_work.append(processor_s(self.server.pid))
 
 
 Work = Callable[[Prepared, Place], Usage]
@@ -80,13 +87,16 @@ def export(form: str, data: Prepared, place: Place) -> Usage:
 
 def psql(data: Prepared, place: Place) -> Usage:
     """The lower bound: a table that is there, and text that somebody has written already."""
-    return _copied(data, place)
+    usage = _copied(data, place)
+    place.done()
+    return usage
 
 
 def job(form: str, data: Prepared, place: Place) -> Usage:
     """All that a job does, from the start of its process to its end."""
     login = (SUPERUSER, place.server.password)
     usage = python("file_job", data.file(form), "postgresql", place.server.port, place.folder / "state", *login)
+    place.done()
     found = place.server.sql(SUM, DATABASE)
     place.server.sql(f'DROP DATABASE "{DATABASE}"')
     _copied(data, place)
@@ -113,14 +123,18 @@ def measure(row: Row, work: Work, data: Prepared, size: int) -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sterna-bench-"))
         server = stack.enter_context(running(FLAVOR, *TUNING))
+        before = processor_s(server.pid)
         try:
-            usage = work(data, Place(Path(folder), server))
+            place = Place(Path(folder), server)
+            usage = work(data, place)
             if usage.peak_mb > MEMORY_MB and row.contestant != PSQL:
                 raise Failed(f"it took {usage.peak_mb:.0f} MB of memory")
         except (Failed, ValueError) as failure:
             row.failure = str(failure)
             return
     row.add(wall_s=usage.wall_s, rows_s=data.rows / usage.wall_s, mb_s=size / usage.wall_s / 1e6)
+    if place.at_work:
+        row.add(server_s=place.at_work[0] - before, both_s=usage.cpu_s + place.at_work[0] - before)
     row.add(cpu_s=usage.cpu_s, rows_cpu=data.rows / usage.cpu_s, peak_mb=usage.peak_mb)
     print(f"{row.work} | {row.contestant} | {usage.wall_s:.2f} s", file=sys.stderr, flush=True)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from sterna.core.change import ROWS_TEXT, Chunk, Name, Part, Pieces, Position
-from sterna.core.digest import digest_of
+from sterna.core.digest import Digest, digest_of
 from sterna.core.errors import BadData, Unsupported
-from sterna.engines.postgres.foreign import sink
+from sterna.engines.postgres.connection import bulk
+from sterna.engines.postgres.foreign import reading, sink
 from sterna.engines.postgres.foreign.loading import without
 from sterna.engines.postgres.foreign.reading import digest_at
 from sterna.engines.sqlserver.exporting.export import Export
@@ -198,7 +199,7 @@ def test_a_value_of_64_mb_does_not_come_into_memory(
 
 @pytest.mark.server
 async def test_long_values_arrive_in_postgresql_and_a_byte_that_differs_is_seen(
-    tmp_path: Path, postgres_server: StartPostgres
+    tmp_path: Path, postgres_server: StartPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = postgres_server("pg18")
     names = ["id", "bytes", "wide", "narrow", "last"]
@@ -230,6 +231,20 @@ async def test_long_values_arrive_in_postgresql_and_a_byte_that_differs_is_seen(
         assert found.rows == 3
         assert found.sum != expected.sum
         expected = found
+    server.sql(
+        "INSERT INTO dbo.t (id, narrow) SELECT n, repeat('x', n % 900) FROM generate_series(4, 900) n", "Long"
+    )
+    expected = await digest_at(target, ("Long", "dbo", "t"), names)
+    monkeypatch.setattr(reading, "STRETCH", 2)
+    connection = await bulk(target, "Long")
+    found = Digest()
+    stretches = await reading.stretches(connection, [("Long", "dbo", "t"), ("Long", "dbo", "none")])
+    assert len(stretches) > 10
+    assert stretches[-1] == (("Long", "dbo", "none"), reading.WHOLE)
+    for to, blocks in stretches[:-1]:
+        found += await reading.digest_on(connection, to, names, blocks)
+    await connection.close()
+    assert found == expected
 
 
 def test_a_digest_does_not_depend_on_where_its_pieces_are_cut() -> None:

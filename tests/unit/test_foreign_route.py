@@ -187,7 +187,7 @@ def test_what_a_server_restored_counts_as_progress() -> None:
     assert Progress("CLOSE", restored=100).percent == 100
 
 
-@given(st.lists(st.binary(max_size=400)), st.binary(max_size=300))
+@given(st.lists(st.binary(max_size=400) | st.integers(100, 300).map(bytes)), st.binary(max_size=300))
 def test_the_compiled_digest_is_the_same(lines: list[bytes], long: bytes) -> None:
     native = pytest.importorskip("sterna.core._digest")
     data = b"\n".join([*lines, long * 3])

@@ -86,6 +86,134 @@ static void hash(const uint8_t *line, size_t length, uint64_t *high, uint64_t *l
     *low = halves[1];
 }
 
+static inline void add(uint64_t one, uint64_t other, uint64_t *high, uint64_t *low) {
+    *low += other;
+    *high += one + (*low < other);
+}
+
+/* ---- Several lines at once ---- */
+
+/* A processor with AVX2 works on four words of 64 bits in one step: four lines go side by side, each in its lane. */
+#if defined(__x86_64__) && defined(__GNUC__)
+#define LANES 4
+
+typedef uint64_t Words __attribute__((vector_size(8 * LANES)));
+typedef uint8_t Octets __attribute__((vector_size(8 * LANES)));
+typedef uint32_t Halves __attribute__((vector_size(8 * LANES)));
+
+#define TURNED_32(x) ((Words)__builtin_shuffle((Halves)(x), (Halves){1, 0, 3, 2, 5, 4, 7, 6}))
+#define TURNED_24(x)                                                                                          \
+    ((Words)__builtin_shuffle((Octets)(x), (Octets){3,  4,  5,  6,  7,  0,  1,  2,  11, 12, 13, 14, 15, 8,  9,  10, \
+                                                    19, 20, 21, 22, 23, 16, 17, 18, 27, 28, 29, 30, 31, 24, 25, 26}))
+#define TURNED_16(x)                                                                                          \
+    ((Words)__builtin_shuffle((Octets)(x), (Octets){2,  3,  4,  5,  6,  7,  0,  1,  10, 11, 12, 13, 14, 15, 8,  9,  \
+                                                    18, 19, 20, 21, 22, 23, 16, 17, 26, 27, 28, 29, 30, 31, 24, 25}))
+#define MIX_ALL(a, b, c, d, x, y)                 \
+    do {                                          \
+        v[a] += v[b] + (x);                       \
+        v[d] = TURNED_32(v[d] ^ v[a]);            \
+        v[c] += v[d];                             \
+        v[b] = TURNED_24(v[b] ^ v[c]);            \
+        v[a] += v[b] + (y);                       \
+        v[d] = TURNED_16(v[d] ^ v[a]);            \
+        v[c] += v[d];                             \
+        Words odd = v[b] ^ v[c];                  \
+        v[b] = (odd + odd) | (odd >> 63);         \
+    } while (0)
+#define TURN_ALL(round)                                                   \
+    MIX_ALL(0, 4, 8, 12, m[ORDER[round][0]], m[ORDER[round][1]]);         \
+    MIX_ALL(1, 5, 9, 13, m[ORDER[round][2]], m[ORDER[round][3]]);         \
+    MIX_ALL(2, 6, 10, 14, m[ORDER[round][4]], m[ORDER[round][5]]);        \
+    MIX_ALL(3, 7, 11, 15, m[ORDER[round][6]], m[ORDER[round][7]]);        \
+    MIX_ALL(0, 5, 10, 15, m[ORDER[round][8]], m[ORDER[round][9]]);        \
+    MIX_ALL(1, 6, 11, 12, m[ORDER[round][10]], m[ORDER[round][11]]);      \
+    MIX_ALL(2, 7, 8, 13, m[ORDER[round][12]], m[ORDER[round][13]]);       \
+    MIX_ALL(3, 4, 9, 14, m[ORDER[round][14]], m[ORDER[round][15]]);
+
+typedef struct {
+    const uint8_t *line; /* what is left of it; NULL: the lane has none */
+    size_t length;
+    uint64_t count;
+    uint8_t rest[BLOCK];
+} Lane;
+
+/* The next whole line, or none. */
+static int next_line(Lane *lane, const uint8_t **at, const uint8_t *limit) {
+    const uint8_t *end = *at < limit ? memchr(*at, '\n', (size_t)(limit - *at)) : NULL;
+    lane->line = end ? *at : NULL;
+    if (!end) return 0;
+    lane->length = (size_t)(end - *at);
+    lane->count = 0;
+    *at = end + 1;
+    return 1;
+}
+
+__attribute__((target("avx2"))) static const uint8_t *side_by_side(
+    const uint8_t *at, const uint8_t *limit, uint64_t *high, uint64_t *low, Py_ssize_t *rows) {
+    Lane lanes[LANES] = {{0}};
+    Words state[8];
+    const Words zero = {0};
+    for (int word = 0; word < 8; word++) state[word] = zero + START[word];
+    state[0] ^= 0x01010000u ^ SIZE;
+    int busy = 0;
+    for (int lane = 0; lane < LANES; lane++) busy += next_line(&lanes[lane], &at, limit);
+    while (busy) {
+        const uint8_t *blocks[LANES];
+        int last[LANES];
+        Words m[16], v[16], counts = zero, ends = zero;
+        for (int lane = 0; lane < LANES; lane++) {
+            Lane *one = &lanes[lane];
+            last[lane] = one->line && one->length <= BLOCK;
+            blocks[lane] = one->line && !last[lane] ? one->line : one->rest;
+            if (last[lane]) {
+                memset(one->rest, 0, BLOCK);
+                memcpy(one->rest, one->line, one->length);
+            } else if (!one->line) memset(one->rest, 0, BLOCK);
+            one->count += last[lane] ? one->length : BLOCK;
+            counts[lane] = one->count;
+            ends[lane] = last[lane] ? ~(uint64_t)0 : 0;
+        }
+        for (int word = 0; word < 16; word++)
+            m[word] = (Words){little(blocks[0] + 8 * word), little(blocks[1] + 8 * word), little(blocks[2] + 8 * word),
+                              little(blocks[3] + 8 * word)};
+        for (int word = 0; word < 8; word++) {
+            v[word] = state[word];
+            v[8 + word] = zero + START[word];
+        }
+        v[12] ^= counts;
+        v[14] ^= ends;
+        TURN_ALL(0) TURN_ALL(1) TURN_ALL(2) TURN_ALL(3) TURN_ALL(4) TURN_ALL(5)
+        TURN_ALL(6) TURN_ALL(7) TURN_ALL(8) TURN_ALL(9) TURN_ALL(0) TURN_ALL(1)
+        for (int word = 0; word < 8; word++) state[word] ^= v[word] ^ v[word + 8];
+        for (int lane = 0; lane < LANES; lane++) {
+            Lane *one = &lanes[lane];
+            if (!one->line) continue;
+            if (!last[lane]) {
+                one->line += BLOCK;
+                one->length -= BLOCK;
+                continue;
+            }
+            add(__builtin_bswap64(state[0][lane]), __builtin_bswap64(state[1][lane]), high, low);
+            ++*rows;
+            for (int word = 0; word < 8; word++) state[word][lane] = START[word];
+            state[0][lane] ^= 0x01010000u ^ SIZE;
+            busy -= !next_line(one, &at, limit);
+        }
+    }
+    return at;
+}
+
+static int has_lanes(void) { return __builtin_cpu_supports("avx2"); }
+#else
+static const uint8_t *side_by_side(
+    const uint8_t *at, const uint8_t *limit, uint64_t *high, uint64_t *low, Py_ssize_t *rows) {
+    (void)limit, (void)high, (void)low, (void)rows;
+    return at;
+}
+
+static int has_lanes(void) { return 0; }
+#endif
+
 PyDoc_STRVAR(lines_doc, "lines(data) -> (rows, sum as 16 bytes, bytes that are left after the last line)");
 
 static PyObject *lines(PyObject *module, PyObject *argument) {
@@ -96,13 +224,13 @@ static PyObject *lines(PyObject *module, PyObject *argument) {
     Py_ssize_t rows = 0, at = 0;
     Py_BEGIN_ALLOW_THREADS
     const uint8_t *bytes = data.buf;
+    if (has_lanes()) at = side_by_side(bytes, bytes + data.len, &high, &low, &rows) - bytes;
     while (at < data.len) {
         const uint8_t *end = memchr(bytes + at, '\n', (size_t)(data.len - at));
         if (end == NULL) break;
         uint64_t one, other;
         hash(bytes + at, (size_t)(end - (bytes + at)), &one, &other);
-        low += other;
-        high += one + (low < other);
+        add(one, other, &high, &low);
         rows++;
         at = end - bytes + 1;
     }

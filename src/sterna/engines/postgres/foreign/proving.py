@@ -1,8 +1,9 @@
 """Proves that the target's tables hold what was sent: each is read back, and its digest compared."""
 
 import asyncio
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,14 @@ from sterna.core.ports import Teller
 from sterna.core.schema import Kind
 from sterna.engines.postgres.connection import bulk, translated
 from sterna.engines.postgres.foreign.drafts import Drafted
-from sterna.engines.postgres.foreign.reading import digest_on
+from sterna.engines.postgres.foreign.reading import Blocks, digest_on, stretches
 from sterna.engines.postgres.names import shown
 
 if TYPE_CHECKING:
     import asyncpg
 
 READERS = 2
-"""How many tables are read back at the same time."""
+"""How many tables, or stretches of one, are read back at the same time."""
 OPTION = "proof"
 """The plan's option: ``false`` leaves it out."""
 SHORTEST_SINCE = 12
@@ -38,6 +39,9 @@ class Proof:
     plan: Plan
     tell: Teller
     purpose: str
+    _found: dict[Path, Digest] = field(default_factory=dict, init=False)
+    _left: Counter[Path] = field(default_factory=Counter, init=False)
+    """Stretches of each table that are still to be read."""
     _rows: int = field(default=0, init=False)
     _other: list[str] = field(default_factory=list, init=False)
 
@@ -45,17 +49,16 @@ class Proof:
         """Raises ApplyFailed where rows are missing, or there are too many. Other contents are told of."""
         if self.plan.options.get(OPTION, "").lower() == "false" or not tables:
             return
-        waiting = deque(tables)
+        by_name = {table.to: table for table in tables}
+        async with self._connection(tables[0].to[0]) as connection:
+            waiting = deque(await stretches(connection, list(by_name)))
+        self._left = Counter(to for to, _ in waiting)
 
         async def work() -> None:
-            with translated(self.plan.target):
-                connection = await bulk(self.plan.target, tables[0].to[0], purpose=self.purpose)
-                try:
-                    while waiting:
-                        table = waiting.popleft()
-                        await self._prove(connection, table, sent.get(table.to, Digest()))
-                finally:
-                    connection.terminate()
+            async with self._connection(tables[0].to[0]) as connection:
+                while waiting:
+                    to, blocks = waiting.popleft()
+                    await self._prove(connection, by_name[to], blocks, sent.get(to, Digest()))
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -65,8 +68,25 @@ class Proof:
             raise several.exceptions[0] from several
         self._say(tables)
 
-    async def _prove(self, connection: "asyncpg.Connection[Any]", table: Drafted, sent: Digest) -> None:
-        there = await digest_on(connection, table.to, table.columns)
+    @asynccontextmanager
+    async def _connection(self, database: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        with translated(self.plan.target):
+            connection = await bulk(self.plan.target, database, purpose=self.purpose)
+            try:
+                yield connection
+            finally:
+                connection.terminate()
+
+    async def _prove(
+        self, connection: "asyncpg.Connection[Any]", table: Drafted, blocks: Blocks, sent: Digest
+    ) -> None:
+        """Read a stretch back; after the last one of a table, compare."""
+        there = await digest_on(connection, table.to, table.columns, blocks)
+        there += self._found.pop(table.to, Digest())
+        self._left[table.to] -= 1
+        if self._left[table.to]:
+            self._found[table.to] = there
+            return
         if there.rows != sent.rows:
             raise ApplyFailed(
                 f"The target holds {there.rows} rows of {shown(table.to)}, but {sent.rows} were sent",

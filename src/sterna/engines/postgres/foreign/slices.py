@@ -46,11 +46,16 @@ class Slices:
 
     @classmethod
     async def of(cls, connection: "asyncpg.Connection[Any]", to: Path, columns: Sequence[str]) -> "Slices":
-        """Of a table that may be missing: then nothing of it is long."""
+        """Of a table that may be missing: then nothing of it is long.
+
+        Nor is anything where no value lies outside its row: packed as tightly as can be, 8 KB hold half a LONG.
+        """
         name = quoted(*to[1:])
         rows = await connection.fetch(
-            f"SELECT attname::text AS name, atttypid::int8 AS kind FROM pg_attribute "
-            f"WHERE attrelid = to_regclass({literal(name)}) AND attnum > 0 AND NOT attisdropped"
+            "SELECT a.attname::text AS name, a.atttypid::int8 AS kind FROM pg_attribute a "
+            "JOIN pg_class c ON c.oid = a.attrelid AND c.reltoastrelid <> 0 "
+            f"WHERE a.attrelid = to_regclass({literal(name)}) AND a.attnum > 0 AND NOT a.attisdropped "
+            f"AND a.atttypmod NOT BETWEEN 0 AND {_FIELD} AND pg_relation_size(c.reltoastrelid) > 0"
         )
         kinds = {row["name"]: row["kind"] for row in rows if row["kind"] in (_BYTEA, *_TEXTS)}
         return cls(connection, name, columns, {name: kinds[name] for name in columns if name in kinds})
@@ -61,11 +66,11 @@ class Slices:
         sizes = [f"coalesce(octet_length({quoted(name)}), 0)::int8" for name in self.kinds]
         return f"{' + '.join(sizes)} >= {LONG}"
 
-    async def rows(self) -> Sequence[str]:
-        """Where the long rows are, as ``ctid``."""
+    async def rows(self, within: Sequence[str] = ()) -> Sequence[str]:
+        """Where the long rows are, as ``ctid``; ``within``: of those that meet these conditions."""
         if not self.kinds:
             return []
-        query = f"SELECT ctid::text AS at FROM ONLY {self.table} WHERE {self.where}"
+        query = f"SELECT ctid::text AS at FROM ONLY {self.table} WHERE {' AND '.join([*within, self.where])}"
         return [row["at"] for row in await self.connection.fetch(query)]
 
     async def take(self, at: str, running: Running) -> None:
