@@ -5,6 +5,7 @@ What a command does not need is not even imported: the help appears at once, a w
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -35,7 +36,10 @@ def cli() -> None:
     """The ``sterna`` command."""
     arguments = tuple(sys.argv[1:])
     tools = Tools(engines, open_store, serve, work, dict(os.environ), arguments, open_bucket, backups)
-    raise SystemExit(int(run(arguments, tools)))
+    try:
+        raise SystemExit(int(run(arguments, tools)))
+    finally:
+        gc.freeze()  # else a process would go through all that it imported once more, just to end
 
 
 def backups() -> "Backups":

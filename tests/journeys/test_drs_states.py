@@ -15,7 +15,7 @@ from tests.journeys.drs_stand import stand as stand
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:Method .* of DrsClient is deprecated:DeprecationWarning"),
 ]
 WAITING, RELEASED, FOLLOWING = "WAITING_FOR_START", "RELEASE_RESOURCE_COMPLETE", "INCRE_TRANSFER_STARTED"
