@@ -13,6 +13,8 @@
 bin := .venv/bin
 native := $(shell find src -name '*.c' 2>/dev/null)
 workers ?= 4
+# Each starts servers, a service and its workers: more at once would only wait for one another.
+soakers ?= 2
 # Some images set this; Python would then compile every module anew for each of the thousand processes of a test run.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -23,23 +25,24 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(if $(wildcard .venv/.installed),.venv/.native,.venv/.demo)
 	@$(bin)/sterna demo
 
-# Both parts run even if the first one fails, so that one run shows everything.
+# All in one run: each worker reads all tests once, and those that wait for servers leave the processor to the others.
+# What a worker has left is given to one that has nothing to do: else the longest tests would come last on one of them.
 test: .venv/.native
 	@echo "== servers"
 	@$(bin)/python -m tests.servers
-	@failed=; \
-	echo "== tests without servers"; \
-	$(bin)/python -m pytest -q -n $(workers) -m "not server and not slow" || failed=yes; \
-	echo "== tests against real servers"; \
-	$(bin)/python -m pytest -q -n $(workers) -m "server and not slow" -rs || failed=yes; \
-	test -z "$$failed"
+	@echo "== tests, without and against real servers"
+	@$(bin)/python -m pytest -q -n $(workers) --dist worksteal -m "not slow" -rs
 
+# One line for each test as it ends, then how long each took: they take minutes each, and hours altogether.
 soak: .venv/.native
-	@$(bin)/python -m pytest -q -n $(workers) -m slow -rs
+	@echo "== servers"
+	@$(bin)/python -m tests.servers
+	@echo "== the tests that take long, $(soakers) at a time"
+	@$(bin)/python -m pytest -v -n $(soakers) --dist worksteal -m slow -rs --durations=0 --durations-min=1
 
 check: lint
 	@echo "== tests without servers, the quick ones"
-	@$(bin)/python -m pytest -q -n $(workers) -m "not server and not long and not slow"
+	@$(bin)/python -m pytest -q -n $(workers) --dist worksteal -m "not server and not long and not slow"
 
 lint: .venv/.native
 	@echo "== format"

@@ -37,9 +37,10 @@ def cli() -> None:
     collect_seldom()
     arguments = tuple(sys.argv[1:])
     tools = Tools(engines, open_store, serve, work, dict(os.environ), arguments, open_bucket, backups)
-    code = int(run(arguments, tools))
-    gc.freeze()  # the interpreter's end would look through everything once more
-    raise SystemExit(code)
+    try:
+        raise SystemExit(int(run(arguments, tools)))
+    finally:
+        gc.freeze()  # else a process would go through all that it imported once more, just to end
 
 
 def collect_seldom() -> None:

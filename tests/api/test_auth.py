@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,8 +37,9 @@ def signed(
 
 
 @pytest.fixture
-def nobody(service: Service) -> httpx.Client:
-    return service.client()
+def nobody(service: Service) -> Iterator[httpx.Client]:
+    with service.client() as client:
+        yield client
 
 
 @pytest.mark.parametrize("scoped", [False, True])

@@ -15,6 +15,7 @@ from sterna.jobs.runner import Runner
 from tests.api.drs3 import V3, call, created, detail, one, status_of
 from tests.api.drs5 import until
 from tests.api.service import Service, serving
+from tests.effort import PATIENCE
 from tests.servers.certificates import certificates_in, make_certificates
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer
@@ -48,7 +49,7 @@ def reaches(client: httpx.Client, id: str, wanted: str) -> None:
         assert not now.endswith("FAILED"), detail(client, id)["error_message"]
         return now == wanted
 
-    until(look, timeout=60)
+    until(look, timeout=PATIENCE)
 
 
 def test_a_real_database_is_checked_moved_followed_compared_and_released(
@@ -86,7 +87,7 @@ def test_a_real_database_is_checked_moved_followed_compared_and_released(
         (result,) = call(client, "POST", "batch-precheck-result", {"jobs": [id]})["results"]
         return result if result["process"] == "100%" else None
 
-    checked = until(report, timeout=30)
+    checked = until(report, timeout=PATIENCE)
     assert checked["total_passed_rate"] == "100%", [
         it for it in checked["precheck_result"] if it["result"] == "FAILED"
     ]
@@ -94,7 +95,7 @@ def test_a_real_database_is_checked_moved_followed_compared_and_released(
     run(service, id, tmp_path)
     reaches(client, id, "INCRE_TRANSFER_STARTED")
     source.sql("INSERT INTO orders VALUES (1001, 'later')", "shop")
-    until(lambda: target.sql("SELECT 1 FROM sales WHERE id = 1001", "store"), timeout=30)
+    until(lambda: target.sql("SELECT 1 FROM sales WHERE id = 1001", "store"), timeout=PATIENCE)
 
     made = call(client, "POST", f"{id}/table/compare", {"type": "contents"}, 202)["id"]
 
@@ -103,7 +104,7 @@ def test_a_real_database_is_checked_moved_followed_compared_and_released(
         assert listed["status"] != "FAILED"
         return listed["status"] == "SUCCESSFUL"
 
-    until(compared, timeout=30)
+    until(compared, timeout=PATIENCE)
     body = {"job_id": id, "content_compare_id": made, "current_page": 1, "per_page": 10}
     found = call(client, "POST", "query-compare-result", body)["content_compare_results"]
     (details,) = found["content_compare_details"]

@@ -1,5 +1,6 @@
 """Logging in and looking around: what IAM answers, to whom, and what it keeps."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -54,8 +55,9 @@ def fault(answer: httpx.Response, status: int, title: str) -> str:
 
 
 @pytest.fixture
-def nobody(service: Service) -> httpx.Client:
-    return service.client()
+def nobody(service: Service) -> Iterator[httpx.Client]:
+    with service.client() as client:
+        yield client
 
 
 # Discovery.

@@ -21,6 +21,7 @@ from sterna.engines.memory.engine import MemoryEngine, endpoint
 from sterna.engines.memory.source import Habits
 from tests.contract.postgres_bench import PostgresBench
 from tests.contract.redis_bench import RedisBench
+from tests.effort import PATIENCE
 from tests.servers.postgres import PostgresServer, Unavailable, running
 
 TABLE, OTHER = Name(("d", "one")), Name(("d", "two"))
@@ -149,7 +150,7 @@ async def copy(source: Source, sink: Sink) -> None:
 
 async def changes(batches: AsyncIterator[Batch], sink: Sink, enough: Callable[[], bool]) -> Batch:
     """Write what comes until it is enough; the last batch."""
-    async with asyncio.timeout(10), aclosing(batches):  # type: ignore[type-var]
+    async with asyncio.timeout(PATIENCE), aclosing(batches):  # type: ignore[type-var]
         async for batch in batches:
             if batch.changes:
                 await sink.write(batch)
@@ -159,7 +160,7 @@ async def changes(batches: AsyncIterator[Batch], sink: Sink, enough: Callable[[]
 
 
 async def next_of(batches: AsyncIterator[Batch], kind: Callable[[Batch], bool]) -> Batch:
-    async with asyncio.timeout(10), aclosing(batches):  # type: ignore[type-var]
+    async with asyncio.timeout(PATIENCE), aclosing(batches):  # type: ignore[type-var]
         async for batch in batches:
             if kind(batch):
                 return batch

@@ -19,6 +19,7 @@ from sterna.jobs.desk import Desk
 from sterna.jobs.runner import Runner
 from sterna.jobs.tempo import Tempo
 from sterna.store.memory import MemoryStore
+from tests.effort import PATIENCE
 from tests.servers.postgres import SUPERUSER, PostgresServer
 from tests.servers.redis import Server
 
@@ -91,7 +92,7 @@ class Move:
         _, events = await self.store.events(self.job.id, limit=1000)
         return [event for event in events if event.code.startswith(code)]
 
-    async def until(self, holds: Callable[[Job, Progress], bool], seconds: float = 30) -> None:
+    async def until(self, holds: Callable[[Job, Progress], bool], seconds: float = PATIENCE) -> None:
         """Wait for a fact; a job that failed meanwhile fails the test with its reason."""
         end = time.monotonic() + seconds
         while True:
@@ -141,7 +142,7 @@ class Move:
         assert self.task
         await self.task
 
-    async def fails(self, code: str, seconds: float = 30) -> str:
+    async def fails(self, code: str, seconds: float = PATIENCE) -> str:
         """Wait until the job has failed with this code; returns the message and the hint."""
         assert self.task
         await asyncio.wait({self.task}, timeout=seconds)

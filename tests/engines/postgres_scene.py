@@ -15,6 +15,7 @@ import pytest
 
 from sterna.core.job import Condition
 from sterna.core.plan import Pace, Picked, Plan, Selection
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, incremental, postgres_endpoint
 from tests.engines.postgres_shop import contents, left
 from tests.servers.postgres import PostgresServer, Unavailable, start
@@ -55,7 +56,7 @@ class Scene:
         tables = tables or ("t", "pile")
         assert contents(self.target, self.database, tables) == contents(self.source, self.database, tables)
 
-    async def arrives(self, move: Move, seconds: float = 30) -> None:
+    async def arrives(self, move: Move, seconds: float = PATIENCE) -> None:
         """Wait until what is on the source now is on the target."""
         mark = random.randrange(1 << 20, 1 << 30)
         self.run(f"INSERT INTO t VALUES ({mark})")

@@ -11,6 +11,7 @@ from sterna.core.plan import Endpoint, Mode, Plan, StoredFile
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.engine import RedisEngine
 from sterna.storage.folder import FolderStorage
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, endpoint
 from tests.servers.redis import Server
 
@@ -67,7 +68,7 @@ def saved(server: Server) -> bytes:
     return (server.folder / "dump.rdb").read_bytes()
 
 
-def wait_for(holds: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "waited in vain"

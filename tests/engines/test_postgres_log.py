@@ -23,6 +23,7 @@ from sterna.engines.postgres.catalogue import databases, tables
 from sterna.engines.postgres.connection import connected
 from sterna.engines.postgres.log import PostgresLog
 from sterna.engines.postgres.position import parse, text
+from tests.effort import PATIENCE
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer
 
@@ -54,7 +55,7 @@ async def log_of(server: PostgresServer, folder: Path, **words: Any) -> AsyncIte
 async def collect(log: PostgresLog, after: Position, enough: Callable[[list[Batch]], bool]) -> list[Batch]:
     """Batches until there is enough of them."""
     found: list[Batch] = []
-    async with asyncio.timeout(30), aclosing(log.follow(after)) as batches:
+    async with asyncio.timeout(PATIENCE), aclosing(log.follow(after)) as batches:
         async for batch in batches:
             found.append(batch)
             if enough(found):
@@ -192,7 +193,7 @@ async def test_a_source_that_was_killed_is_read_on_from_where_we_were(
         anchor = await log.anchor()
         await log.copied()
         server.sql("INSERT INTO a VALUES (1)")
-        async with asyncio.timeout(30), aclosing(log.follow(anchor)) as batches:
+        async with asyncio.timeout(PATIENCE), aclosing(log.follow(anchor)) as batches:
             batch = await anext(batches)
             assert rows([batch]) == 1
             server.kill9()
@@ -262,7 +263,7 @@ async def test_a_quiet_database_lets_the_log_of_a_busy_one_go(
         anchor = await log.anchor()
         await log.copied()
         server.sql("INSERT INTO busy SELECT generate_series(1, 200000)")
-        async with asyncio.timeout(30), aclosing(log.follow(anchor)) as batches:
+        async with asyncio.timeout(PATIENCE), aclosing(log.follow(anchor)) as batches:
             async for batch in batches:
                 assert not batch.changes
                 await log.confirm(batch.position)
@@ -291,7 +292,7 @@ async def test_the_lag_ends_while_others_write_and_never_before_all_has_come(
         thread = threading.Thread(target=write)
         thread.start()
         try:
-            async with asyncio.timeout(60), aclosing(log.follow(anchor)) as batches:
+            async with asyncio.timeout(PATIENCE), aclosing(log.follow(anchor)) as batches:
                 place, zeros, seen = anchor, 0, 0
                 for number in range(20):
                     (writer, late)[number % 2].execute("INSERT INTO a VALUES (%s)", (number,))
@@ -316,7 +317,7 @@ async def test_a_consumer_that_is_stuck_does_not_lose_the_walsender(
     async with log_of(server, tmp_path) as log:
         anchor = await log.anchor()
         server.sql("INSERT INTO a VALUES (0, '')")
-        async with asyncio.timeout(30), aclosing(log.follow(anchor)) as batches:
+        async with asyncio.timeout(PATIENCE), aclosing(log.follow(anchor)) as batches:
             await anext(batches)
             server.sql("INSERT INTO a SELECT i, repeat('x', 10000) FROM generate_series(1, 3000) i")
             await asyncio.sleep(3.5)
@@ -333,7 +334,7 @@ def _at_least(wanted: int, found: list[Batch]) -> bool:
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not fact():
             await asyncio.sleep(0.02)
 

@@ -11,6 +11,7 @@ import pytest
 
 from sterna.core.plan import Picked, Plan, Selection
 from sterna.engines.postgres import watch
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, incremental, postgres_endpoint
 from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer
@@ -197,7 +198,7 @@ async def test_a_database_that_comes_later_is_told_of(
     source, target = postgres_server("pg18"), postgres_server("pg18")
     move = await moving(source, target, tmp_path / "job", incremental())
     source.create_database("later")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not await move.events("postgres.database_new"):
             await asyncio.sleep(0.05)
     await move.finish()

@@ -1,6 +1,7 @@
 """Servers that refuse for a while, or until a person mends something: a clear word, and the job goes on."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from sterna.core.job import Condition, Phase
 from sterna.core.plan import Conflict, Endpoint
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, postgres_endpoint
 from tests.engines.postgres_scene import Scene, pair, scene
 from tests.servers.postgres import PostgresServer
@@ -26,11 +28,10 @@ async def told(move: Move, words: str, code: str = "run.retry") -> None:
     async def heard() -> bool:
         return any(words in event.message for event in await move.events(code))
 
-    for _ in range(1500):
-        if await heard():
-            return
+    end = time.monotonic() + PATIENCE
+    while not await heard():
+        assert time.monotonic() < end, [event.message for event in await move.events()]
         await asyncio.sleep(0.02)
-    raise AssertionError([event.message for event in await move.events()])
 
 
 def drop_sessions(server: PostgresServer) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sterna.core.job import Condition
 from sterna.core.plan import Conflict, Picked, Resume, Selection
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, incremental, postgres_endpoint
 from tests.servers.postgres import PostgresServer, Unavailable, running
 
@@ -65,7 +66,7 @@ class Shop:
 
     async def is_told(self, code: str) -> None:
         """Wait for an event."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while not await self.move.events(code):
             assert time.monotonic() < end, [event.message for event in await self.move.events()]
             await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from sterna.engines.redis.checks_target import memory, writable
 from sterna.engines.redis.mapping import Mapping as DatabaseMapping
 from sterna.engines.redis.survey import Facts
 from sterna.engines.redis.verdict import Scene
+from tests.effort import PATIENCE
 from tests.servers.fixtures import StartServer
 from tests.servers.redis import Server, free_port
 
@@ -61,7 +62,7 @@ def not_passed(findings: Mapping[str, Finding]) -> dict[str, Severity]:
 
 def wait_for(server: Server, name: str, value: str) -> None:
     """Until INFO says so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while run(server, "INFO", "replication").get(name) != value:
         assert time.monotonic() < deadline, f"{name} never became {value}"
         time.sleep(0.01)

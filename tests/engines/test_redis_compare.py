@@ -22,6 +22,7 @@ from sterna.engines.redis import reading, settling, windows
 from sterna.engines.redis.compare import compare
 from sterna.engines.redis.connection import Connection
 from sterna.engines.redis.names import HOLD_MS, checkpoint_key
+from tests.effort import PATIENCE
 from tests.servers.fixtures import StartServer
 from tests.servers.redis import Server, free_port
 
@@ -51,7 +52,7 @@ def kinds(found: Comparison) -> dict[str, str]:
 
 
 def wait_until(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -20,6 +20,7 @@ from sterna.core.job import Condition, Phase
 from sterna.core.plan import Endpoint, Rename, Resume, Selection
 from sterna.engines.redis import connection, intake
 from sterna.engines.redis.sink import RedisSink
+from tests.effort import PATIENCE
 from tests.engines.moving import QUICK, Move, endpoint, incremental
 from tests.engines.test_redis_move import assert_counts, held, own_keys, writing
 from tests.servers.fixtures import StartServer
@@ -43,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "job"
 
 
-async def wait_for(holds: Callable[[], object], what: str, seconds: float = 40) -> None:
+async def wait_for(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, what
@@ -52,7 +53,7 @@ async def wait_for(holds: Callable[[], object], what: str, seconds: float = 40) 
 
 async def event(move: Move, code: str, times: int = 1) -> None:
     """Wait until the job has told something."""
-    end = time.monotonic() + 40
+    end = time.monotonic() + PATIENCE
     while len(await move.events(code)) < times:
         assert time.monotonic() < end, f"{code} was never told: {[e.message for e in await move.events()]}"
         await asyncio.sleep(0.02)

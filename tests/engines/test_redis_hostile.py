@@ -17,6 +17,7 @@ from sterna.core.plan import Endpoint
 from sterna.engines.redis import connection, intake
 from sterna.engines.redis.wire.crc64 import crc64
 from sterna.engines.redis.wire.resp import command
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, endpoint, incremental
 from tests.engines.test_redis_faults import without_checks
 from tests.servers.fixtures import StartServer
@@ -169,13 +170,13 @@ async def test_a_source_that_cannot_fork_is_asked_again(redis_server: StartServe
 
 
 async def _told(move: Move, code: str, times: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while len(await move.events(code)) < times:
             await asyncio.sleep(0.02)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not holds():
             await asyncio.sleep(0.02)
 

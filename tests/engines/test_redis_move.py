@@ -173,22 +173,36 @@ async def test_a_paused_job_keeps_all_and_goes_on(redis_server: StartServer, tmp
 
 
 async def test_a_key_whose_time_is_prolonged_late_is_not_lost(redis_server: StartServer, tmp_path: Path) -> None:
+    for seconds in (4, 20, 60):
+        if await _prolonged_late(redis_server, tmp_path / str(seconds), seconds):
+            return
+    raise AssertionError("this machine needs more than a minute to begin a job")
+
+
+async def _prolonged_late(redis_server: StartServer, folder: Path, seconds: float) -> bool:
+    """Whether the job followed before the keys' time was over, which this machine may be too slow for."""
     source, target = redis_server(), redis_server()
     client = source.client()
-    over = time.time() + 5
-    for n in range(500):
-        client.set(f"k{n}", n, pxat=int(over * 1000))
-    move = await Move(endpoint(source), endpoint(target), tmp_path, incremental()).start()
+    over = time.time() + seconds
+    with client.pipeline() as line:
+        for n in range(500):
+            line.set(f"k{n}", n, pxat=int(over * 1000))
+        line.execute()
+    move = await Move(endpoint(source), endpoint(target), folder, incremental()).start()
     await move.follows()
     target.freeze()  # what follows arrives only when the target's clock is past the expiry
-    for n in range(500):
-        assert client.persist(f"k{n}") if n % 2 else client.pexpire(f"k{n}", 100_000)
-    while time.time() < over + 0.5:
+    with client.pipeline() as line:
+        for n in range(500):
+            line.persist(f"k{n}") if n % 2 else line.pexpire(f"k{n}", 100_000)
+        in_time = all(line.execute())
+    while in_time and time.time() < over + 0.5:
         await asyncio.sleep(0.1)
     target.thaw()
     await move.finish()
-    assert target.client().dbsize() == 500
-    await move.is_equal()
+    if in_time:
+        assert target.client().dbsize() == 500
+        await move.is_equal()
+    return in_time
 
 
 async def test_expiries_are_true_to_the_millisecond_after_the_end(

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from sterna.engines.postgres.foreign.naming import fitted
 from tests.backups.corpus import MAKERS, Fixture, Found
+from tests.effort import PATIENCE
 from tests.journeys.command import Home, Running, wait_for
 from tests.journeys.drs_stand import PASSWORD
 from tests.servers.objectstore import ACCESS_KEY, SECRET_KEY
@@ -30,7 +31,6 @@ from tests.servers.seaweedfs import SeaweedFs, seaweedfs
 
 FOLDER, FAR = "backups", "far-away"
 """Registered buckets: a folder of this machine, and one of a real object store."""
-PATIENCE = 150.0
 LATEST = "pg18"
 
 

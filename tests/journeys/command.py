@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SECONDS = 90.0
+from tests.effort import PATIENCE
+
+SECONDS = PATIENCE
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import pytest
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.http.http_config import HttpConfig
 
+from tests.effort import PATIENCE
 from tests.journeys.command import Home, wait_for
 from tests.servers.postgres import PostgresServer, Unavailable, running
 from tests.servers.redis import free_port
 
 PASSWORD = "pw' \\\"%&?@/:#ü密"
-PATIENCE = 90.0
 
 
 @dataclass(frozen=True)

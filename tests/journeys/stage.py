@@ -18,6 +18,7 @@ from sterna.jobs.desk import Desk
 from sterna.jobs.runner import Runner
 from sterna.jobs.tempo import Tempo
 from sterna.store.memory import MemoryStore
+from tests.effort import PATIENCE
 
 ORDERS = Name(("shop", "orders"))
 STOCK = Name(("shop", "stock"))
@@ -71,7 +72,7 @@ def fill(database: Database, rows: int = 50) -> None:
         database.apply(*(Put(name, {"id": id, "n": 0}) for id in range(rows)))
 
 
-async def until(fact: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(fact: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for a fact; fails if it does not come."""
     end = time.monotonic() + seconds
     while not fact():
@@ -81,7 +82,7 @@ async def until(fact: Callable[[], object], seconds: float = 20.0) -> None:
 
 async def reached(stage: Stage, job: Job, phase: Phase, condition: Condition = Condition.RUNNING) -> None:
     """Wait until the store says that the job is there, and nothing is asked of it."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while True:
         now = await stage.now(job)
         if (now.phase, now.condition, now.wished) == (phase, condition, False):
@@ -92,7 +93,7 @@ async def reached(stage: Stage, job: Job, phase: Phase, condition: Condition = C
 
 async def restarted(stage: Stage, job: Job, epoch: int) -> None:
     """Wait until a later run than this one has begun."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while True:
         if (await stage.now(job)).epoch > epoch:
             return

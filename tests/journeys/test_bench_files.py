@@ -15,7 +15,7 @@ from bench.report import Row
 from tests.servers.places import Unavailable
 from tests.servers.redis import Server
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 ROWS = 3000
 SCALE = 0.002
 WORKS = {(kind, who): work for kind, who, work in sqlserver_backup.contestants()}

@@ -41,7 +41,7 @@ from tests.servers.places import Unavailable
 from tests.servers.redis import Server, free_port, running
 from tests.servers.seaweedfs import seaweedfs
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 AOF = ("--appendonly", "yes", "--appendfsync", "always")
 
 

@@ -14,7 +14,7 @@ from tests.backups.corpus import MAKERS
 from tests.journeys.backup_stand import FAR, FOLDER, LATEST, Api, Stand, Target, fitted_path, made_stand
 from tests.journeys.command import wait_for
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 NAMED = {"columnstore": "dbo.store", "memory_optimised": "dbo.quick", "log_not_understood": "dbo.numbers"}
 """Fixtures with a table that only SQL Server reads."""

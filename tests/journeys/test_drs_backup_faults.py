@@ -23,7 +23,7 @@ from tests.journeys.test_kill import kill, workers
 from tests.servers.objectstore import SECRET_KEY
 from tests.servers.proxy import Proxy, proxy
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 ROWS = 240_000
 """So many that what is read ahead is a part of the file."""

@@ -12,7 +12,7 @@ from tests.journeys.backup_stand import FAR, LATEST, Stand, Target, made_stand
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(SAMPLES is None, reason="the real files are not here"),
 ]
 

@@ -10,13 +10,14 @@ import pytest
 from huaweicloudsdkdrs import v5
 
 from sterna.core.job import JobId
+from tests.effort import PATIENCE
 from tests.journeys.backup_stand import FAR, Stand, made_stand
 from tests.journeys.command import Running, files_with
 from tests.journeys.drs_stand import PASSWORD
 from tests.journeys.test_kill import workers
 from tests.servers.objectstore import SECRET_KEY
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 WRONG_SECRET = "wrong-secret-of-the-bucket"
 WRONG_PASSWORD = "wrong-password-of-the-target"
@@ -68,7 +69,7 @@ def test_no_secret_is_shown_whether_a_task_succeeds_or_fails(stand: Stand) -> No
 
 def _command_lines(ids: list[str], service: Running) -> list[str]:
     """Those of the service and of the workers, for as long as one of them runs."""
-    seen, end = [service.arguments()], time.monotonic() + 30
+    seen, end = [service.arguments()], time.monotonic() + PATIENCE
     found: set[int] = set()
     while len(found) < len(ids) and time.monotonic() < end:
         for pid in {pid for id in ids for pid in workers(JobId(id))} - found:

@@ -17,7 +17,7 @@ from tests.servers.redis import free_port
 from tests.servers.sqlserver import Database, Fault, Model
 from tests.servers.tds import HOST, serving
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 
 class Stand:

@@ -18,7 +18,7 @@ from tests.servers.postgres import PostgresServer
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:Method .* of DrsClient is deprecated:DeprecationWarning"),
 ]
 

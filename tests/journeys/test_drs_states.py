@@ -15,13 +15,15 @@ from tests.journeys.drs_stand import stand as stand
 
 pytestmark = [
     pytest.mark.server,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore:Method .* of DrsClient is deprecated:DeprecationWarning"),
 ]
 WAITING, RELEASED, FOLLOWING = "WAITING_FOR_START", "RELEASE_RESOURCE_COMPLETE", "INCRE_TRANSFER_STARTED"
 FAILED = "INCRE_TRANSFER_FAILED"
 HOUR_MS = 3_600_000
 MEGABYTE = 1 << 20
+COPIED = 40
+"""Megabytes: even a machine that is busy copies them in less than so many seconds once nothing holds it up."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,9 @@ def test_a_limit_of_speed_holds_in_the_copy_and_after_it_and_can_be_lifted(stand
     stand.source.create_database("slow")
     fill = "INSERT INTO big (body) SELECT repeat(md5(g::text), 2048) FROM generate_series(1, {}) g"
     stand.source.sql("CREATE TABLE big (id serial PRIMARY KEY, body text)", "slow")
-    stand.source.sql(fill.format(12 * 16), "slow")
-    size = "SELECT coalesce(sum(length(body)), 0)::bigint FROM big"
-    assert stand.source.sql(size, "slow")[0][0] == 12 * MEGABYTE
+    stand.source.sql(fill.format(COPIED * 16), "slow")
+    size = "SELECT coalesce(sum(octet_length(body)), 0)::bigint FROM big"
+    assert stand.source.sql(size, "slow")[0][0] == COPIED * MEGABYTE
     moved = task(stand, "slow")
     moved.limit(1)
     moved.act("start")
@@ -189,18 +191,18 @@ def test_a_limit_of_speed_holds_in_the_copy_and_after_it_and_can_be_lifted(stand
     moved.limit(0)
     lifted = time.monotonic()
     moved.until(FOLLOWING)
-    assert time.monotonic() - lifted < (12 - passed), "it goes on faster than it was allowed before"
+    assert time.monotonic() - lifted < (COPIED - passed), "it goes on faster than it was allowed before"
     moved.limit(1)
     time.sleep(1)
     began = time.monotonic()
     for _ in range(8 * 4):
         stand.source.sql(fill.format(4), "slow")
-    wait_for(lambda: stand.target.sql(size, "slow")[0][0] >= 14 * MEGABYTE, "no changes come")
-    arrived, passed = stand.target.sql(size, "slow")[0][0] - 12 * MEGABYTE, time.monotonic() - began
+    wait_for(lambda: stand.target.sql(size, "slow")[0][0] >= (COPIED + 2) * MEGABYTE, "no changes come")
+    arrived, passed = stand.target.sql(size, "slow")[0][0] - COPIED * MEGABYTE, time.monotonic() - began
     assert arrived <= (passed + 3) * MEGABYTE
     assert arrived < 8 * MEGABYTE
     moved.limit(0)
-    wait_for(lambda: stand.target.sql(size, "slow")[0][0] == 20 * MEGABYTE, "the changes do not come")
+    wait_for(lambda: stand.target.sql(size, "slow")[0][0] == (COPIED + 8) * MEGABYTE, "the changes do not come")
     moved.end()
     source_is_clean(stand, "slow")
 

@@ -18,12 +18,13 @@ from sterna.core.job import Condition, Job, JobId, Phase
 from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.jobs.desk import Desk
 from sterna.main import engines, open_store
+from tests.effort import PATIENCE
 from tests.engines.test_redis_move import Writer, assert_counts, held, own_keys, writing
 from tests.journeys.command import Home, Running, wait_for
 from tests.servers.fixtures import StartServer
 from tests.servers.redis import Server
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 KEYS = 200_000
 
@@ -248,7 +249,7 @@ def kill(service: Running) -> None:
 async def finish(service: Service) -> None:
     """Cut over, and wait for the end."""
     service.home.good("job", "finish", service.id)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while (job := await service.job()).condition is not Condition.DONE:
         assert job.condition is not Condition.FAILED, job.failure
         assert time.monotonic() < end, job

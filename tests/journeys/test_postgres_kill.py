@@ -21,7 +21,7 @@ from tests.servers.fixtures import StartPostgres
 from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy, proxy
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 
 class Way:

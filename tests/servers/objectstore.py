@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sterna.core.people import Bucket
+from tests.effort import PATIENCE
 from tests.servers.certificates import Certificates, certificates_in, make_certificates
 from tests.servers.guardian import Guardian
 from tests.servers.places import made_once
 from tests.servers.redis import HOST, NotStarted
 
-START_SECONDS = 60.0
+START_SECONDS = PATIENCE
 ACCESS_KEY = "STERNATESTKEY"
 SECRET_KEY = "geheim-the-bucket-secret"
 _guardian = Guardian()

@@ -26,6 +26,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.effort import PATIENCE
 from tests.servers.certificates import Certificates, certificates_in, make_certificates
 from tests.servers.guardian import Guardian, is_zombie
 from tests.servers.places import Unavailable, made_once
@@ -46,8 +47,8 @@ __all__ = [
 ]
 
 SUPERUSER = "postgres"
-START_SECONDS = 60.0
-STOP_SECONDS = 10.0
+START_SECONDS = PATIENCE
+STOP_SECONDS = 60.0
 PASSWORD = "pgpw"
 DEFAULTS = {
     "listen_addresses": HOST,

@@ -22,6 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.effort import PATIENCE
 from tests.servers.certificates import Certificates, certificates_in, make_certificates
 from tests.servers.flavors import FLAVORS, available, command
 from tests.servers.guardian import Guardian
@@ -30,8 +31,8 @@ from tests.servers.places import Unavailable, made_once
 __all__ = ["FLAVORS", "NotStarted", "Server", "Unavailable", "available", "free_port", "running", "start"]
 
 HOST = "127.0.0.1"
-START_SECONDS = 30.0
-STOP_SECONDS = 10.0
+START_SECONDS = PATIENCE
+STOP_SECONDS = 60.0
 _WORKERS = 16
 _chance = random.SystemRandom()
 """Not the generator that a test may seed: then all of them would try the same ports."""

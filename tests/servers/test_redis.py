@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.effort import PATIENCE
 from tests.servers.certificates import make_certificates
 from tests.servers.fixtures import StartServer
 from tests.servers.places import REPOSITORY
@@ -26,7 +27,7 @@ def gone(pid: int) -> bool:
 
 
 def wait_until_gone(pid: int, folder: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not (gone(pid) and not folder.exists()):
         assert time.monotonic() < deadline, f"{pid} or {folder} is still there"
         time.sleep(0.01)
@@ -93,7 +94,7 @@ def test_a_replica_follows_its_primary_with_password_and_tls(redis_server: Start
     replica: Server = redis_server(
         "redis70", "--replicaof", f"127.0.0.1 {primary.port}", tls=True, password="secret"
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while replica.client().info("replication")["master_link_status"] != "up":
         assert time.monotonic() < deadline, replica.log()[-1000:]
         time.sleep(0.02)

@@ -26,6 +26,7 @@ from sterna.jobs.sanity import check_plan
 from sterna.jobs.unexpected import UNEXPECTED
 from sterna.store.memory import MemoryStore
 from sterna.store.rules import now_ms
+from tests.effort import PATIENCE
 
 ORDERS, STOCK = Name(("shop", "orders")), Name(("shop", "stock"))
 HOUR = 3_600_000
@@ -123,7 +124,7 @@ async def office() -> AsyncIterator[Office]:
 
 async def until(look: Callable[[], Awaitable[T]], fact: Callable[[T], object]) -> T:
     """Wait for a fact in what is seen; fails if it does not come."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not fact(seen := await look()):
         assert time.monotonic() < end, f"it never came true: {seen}"
         await asyncio.sleep(0.002)
