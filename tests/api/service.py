@@ -30,6 +30,7 @@ from sterna.jobs.buckets import default_bucket
 from sterna.jobs.desk import Desk
 from sterna.storage.opening import Buckets
 from sterna.store.memory import MemoryStore
+from tests.effort import PATIENCE
 
 T = TypeVar("T")
 
@@ -91,10 +92,10 @@ class Service:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something in the service's own loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
     def client(self, token: str | None = None) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"X-Auth-Token": token} if token else {}, timeout=10)
+        return httpx.Client(base_url=self.url, headers={"X-Auth-Token": token} if token else {}, timeout=PATIENCE)
 
     def token(self, project: str | None = PROJECT, *, name: str = "demo", password: str = PASSWORD) -> str:
         """Log in, scoped to a project, or to nothing."""
