@@ -15,7 +15,8 @@ from pathlib import Path
 from uuid import UUID
 
 from sterna.core.errors import Trouble
-from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile, open_media
+from sterna.engines.sqlserver.wire.media import MediaFile, open_media
+from sterna.engines.sqlserver.wire.sets import BackupSet
 from tests.servers.tds import Gone, Kind, Rows, SqlError, Talk, Value
 from tests.unit.bak_files import Bytes
 

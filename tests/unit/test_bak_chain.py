@@ -9,7 +9,8 @@ import pytest
 
 from sterna.engines.sqlserver.wire.chain import Chain, chains
 from sterna.engines.sqlserver.wire.headers import Configuration, SetRecord
-from sterna.engines.sqlserver.wire.media import BackupSet, Media, MediaFile
+from sterna.engines.sqlserver.wire.media import MediaFile
+from sterna.engines.sqlserver.wire.sets import BackupSet, Media
 
 FAMILY, FORK, OTHER_FORK = UUID(int=1), UUID(int=2), UUID(int=3)
 NONE = UUID(int=0)

@@ -9,8 +9,9 @@ import pytest
 from sterna.core.errors import BadData, Unsupported
 from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.frames import Frames
-from sterna.engines.sqlserver.wire.media import BackupSet, open_media
+from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
+from sterna.engines.sqlserver.wire.sets import BackupSet
 from sterna.engines.sqlserver.wire.weave import Woven, _by_count, _Mixed
 from tests.unit.bak_files import (
     EXTENT,

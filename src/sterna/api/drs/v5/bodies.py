@@ -3,12 +3,10 @@
 Names of objects are the databases' own, so they may hold any letter but NUL.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
 from sterna.api.drs.fields import (
     MOST_ITEMS,
@@ -24,9 +22,6 @@ from sterna.api.drs.fields import (
     Text,
 )
 from sterna.api.drs.v5.reading import moment_ms
-
-_TAG_KEY = re.compile(r"(?!_sys_)(?! )[\w .:=+\-@/]{1,128}(?<! )")
-_TAG_VALUE = re.compile(r"[\w .:=+\-@/]{0,255}")
 
 
 def _as_text(value: object) -> object:
@@ -44,22 +39,6 @@ def _days(text: str) -> str:
 
 def _moment(text: str) -> str:
     moment_ms(text)
-    return text
-
-
-def _tag_key(text: str) -> str:
-    if len(text) > 128:
-        raise PydanticCustomError("DRS.M00270", "too long")
-    if not _TAG_KEY.fullmatch(text):
-        raise PydanticCustomError("DRS.M00202", "malformed", {"field": "tags.key"})
-    return text
-
-
-def _tag_value(text: str) -> str:
-    if len(text) > 255:
-        raise PydanticCustomError("DRS.M00270", "too long")
-    if not _TAG_VALUE.fullmatch(text):
-        raise PydanticCustomError("DRS.M00202", "malformed", {"field": "tags.value"})
     return text
 
 
@@ -351,29 +330,6 @@ class Collect(Body):
     db_names: list[Text] = Field(default_factory=list, max_length=1000)
 
 
-class ResourceTag(Body):
-    """A tag of something that is there already; it may be longer than at the creation."""
-
-    empties: ClassVar[frozenset[str]] = frozenset({"value"})
-
-    key: Annotated[Text, AfterValidator(_tag_key)]
-    value: Annotated[Text, AfterValidator(_tag_value)] = ""
-
-
-def _distinct(tags: list[ResourceTag]) -> list[ResourceTag]:
-    if len({tag.key for tag in tags}) != len(tags):
-        raise PydanticCustomError("DRS.M00269", "twice")
-    return tags
-
-
-class TagList(Body):
-    tags: Annotated[list[ResourceTag], Field(min_length=1, max_length=MOST_ITEMS), AfterValidator(_distinct)]
-
-
-class TagAction(TagList):
-    action: Literal["create", "delete"]
-
-
 ConnectionName = Annotated[Text, Field(min_length=4, max_length=50)]
 ConnectionText = Annotated[Text, Field(max_length=255)]
 
@@ -404,22 +360,6 @@ class ChangedConnection(Body):
     ssl: Ssl | None = None
     cloud: Places | None = None
     enterprise_project_id: Text | None = None
-
-
-class TagFilter(Body):
-    key: Text
-    values: list[Text] = Field(default_factory=list, max_length=100)
-
-
-class TagMatch(Body):
-    key: Text
-    value: Text = ""
-
-
-class FindByTags(Body):
-    without_any_tag: bool = False
-    tags: list[TagFilter] = Field(default_factory=list, max_length=20)
-    matches: list[TagMatch] = Field(default_factory=list, max_length=20)
 
 
 def kept(model: BaseModel) -> dict[str, Any]:

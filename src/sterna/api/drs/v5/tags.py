@@ -11,7 +11,7 @@ from sterna.api.drs.backup.states import noted_end
 from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.facts import facts_of
 from sterna.api.drs.fields import MOST_TAGS
-from sterna.api.drs.v5 import bodies, views
+from sterna.api.drs.v5 import tag_bodies, views
 from sterna.api.drs.v5.doing import RESPONSES
 from sterna.api.drs.v5.finding import UNKNOWN, Limit, Offset, task
 from sterna.api.errors import Told
@@ -28,7 +28,7 @@ routes = APIRouter(route_class=DrsRoute, prefix="/v5/{project_id}", tags=["DRS v
 
 @routes.post("/{resource_type}/{resource_id}/tags/create", name="BatchCreateTags", status_code=204)
 async def add(
-    front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: bodies.TagList
+    front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: tag_bodies.TagList
 ) -> Response:
     """Give a task tags; one with the same key is replaced."""
     await _add(front, await _of_kind(front, project_id, resource_type, resource_id), body.tags)
@@ -37,7 +37,7 @@ async def add(
 
 @routes.post("/{resource_type}/{resource_id}/tags/delete", name="BatchDeleteTags", status_code=204)
 async def remove(
-    front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: bodies.TagList
+    front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: tag_bodies.TagList
 ) -> Response:
     """Take tags away, by their keys. Those that are not there are passed over."""
     await _remove(front, await _of_kind(front, project_id, resource_type, resource_id), body.tags)
@@ -46,7 +46,7 @@ async def remove(
 
 @routes.post("/jobs/{resource_type}/{job_id}/tags/action", name="BatchTagAction", status_code=204)
 async def change(
-    front: FrontDep, project_id: str, resource_type: Kind, job_id: str, body: bodies.TagAction
+    front: FrontDep, project_id: str, resource_type: Kind, job_id: str, body: tag_bodies.TagAction
 ) -> Response:
     """Give a task tags, or take them away."""
     job = await _of_kind(front, project_id, resource_type, job_id)
@@ -84,7 +84,7 @@ async def find(
     front: FrontDep,
     project_id: str,
     resource_type: Kind,
-    body: bodies.FindByTags,
+    body: tag_bodies.FindByTags,
     offset: Offset = 0,
     limit: Limit = 1000,
 ) -> Json:
@@ -98,7 +98,7 @@ async def find(
 
 
 @routes.post("/{resource_type}/resource-instances/count", name="CountInstanceByTags")
-async def count(front: FrontDep, project_id: str, resource_type: Kind, body: bodies.FindByTags) -> Json:
+async def count(front: FrontDep, project_id: str, resource_type: Kind, body: tag_bodies.FindByTags) -> Json:
     """How many tasks have these tags."""
     return {"total_count": sum(_fits(job, body) for job in await _kind(front, project_id, resource_type))}
 
@@ -126,14 +126,14 @@ def _by_key(job: Job) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in _tags(job)}
 
 
-async def _add(front: Front, job: Job, given: Sequence[bodies.ResourceTag]) -> None:
+async def _add(front: Front, job: Job, given: Sequence[tag_bodies.ResourceTag]) -> None:
     known = _by_key(job) | {tag.key: tag.value for tag in given}
     if len(known) > MOST_TAGS:
         raise Told("DRS.M00271")
     await _keep(front, job, known)
 
 
-async def _remove(front: Front, job: Job, given: Sequence[bodies.ResourceTag]) -> None:
+async def _remove(front: Front, job: Job, given: Sequence[tag_bodies.ResourceTag]) -> None:
     gone = {tag.key for tag in given}
     await _keep(front, job, {key: value for key, value in _by_key(job).items() if key not in gone})
 
@@ -154,7 +154,7 @@ async def _all(front: Front, project_id: str, kind: str) -> list[Json]:
     return [{"key": key, "values": values} for key, values in sorted(found.items())]
 
 
-def _fits(job: Job, wanted: bodies.FindByTags) -> bool:
+def _fits(job: Job, wanted: tag_bodies.FindByTags) -> bool:
     """All keys count, and of each key any of its values; no values: any."""
     known = _by_key(job)
     if wanted.without_any_tag:

@@ -6,8 +6,8 @@ from sterna.core.errors import Unsupported
 from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.faults import damaged
 from sterna.engines.sqlserver.wire.frames import Frames
-from sterna.engines.sqlserver.wire.media import BackupSet
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
+from sterna.engines.sqlserver.wire.sets import BackupSet
 
 INTERVAL = 63_904
 """Extents that one allocation map covers: 4 GB."""

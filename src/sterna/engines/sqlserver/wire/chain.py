@@ -11,7 +11,8 @@ from uuid import UUID
 
 from sterna.core.errors import BadData
 from sterna.engines.sqlserver.wire.headers import SetRecord
-from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile
+from sterna.engines.sqlserver.wire.media import MediaFile
+from sterna.engines.sqlserver.wire.sets import BackupSet
 
 FULL, DIFFERENTIAL, LOG = "full", "differential", "log"
 BULK_LOGGED, DAMAGED = 0x1, 0x20

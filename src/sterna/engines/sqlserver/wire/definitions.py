@@ -4,7 +4,6 @@ What has no such meaning (views, procedures, indexes of special kinds) is named 
 """
 
 import re
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +20,7 @@ from sterna.core.schema import (
     Schema,
     Table,
 )
-from sterna.engines.sqlserver.wire.base import PAGE, Row
+from sterna.engines.sqlserver.wire.base import Row
 from sterna.engines.sqlserver.wire.catalog import (
     DECIMALS,
     FOREIGN_COLUMN,
@@ -31,32 +30,31 @@ from sterna.engines.sqlserver.wire.catalog import (
     TEXT_OF_COMPUTED,
     TEXT_OF_FILTER,
     TEXT_OF_OBJECT,
-    TIMES,
     Catalog,
     Place,
     Rowset,
 )
 from sterna.engines.sqlserver.wire.coltypes import describe
+from sterna.engines.sqlserver.wire.physical import (
+    COMPUTED,
+    NOT_NULL,
+    can_be,
+    default_of,
+    held_as,
+    is_sealed,
+    is_stored,
+    physical_of,
+)
 from sterna.engines.sqlserver.wire.properties import SHIPPED, SYSTEM_SCHEMA, USER_TABLE, Properties
 from sterna.engines.sqlserver.wire.records import Layout, Physical
 from sterna.engines.sqlserver.wire.texts import Texts
 from sterna.engines.sqlserver.wire.types import (
-    BINARY,
-    CLR,
-    IMAGE,
-    JSON,
-    NAMES,
-    ROWVERSION,
     VARBINARY,
-    VARIANT,
-    VECTOR,
-    XML,
     unreadable,
 )
-from sterna.engines.sqlserver.wire.variant import read_variant
 
 FIRST_USER_TYPE = 257
-NOT_NULL, IDENTITY, COMPUTED, FILESTREAM, COLUMN_SET = 0x1, 0x4, 0x10, 0x20, 0x2000000
+IDENTITY, FILESTREAM, COLUMN_SET = 0x4, 0x20, 0x2000000
 REAL_INDEX, UNIQUE, PRIMARY, UNIQUE_CONSTRAINT = 0x1, 0x8, 0x20, 0x40
 INDEX_COLUMN, DESCENDING, INCLUDED = 0x2, 0x4, 0x10
 DISABLED, NOT_TRUSTED = 0x100, 0x400
@@ -65,12 +63,7 @@ ACTIONS = ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")
 ROW_STORES = (0, 1, 2)
 """No compression, row and page compression."""
 
-_SEALABLE = frozenset(NAMES) - {VARBINARY, BINARY, IMAGE, ROWVERSION, CLR, XML, JSON, VECTOR, VARIANT}
-"""Types whose values Always Encrypted makes bytes of."""
 
-_FAULTS = (ValueError, struct.error, IndexError, OverflowError, ArithmeticError, LookupError)
-_MOST_COLUMNS = 30_000
-"""A table with sparse columns may have so many."""
 _HEAP, _CLUSTERED, _NONCLUSTERED = 0, 1, 2
 _KINDS_OF_INDEX = {
     3: "XML index",
@@ -143,9 +136,9 @@ class Definitions:
         rowsets = tuple(one for one in self._catalog.rowsets.get(number, ()) if one.index <= _CLUSTERED)
         logical = [column for column in self._columns(number) if not column["status"] & COLUMN_SET]
         places = [self._places(rowset) for rowset in rowsets]
-        stored = {column["colid"] for column in logical if _is_stored(column, places)}
+        stored = {column["colid"] for column in logical if is_stored(column, places)}
         columns = tuple(
-            self._column(number, column, column["colid"] in stored, _held(column, places)) for column in logical
+            self._column(number, column, column["colid"] in stored, held_as(column, places)) for column in logical
         )
         path = self._path(row)
         layouts = tuple(
@@ -184,9 +177,9 @@ class Definitions:
         """
         kept = self._catalog.defaults.get((rowset.id, place.stored_id))
         if kept is None or not (kept.raw("value") or kept.raw("imageval")):
-            return _physical(row, place, None, self._catalog.boot.collation)
-        default = _default(kept.raw("value"), place)
-        physical = _physical(row, place, default, self._catalog.boot.collation)
+            return physical_of(row, place, None, self._catalog.boot.collation)
+        default = default_of(kept.raw("value"), place)
+        physical = physical_of(row, place, default, self._catalog.boot.collation)
         return physical if default is not None else replace(physical, nullable=False)
 
     def _trouble(
@@ -204,7 +197,7 @@ class Definitions:
             missing = any(column["colid"] not in here for here in places)
             if missing and not column["status"] & COMPUTED:
                 return f"The catalogue does not say where column {column.text('name')} is kept."
-            if any(column["colid"] in here and not _can_be(here[column["colid"]]) for here in places):
+            if any(column["colid"] in here and not can_be(here[column["colid"]]) for here in places):
                 return f"The catalogue says of column {column.text('name')} what cannot be: it is damaged."
         return ""
 
@@ -219,7 +212,7 @@ class Definitions:
         native = describe(row["xtype"], row["utype"], row["length"], row["prec"], row["scale"])
         return Column(
             row.text("name"),
-            describe(VARBINARY, VARBINARY, held[1], 0, 0) if _is_sealed(row, held[0]) else native,
+            describe(VARBINARY, VARBINARY, held[1], 0, 0) if is_sealed(row, held[0]) else native,
             nullable=not row["status"] & NOT_NULL,
             default=_DEFAULT_OBJECT.sub("", self._texts.find(TEXT_OF_OBJECT, default)) if default else "",
             default_name=self._name_of(default) if default else "",
@@ -339,62 +332,6 @@ class Definitions:
         for row in self._real_indexes(table["id"]):
             if row["type"] in _KINDS_OF_INDEX:
                 yield Leftover(_KINDS_OF_INDEX[row["type"]], (*self._path(table), row.text("name")))
-
-
-def _is_stored(column: Row, places: Sequence[dict[int, Place]]) -> bool:
-    """Whether rows hold the column: a computed one only if it is persisted."""
-    return not column["status"] & COMPUTED or any(column["colid"] in here for here in places)
-
-
-def _held(column: Row, places: Sequence[dict[int, Place]]) -> tuple[int, int]:
-    """The type and length with which rows hold a column; its own if no row does."""
-    here = next((each[column["colid"]] for each in places if column["colid"] in each), None)
-    return (here.xtype, here.length) if here else (column["xtype"], column["length"])
-
-
-def _is_sealed(column: Row, held: int) -> bool:
-    """Whether rows hold bytes in place of a value of another type: Always Encrypted."""
-    return held == VARBINARY and column["xtype"] in _SEALABLE
-
-
-def _default(data: bytes, place: Place) -> object:
-    """The value; None: it cannot be read, or is of another type than the column."""
-    try:
-        found = read_variant(data)
-    except _FAULTS:
-        return None
-    return found.value if found.column.xtype == place.xtype else None
-
-
-def _physical(row: Row, place: Place, default: object, collation: int) -> Physical:
-    """``collation``: of the database, which text without one of its own has."""
-    return Physical(
-        row.text("name"),
-        place.xtype,
-        place.length if place.length else row["length"],
-        place.precision or row["prec"],
-        place.scale if place.xtype in DECIMALS else place.scale or row["scale"],
-        row["collationid"] or place.collation or collation,
-        place.offset,
-        place.nullbit,
-        place.bitpos,
-        row["status"],
-        row["utype"],
-        not row["status"] & NOT_NULL,
-        row["colid"],
-        default,
-    )
-
-
-def _can_be(place: Place) -> bool:
-    """Whether a record can hold a column like that."""
-    return (
-        -_MOST_COLUMNS <= place.offset < PAGE
-        and place.nullbit <= _MOST_COLUMNS
-        and place.bitpos < 8
-        and (place.xtype not in DECIMALS or place.scale <= place.precision <= 38)
-        and (place.xtype not in TIMES or place.scale <= 7)
-    )
 
 
 def _in_key(row: Row) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.faults import damaged
-from sterna.engines.sqlserver.wire.media import BackupSet, Region
 from sterna.engines.sqlserver.wire.mtf import Window
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
+from sterna.engines.sqlserver.wire.sets import BackupSet, Region
 
 PLACE_BITS = 48
 """A place is a number: the stripe above these bits, the byte in its file below."""

@@ -7,7 +7,8 @@ from sterna.core.errors import BadData, Trouble, Unsupported
 from sterna.core.files import Blob
 from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.faults import Sealed
-from sterna.engines.sqlserver.wire.media import BackupSet, MediaFile, is_container, open_partly
+from sterna.engines.sqlserver.wire.media import MediaFile, is_container, open_partly
+from sterna.engines.sqlserver.wire.sets import BackupSet
 
 _READABLE = ("full", "differential", "log")
 

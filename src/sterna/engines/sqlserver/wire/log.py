@@ -26,9 +26,9 @@ from sterna.engines.sqlserver.wire.logrecords import (
     changes,
     lsn_text,
 )
-from sterna.engines.sqlserver.wire.media import BackupSet
 from sterna.engines.sqlserver.wire.overlay import Overlay
 from sterna.engines.sqlserver.wire.rowpage import RowPage, page_lsn, with_lsn
+from sterna.engines.sqlserver.wire.sets import BackupSet
 from sterna.engines.sqlserver.wire.tables import BulkPages
 
 _KEPT_PAGES = 512

@@ -14,9 +14,9 @@ from sterna.core.errors import BadData
 from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.faults import damaged
 from sterna.engines.sqlserver.wire.frames import PLACE_BITS
-from sterna.engines.sqlserver.wire.media import BackupSet
 from sterna.engines.sqlserver.wire.mtf import Source
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
+from sterna.engines.sqlserver.wire.sets import BackupSet
 from sterna.engines.sqlserver.wire.weave import ABSENT, Woven, weave
 
 _KEPT = 64

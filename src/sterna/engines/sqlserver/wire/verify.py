@@ -13,9 +13,10 @@ from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
 from sterna.engines.sqlserver.wire.frames import PLACE_BITS
 from sterna.engines.sqlserver.wire.inspecting import has_encrypted_pages, join
-from sterna.engines.sqlserver.wire.media import BackupSet, LogStream, MediaFile
+from sterna.engines.sqlserver.wire.media import MediaFile
 from sterna.engines.sqlserver.wire.mtf import LEAD, WITH_CHECKSUM, Block, Source, Stream, Window, walk
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
+from sterna.engines.sqlserver.wire.sets import BackupSet, LogStream
 from sterna.engines.sqlserver.wire.weave import ABSENT, Woven, weave
 
 _CHUNK = 16 * EXTENT_SIZE

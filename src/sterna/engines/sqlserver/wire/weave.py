@@ -17,8 +17,8 @@ from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire.allocation import INTERVAL, expected, interval_begins
 from sterna.engines.sqlserver.wire.faults import damaged
 from sterna.engines.sqlserver.wire.frames import Frames, claims, file_begun, is_filler
-from sterna.engines.sqlserver.wire.media import BackupSet
 from sterna.engines.sqlserver.wire.page import EXTENT_SIZE
+from sterna.engines.sqlserver.wire.sets import BackupSet
 
 ABSENT = -1
 _Head = tuple[Frames, bytes, set[tuple[int, int]]]
