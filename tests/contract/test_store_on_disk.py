@@ -1,8 +1,10 @@
 """What the store in a database promises besides: crashes, many processes, secrets, keys, migrations."""
 
 import asyncio
+import importlib
 import logging
 import os
+import pkgutil
 import sqlite3
 import stat
 import sys
@@ -15,6 +17,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine
 
+import sterna
 import tests.contract.writer
 from sterna.core.errors import BadData, Invalid, NeedsOperator, Trouble, Unreachable
 from sterna.core.finding import Finding, Severity
@@ -381,7 +384,10 @@ async def test_a_row_of_an_older_version_is_still_read(tmp_path: Path) -> None:
     await store.close()
 
 
-def test_every_error_of_the_store_has_a_code_of_its_own() -> None:
+def test_every_error_has_a_code_of_its_own() -> None:
+    for module in pkgutil.walk_packages(sterna.__path__, "sterna."):
+        if not module.name.endswith(("__main__", "migrations.env")):  # these run when they are imported
+            importlib.import_module(module.name)
     kinds: list[type[Trouble]] = [Trouble]
     for kind in kinds:
         kinds += kind.__subclasses__()

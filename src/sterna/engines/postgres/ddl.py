@@ -30,6 +30,7 @@ DROP PUBLICATION sterna_JOB, sterna_JOB_insert;
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'sterna_JOB_%';``
 """
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -41,6 +42,9 @@ from sterna.engines.postgres.connection import Connection
 from sterna.engines.postgres.names import SCHEMA, SCHEMA_LOCK, literal, own, quoted
 from sterna.engines.postgres.publication import KEYED, names
 
+GRACE_S = 0.2
+"""Seconds between the end of the triggers and that of their functions: a command of somebody else's that has just
+listed its triggers calls them a moment later, and fails if one has no function any more."""
 MESSAGES_SINCE = 140000
 """Earlier versions do not hand out logical messages with pgoutput."""
 SPEAKING = ("TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits", "bytea_output", "lc_monetary")
@@ -73,8 +77,13 @@ async def install(
 
 async def uninstall(connection: Connection, job_id: str) -> None:
     """The trigger and all that belongs to it are gone. Twice is once."""
-    for trigger in (own(job_id), f"{own(job_id)}_drop"):
+    triggers = own(job_id), f"{own(job_id)}_drop"
+    query = "SELECT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = ANY (%s))"
+    ((installed,),) = await (await connection.execute(query, (list(triggers),))).fetchall()
+    for trigger in triggers:
         await connection.execute(f"DROP EVENT TRIGGER IF EXISTS {quoted(trigger)}".encode())
+    if installed:
+        await asyncio.sleep(GRACE_S)
     if not await (await connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", (SCHEMA,))).fetchall():
         return
     for function, arguments in (("", ""), ("_note", "text, text, text, text"), ("_place", "oid")):

@@ -38,3 +38,5 @@ def damaged(file: str, offset: int, message: str, page: str = "") -> Damaged:
 
 class Sealed(Unsupported):
     """A container of which no record can be read without a key."""
+
+    code = "STERNA.2014"
