@@ -34,6 +34,10 @@ COUNTED = 10_000
 buckets = typer.Typer(no_args_is_help=True, help="Register buckets of object stores, and folders, with files.")
 
 Name = Annotated[str, typer.Argument(help="Name or id of the bucket.")]
+CaFile = Annotated[
+    Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM file with the authority to trust.")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Take any certificate of the object store.")]
 
 
 @buckets.command("add")
@@ -72,12 +76,8 @@ def add_bucket(
     prefix: Annotated[
         str, typer.Option("--prefix", help="Use only what is below this folder of the bucket.")
     ] = "",
-    ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM file with the authority to trust.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Take any certificate of the object store.")
-    ] = False,
+    ca_file: CaFile = None,
+    insecure: Insecure = False,
     project: ProjectName = None,
     data: Data = None,
     config: Config = None,
@@ -201,12 +201,8 @@ def change_bucket(
         str, typer.Option("--style", metavar="path|virtual", help="Where the bucket's name goes.")
     ] = "",
     region: Annotated[str, typer.Option("--region", help="Region to sign for.")] = "",
-    ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM file with the authority to trust.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Take any certificate of the object store.")
-    ] = False,
+    ca_file: CaFile = None,
+    insecure: Insecure = False,
     project: ProjectName = None,
     data: Data = None,
     config: Config = None,
