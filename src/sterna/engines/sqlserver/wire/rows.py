@@ -4,7 +4,6 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import groupby
 from typing import Any, TypeVar
 
 from sterna.core.change import Pieces
@@ -162,13 +161,17 @@ class Rows:
                 yield field
             else:
                 text = copytext.long_text(field, self._late, self._unstorable)
-                yield lambda text=text, number=number: self._watched(text(), page, slot, number)  # type: ignore[misc]
+                yield partial(self._anew, text, page, slot, number)
         yield "\n"
 
     def _guarded(self, value: Long, page: bytes, slot: int, column: int) -> Long:
         """The value, its errors naming its place."""
         watched: Callable[[], Any] = partial(self._watched, value, page, slot, column)
         return Long(value.binary, watched)
+
+    def _anew(self, text: Later, page: bytes, slot: int, column: int) -> Iterator[bytes]:
+        """The text of a long value once more, its errors naming its place."""
+        return self._watched(text(), page, slot, column)
 
     def _watched(self, pieces: Iterable[Piece], page: bytes, slot: int, column: int) -> Iterator[Piece]:
         try:
@@ -203,11 +206,17 @@ class Rows:
 
 def _encoded(lines: Iterable[str | Later]) -> Iterator[bytes | Later]:
     """What is text already, together and as bytes."""
-    for held, some in groupby(lines, lambda line: isinstance(line, str)):
-        if held:
-            yield "".join(some).encode()  # type: ignore[arg-type]
-        else:
-            yield from some  # type: ignore[misc]
+    texts: list[str] = []
+    for line in lines:
+        if isinstance(line, str):
+            texts.append(line)
+            continue
+        if texts:
+            yield "".join(texts).encode()
+            texts = []
+        yield line
+    if texts:
+        yield "".join(texts).encode()
 
 
 def _held(read: Read) -> Read:
