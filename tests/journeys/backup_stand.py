@@ -70,10 +70,11 @@ class Target:
             assert not more, (table, list(more)[:3])
 
     def state(self) -> dict[str, dict[str, int]]:
-        """What is there: every database with its tables and how many rows each has."""
-        return {name: self._counts(name) for name in sorted(self.databases() - {"template0", "template1"})}
+        """What is there: every database with its tables and how many rows each has; while no task runs."""
+        return {name: self.counts(name) for name in sorted(self.databases() - {"template0", "template1"})}
 
-    def _counts(self, database: str) -> dict[str, int]:
+    def counts(self, database: str) -> dict[str, int]:
+        """How many rows each table of one database has; while no task runs into it."""
         with self.server.connect(database) as connection:
             counts = {}
             for table in self.tables(database):
