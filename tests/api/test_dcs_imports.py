@@ -123,7 +123,7 @@ def test_files_of_a_bucket_are_imported(service: Service, dcs: Any) -> None:
         ("shard2.zip", "0.09KB"),
     ]
     assert task.backup_files.files[0].update_at == "2025-07-22T11:57:24.401Z"
-    figures = Progress(phase="COPY", rows=7, skipped=2, bytes=50, bytes_total=200, at_ms=service.desk.clock())
+    figures = Progress(phase="COPY", rows=7, skipped=2, bytes=50, bytes_total=200, at_ms=service.soon())
     service.run(service.store.set_progress(JobId(answer.id), figures, epoch=1))
     stats = dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=answer.id))
     assert (stats.full_migration_progress, stats.source_dbsize, stats.target_dbsize) == ("25", "9", "7")

@@ -28,6 +28,7 @@ from tests.api.backups import (
     succeed,
 )
 from tests.api.service import PROJECT, SECOND_PROJECT, Service
+from tests.effort import PATIENCE
 
 CHECKS = Failure("STERNA.2008", "The checks failed. backupFiles: sales.bak is not there", "Upload it.")
 BROKEN = Failure("STERNA.2003", "Page 1:9 is torn")
@@ -405,7 +406,7 @@ def test_a_name_that_two_ask_for_at_once_is_given_once(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bucket is slow, and a client that does not wait asks again."""
-    both, shelf = threading.Barrier(2, timeout=10), SHELVES["bucket-1"]
+    both, shelf = threading.Barrier(2, timeout=PATIENCE), SHELVES["bucket-1"]
     look = shelf.head
 
     def slow(name: str) -> Entry:

@@ -20,6 +20,8 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from tests.servers.redis import free_port
+
 HOST = "127.0.0.1"
 BATCH, RPC, REPLY, ATTENTION, LOGIN7, PRELOGIN = 1, 3, 4, 6, 16, 18
 MORE, ERROR, COUNT, ATTN = 1, 2, 0x10, 0x20
@@ -103,8 +105,8 @@ class TdsServer:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
+        self.port = self.port or free_port()  # one of the kernel's choice others could take while it is closed
         listener = socket.create_server((self.host, self.port))
-        self.port = listener.getsockname()[1]
         self._listener = listener
         self._run(lambda: self._accept(listener))
 
