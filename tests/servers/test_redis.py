@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from tests.effort import PATIENCE
-from tests.servers.certificates import make_certificates
 from tests.servers import redis as servers
+from tests.servers.certificates import make_certificates
 from tests.servers.fixtures import StartServer
 from tests.servers.places import REPOSITORY
 from tests.servers.redis import FLAVORS, NotStarted, Server, free_port, start
