@@ -1,6 +1,6 @@
 """How many cases the tests try that make up their own: some by default, many where one has the time.
 
-``STERNA_TEST_EFFORT=20 make test`` tries twenty times as many as an ordinary run.
+``STERNA_TEST_EFFORT=20 make test`` tries twenty times as many as an ordinary run, and others each time.
 """
 
 import os

@@ -295,11 +295,11 @@ def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, 
 @SOAK
 def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene: Scene) -> None:
     stand = scene.stand
-    file, _ = keyed_file(stand, 24_000, "first")
-    _, tables = keyed_file(stand, 28_000, "second")
+    file, _ = keyed_file(stand, 60_000, "first")
+    _, tables = keyed_file(stand, 68_000, "second")
     id = scene.begin_half(file, "dbo.one")
     scene.kill_with_worker(id)
-    assert scene.rows("dbo.one") < 24_000
+    assert scene.rows("dbo.one") < 60_000
     stand.upload(stand.bucket / "second.bak", file)
     scene.flow()
     scene.serve()
