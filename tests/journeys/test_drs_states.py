@@ -148,7 +148,7 @@ def test_a_task_waits_for_its_time_and_then_starts_by_itself(stand: Stand) -> No
     moved = task(stand, "waits")
     moved.act("start", start_time=in_ms(HOUR_MS))
     assert moved.status() == WAITING
-    assert stand.source.sql("SELECT FROM pg_replication_slots WHERE database = 'waits'") == []
+    assert stand.source.sql("SELECT slot_name FROM pg_replication_slots WHERE database = 'waits'") == []
     at = time.time() + 4
     moved.act("start", start_time=in_ms(4000))
     moved.until(FOLLOWING)
