@@ -15,7 +15,7 @@ async def test_no_timeout_of_the_role_ends_a_session(postgres_server: StartPostg
     server = postgres_server(flavor)
     names = (*TIMEOUTS, "transaction_timeout") if flavor == "pg18" else TIMEOUTS
     for name in names:
-        server.sql(f"ALTER ROLE postgres SET {name} = '3s'")
+        server.sql(f"ALTER ROLE postgres SET {name} = '60s'")
     async with connected(endpoint(server)) as connection:
         for name in names:
             row = await (await connection.execute(f"SHOW {name}".encode())).fetchone()

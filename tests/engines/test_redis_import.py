@@ -235,7 +235,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
         pipeline.execute()
         bucket = shelved(source, tmp_path / "bucket")
         move = await importing(
-            endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=Pace(copy_bytes_per_s=3 << 20)
+            endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=Pace(copy_bytes_per_s=1 << 20)
         ).start()
         for _ in range(3):
             before = (await move.progress()).bytes
@@ -243,6 +243,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
             await move.cut()
             assert client_of(target).dbsize() > 0
             move.go()
+        await move.hurry()
         await move.ended()
         await assert_equal(source, target)
         figures = await move.progress()
@@ -506,10 +507,11 @@ async def test_a_file_that_is_replaced_meanwhile_is_imported_anew(tmp_path: Path
             pipeline.incr(f"n:{number % 100}")
         pipeline.execute()
         bucket = shelved(source, tmp_path / "bucket")
-        pace = Pace(copy_bytes_per_s=1 << 20)
+        pace = Pace(copy_bytes_per_s=1 << 18)
         move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
         await move.until(lambda job, figures: figures.bytes > 0)
         await move.cut()
+        await move.hurry()
         client_of(source).incr("later")
         shelved(source, bucket)
         move.go()
@@ -630,13 +632,14 @@ async def test_an_import_onto_other_keys_that_is_cut_ends_the_same(tmp_path: Pat
         client_of(target).mset({f"n:{number}": 1_000_000 for number in range(150)})
         client_of(target).rpush("l:3", "old")
         bucket = shelved(source, tmp_path / "bucket")
-        pace = Pace(copy_bytes_per_s=2 << 20)
+        pace = Pace(copy_bytes_per_s=1 << 19)
         move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
         for _ in range(3):
             before = (await move.progress()).bytes
             await move.until(lambda job, figures, before=before: figures.bytes > before)  # type: ignore[misc]
             await move.cut()
             move.go()
+        await move.hurry()
         await move.ended()
         kept = [f"n:{number}" for number in (0, *range(101, 150))]
         assert client_of(target).mget(kept) == [None, *[b"1000000"] * 49], "n:0 was the file's, and flushed"
