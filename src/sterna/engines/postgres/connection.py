@@ -5,12 +5,14 @@ stream of a slot, ``bulk`` (asyncpg) for COPY, which moves several times as many
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, LiteralString
 
 import asyncpg
@@ -206,12 +208,21 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 @lru_cache(maxsize=64)
 def _file_of(certificates: str) -> str:
-    """A file with this text, for libpq, which takes certificates from files alone; it goes with the process."""
-    file = tempfile.NamedTemporaryFile("w", prefix="sterna-", suffix=".pem", encoding="ascii")  # noqa: SIM115
-    file.write(certificates)
+    """A file with this text, for libpq, which takes certificates from files alone; it goes with the process.
+
+    It lies in memory where the system has such files (Linux), so that nothing of it stays behind when the process
+    is killed; else in the folder for temporary files.
+    """
+    in_memory = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
+    file = (
+        os.fdopen(os.memfd_create("sterna-certificates"), "wb")
+        if in_memory
+        else tempfile.NamedTemporaryFile("wb", prefix="sterna-", suffix=".pem")  # noqa: SIM115
+    )
+    file.write(certificates.encode("ascii"))
     file.flush()
     _FILES.append(file)
-    return file.name
+    return f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
 
 
 _FILES: list[object] = []
