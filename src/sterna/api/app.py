@@ -28,6 +28,7 @@ from sterna.api.iam.routes import open_routes
 from sterna.api.iam.routes import routes as iam_routes
 from sterna.api.language import chosen
 from sterna.api.settings import ApiSettings
+from sterna.api.turn import Turn
 from sterna.core.errors import Refused
 from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
@@ -53,7 +54,7 @@ def create_app(store: Store, desk: Desk, settings: ApiSettings | None = None) ->
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
-    app.state.front = Front(store, desk, settings)
+    app.state.front = Front(store, desk, settings, turn=Turn(settings.turn_file))
     app.add_middleware(Door, body_limit=settings.body_limit)
     _handle_errors(app)
     _own_routes(app)

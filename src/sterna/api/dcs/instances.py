@@ -81,7 +81,7 @@ async def take_backup(
     front: FrontDep, project_id: str, instance_id: InstanceId, body: bodies.TakeBackup
 ) -> answers.Taken:
     """Take a backup: the instance's data set as it sends it to a replica, put into the project's own bucket."""
-    async with front.creating:  # two that ask at once must not both find that nobody takes one
+    async with front.turn:  # two that ask at once must not both find that nobody takes one
         return answers.Taken(backup_id=await backups.take(front.desk, project_id, instance_id, body))
 
 

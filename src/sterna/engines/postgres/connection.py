@@ -213,16 +213,20 @@ def _file_of(certificates: str) -> str:
     It lies in memory where the system has such files (Linux), so that nothing of it stays behind when the process
     is killed; else in the folder for temporary files.
     """
-    in_memory = hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()
-    file = (
-        os.fdopen(os.memfd_create("sterna-certificates"), "wb")
-        if in_memory
-        else tempfile.NamedTemporaryFile("wb", prefix="sterna-", suffix=".pem")  # noqa: SIM115
-    )
-    file.write(certificates.encode("ascii"))
+    if not (hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()):
+        return _temporary(certificates)
+    file = os.memfd_create("sterna-certificates")  # open as long as the process lives
+    with os.fdopen(file, "wb", closefd=False) as written:
+        written.write(certificates.encode("ascii"))
+    return f"/proc/self/fd/{file}"
+
+
+def _temporary(certificates: str) -> str:
+    file = tempfile.NamedTemporaryFile("w", prefix="sterna-", suffix=".pem", encoding="ascii")  # noqa: SIM115
+    file.write(certificates)
     file.flush()
     _FILES.append(file)
-    return f"/proc/self/fd/{file.fileno()}" if in_memory else file.name
+    return file.name
 
 
 _FILES: list[object] = []

@@ -59,7 +59,7 @@ async def make(front: Front, project_id: str, id: str, new: New, codes: Codes) -
     own = [StoredFile(bucket.id, file.path + file.name) for file in asked.files]
     found = await front.desk.stored(own)
     files = tuple(_known(file, entry) for file, entry in zip(asked.files, found, strict=True))
-    async with front.creating:
+    async with front.turn:
         # Once more: the bucket may have taken its time, and a client that did not wait may have asked again.
         earlier = await _fitting(front, project_id, new, target, codes)
         plan = plan_of(asked, own, target, earlier.plan if earlier else None)

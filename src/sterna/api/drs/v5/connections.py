@@ -50,7 +50,6 @@ ConnectionDep = Annotated[Instance, Depends(_connection)]
 @routes.post("/connections", name="CreateConnection")
 async def create(front: FrontDep, project_id: str, body: bodies.NewConnection) -> Json:
     """Register a database server."""
-    await _free(front, project_id, body.name)
     endpoint = await _endpoint(front, project_id, body.db_type, body, None)
     if not endpoint.addresses:
         raise Told("DRS.M00201", "endpoint.ip")
@@ -64,7 +63,9 @@ async def create(front: FrontDep, project_id: str, body: bodies.NewConnection) -
         facts=bodies.kept(body),
     )
     made = _at(made, endpoint)
-    await front.store.add_instance(made)
+    async with front.turn:
+        await _free(front, project_id, body.name)
+        await front.store.add_instance(made)
     return _shown(made)
 
 
@@ -114,13 +115,14 @@ _SORTS: Mapping[str, Any] = {
 @routes.put("/connections/{connection_id}", name="ModifyConnection")
 async def modify(front: FrontDep, known: ConnectionDep, body: bodies.ChangedConnection) -> Json:
     """Change what is given. Tasks that were made with it keep what they have."""
-    if body.name is not None:
-        await _free(front, known.project_id, body.name, known.id)
     changed = replace(known, name=body.name or known.name, facts={**known.facts, **bodies.kept(body)})
     if body.endpoint is not None or body.ssl is not None:
         endpoint = await _endpoint(front, known.project_id, body.db_type or known.engine, body, known)
         changed = _at(changed, endpoint)
-    await front.store.put_instance(changed)
+    async with front.turn:
+        if body.name is not None:
+            await _free(front, known.project_id, body.name, known.id)
+        await front.store.put_instance(changed)
     return {}
 
 
