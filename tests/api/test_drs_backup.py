@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sterna.core.event import Level
 from sterna.core.files import Entry
 from sterna.core.job import Condition, Failure, JobId, Phase, Wish
 from sterna.core.people import Instance
@@ -218,6 +219,16 @@ def test_what_terraform_leaves_out_has_its_default(service: Service, client: htt
     assert (now["new_db_names"], now["instance_name"]) == ("[]", "rds-sqlserver")
 
 
+def test_a_consistency_check_is_not_promised_in_silence(service: Service, client: httpx.Client) -> None:
+    """It is given back as it was asked for; that nobody makes it stands in the history."""
+    answer = client.post(V5, json=new_backup("dbcc", consistency_check_mode="Async"))
+    assert answer.status_code == 200, answer.text
+    id = answer.json()["job_id"]
+    assert shown(client, id)["options"]["consistency_check_mode"] == "async"
+    _, events = service.run(service.store.events(JobId(id), level=Level.WARN))
+    assert [event.code for event in events] == ["backup.unchecked"]
+
+
 WRONG: list[tuple[str, Any, str, str]] = [
     ("base_info", None, "DRS.M00201", "base_info"),
     ("base_info.name", None, "DRS.M00201", "base_info.name"),
@@ -260,6 +271,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("options.reset_db_name_map", {"": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
     ("options.reset_db_name_map", {"<b>": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
     ("base_info.tags", [{"key": "a", "value": "<b>"}], "DRS.M00202", "tags.value"),
+    ("options.consistency_check_mode", "thorough", "DRS.M00202", "options.consistency_check_mode"),
 ]  # fmt: skip
 
 
