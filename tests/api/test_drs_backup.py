@@ -548,6 +548,23 @@ def test_a_filter_that_means_nothing_is_refused(client: httpx.Client, query: dic
 # Who sees what.
 
 
+def test_a_server_that_a_chain_goes_into_is_not_forgotten(service: Service, client: httpx.Client) -> None:
+    id = "4a3182607bc549bcb46cc9a8755761a6in04"
+    service.run(
+        service.store.add_instance(Instance(id, PROJECT, "chained", "sqlserver", (("192.168.0.81", 1433),)))
+    )
+    connection = f"/v5/{PROJECT}/connections/{id}"
+    task = create(client, "chain-begins", target=id, is_last_backup=False)
+    for _ in ("it runs", "it waits for its next backup"):
+        told = client.delete(connection)
+        assert (told.status_code, told.json()["error_code"]) == (400, "DRS.M00300"), told.text
+        assert "chain-begins" in told.json()["error_msg"]
+        succeed(service, task)
+    last = create(client, "chain-ends", "log.trn", target=id, recovery_mode="incre")
+    succeed(service, last)
+    assert client.delete(connection).status_code == 200
+
+
 def test_another_project_sees_nothing(service: Service, client: httpx.Client) -> None:
     id = create(client, "ours-alone")
     with service.client(service.token(SECOND_PROJECT)) as second:

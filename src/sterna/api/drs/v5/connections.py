@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Depends
 
+from sterna.api.drs.backup.finding import KIND as BACKUPS
 from sterna.api.drs.endpoints import endpoint_of, shown_addresses
 from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.links import link_of
@@ -21,9 +22,10 @@ from sterna.api.drs.v5.finding import Filter, Limit, Offset
 from sterna.api.drs.v5.plans import said_of
 from sterna.api.errors import Told
 from sterna.api.front import Front, FrontDep
-from sterna.core.errors import NotFound
+from sterna.core.errors import IllegalMove, NotFound
 from sterna.core.people import Instance
 from sterna.core.plan import Endpoint, Tls
+from sterna.jobs.using import check_instance
 
 Json = dict[str, Any]
 
@@ -128,8 +130,17 @@ async def modify(front: FrontDep, known: ConnectionDep, body: bodies.ChangedConn
 
 @routes.delete("/connections/{connection_id}", name="DeleteConnection")
 async def delete(front: FrontDep, known: ConnectionDep) -> Json:
-    """Forget a database server. Tasks that were made with it keep what they have."""
-    await front.store.remove_instance(known.id)
+    """Forget a database server. Tasks that were made with it keep what they have.
+
+    Refused while backups are being restored into it, or while a chain of them waits for its next one.
+    """
+    async with front.turn:
+        _, restores = await front.store.jobs(known.project_id, kinds=(BACKUPS,))
+        try:
+            check_instance(restores, known.id, known.name)
+        except IllegalMove as needed:
+            raise Told("DRS.M00300.needed", needed.message) from needed
+        await front.store.remove_instance(known.id)
     return {}
 
 
