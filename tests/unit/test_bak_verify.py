@@ -224,7 +224,7 @@ def test_a_stripe_that_is_missing_is_a_fault_and_what_is_there_is_checked() -> N
     assert fault.message == "set 1 of 0.bak is striped over 3 files, and file 2 of 3 is not among those given"
     assert any("not all of its stripes are here" in each for each in counts.not_checked)
     assert counts.pages > 8
-    faults, _ = checked(changed(first, open_media(Bytes(first)).sets[0].regions[0].pieces[0].start + 5000))
+    faults, _ = checked(changed(first, open_media(Bytes(first)).sets[0].regions[0].pieces[0].start + PAGE + 5000))
     assert [each.page != "" for each in faults] == [False, True]
     assert "files 2, 3 of 3 are not among those given" in faults[0].message
 
