@@ -160,6 +160,7 @@ class Tbl:
     group: int = 1
     memory: bool = False
     root_links: int = 5
+    text_in_row: int = 0
     maker: Maker | None = None
 
 

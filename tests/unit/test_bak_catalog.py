@@ -350,7 +350,8 @@ def test_indexes_that_nobody_keeps_up_are_not_made(tmp_path: Path) -> None:
     backup = opened(MemoryBlob(path.name, path.read_bytes()))
     schema, found = backup.schema(), table(backup, "t")
     assert (found.trouble, backup.count(found.path)) == ("", 2)
-    assert found.primary and found.primary.name == "PK_t"
+    assert found.primary is not None
+    assert found.primary.name == "PK_t"
     assert found.uniques == ()
     assert [index.name for index in found.indexes] == ["IX_kept"]
     assert {(one.kind, one.path[-1], one.text) for one in schema.leftovers} == {

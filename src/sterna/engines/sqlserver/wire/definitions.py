@@ -49,6 +49,7 @@ from sterna.engines.sqlserver.wire.properties import SHIPPED, SYSTEM_SCHEMA, USE
 from sterna.engines.sqlserver.wire.records import Layout, Physical
 from sterna.engines.sqlserver.wire.texts import Texts
 from sterna.engines.sqlserver.wire.types import (
+    OLD_LOBS,
     VARBINARY,
     unreadable,
 )
@@ -178,11 +179,18 @@ class Definitions:
         Where one is kept and cannot be read, such rows must not be taken for ones with NULL.
         """
         kept = self._catalog.defaults.get((rowset.id, place.stored_id))
-        if kept is None or not (kept.raw("value") or kept.raw("imageval")):
-            return physical_of(row, place, None, self._catalog.boot.collation)
-        default = default_of(kept.raw("value"), place)
+        is_kept = kept is not None and bool(kept.raw("value") or kept.raw("imageval"))
+        default = default_of(kept.raw("value"), place) if kept is not None and is_kept else None
         physical = physical_of(row, place, default, self._catalog.boot.collation)
-        return physical if default is not None else replace(physical, nullable=False)
+        if is_kept and default is None:
+            physical = replace(physical, nullable=False)
+        in_row = place.xtype in OLD_LOBS and self._has_text_in_row(rowset.table)
+        return replace(physical, text_in_row=True) if in_row else physical
+
+    def _has_text_in_row(self, table: int) -> bool:
+        """Whether the option ``text in row`` has a limit: a property of the heap or the clustered index."""
+        rows = (row for row in self._catalog.indexes.get(table, ()) if row["indid"] <= _CLUSTERED)
+        return any(row["intprop"] for row in rows)
 
     def _trouble(
         self, table: int, columns: Sequence[Row], rowsets: Sequence[Rowset], places: Sequence[dict[int, Place]]
