@@ -5,7 +5,7 @@ Each row has a statement of its own: rows that share a list of VALUES would shar
 an sql_variant is. So many statements as a batch holds are one transaction.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import BinaryIO
@@ -120,7 +120,7 @@ def _is_given(column: Column) -> bool:
 def check_names(table: Table) -> None:
     """Raises Unsupported if the table cannot be made by a script."""
     _created(table)
-    there = {tuple(key.target) for key in table.foreign}
+    there = {tuple(key.target): {frozenset(key.target_columns)} for key in table.foreign}
     for key in table.foreign:
         _foreign(table, key, there)
     for _ in _after(table):
@@ -157,7 +157,9 @@ class Scripts:
         """``finish.sql``: indexes, checks that rows need not hold to, foreign keys, next numbers, comments."""
         yield f"-- What is made of {_told((self.database,))} when the rows are there\n"
         yield _SESSION
-        there = {table.path[1:] for table in self.tables}
+        there: dict[Path, set[frozenset[str]]] = {}
+        for table in self.tables:
+            there.setdefault(tuple(table.path[1:]), set()).update(_unique(table))
         for table in self.tables:
             for statement in _after(table):
                 yield statement + _GO
@@ -227,8 +229,17 @@ def _check(table: Table, check: Condition) -> str:
     return made + ("" if check.enabled else f"ALTER TABLE {on} NOCHECK CONSTRAINT {name};\n")
 
 
-def _foreign(table: Table, key: ForeignKey, there: set[Path]) -> str:
-    if tuple(key.target) not in there:
+def _unique(table: Table) -> Iterator[frozenset[str]]:
+    """The columns that a foreign key can refer to."""
+    yield from (frozenset(key.columns) for key in (*([table.primary] if table.primary else []), *table.uniques))
+    yield from (
+        frozenset(name for name, _ in each.columns) for each in table.indexes if each.unique and not each.where
+    )
+
+
+def _foreign(table: Table, key: ForeignKey, there: Mapping[Path, Collection[frozenset[str]]]) -> str:
+    """``there``: the tables that are made, and what of them is unique. A disabled key of theirs is not."""
+    if frozenset(key.target_columns) not in there.get(tuple(key.target), ()):
         return f"-- Left out: {_told((key.name,))}, which refers to {_told(key.target)}\n"
     on, name = _name(table.path), quoted(key.name)
     checked = "CHECK" if key.enabled and key.trusted else "NOCHECK"

@@ -268,7 +268,7 @@ def _near(column: Physical, decode: types.Decode, compression: int) -> types.Dec
 def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str]) -> Read:
     far = _decoder(column)
     near = _near(column, far, compression)
-    by_length = column.xtype in types.OLD_LOBS
+    by_length = column.xtype in types.OLD_LOBS and not column.text_in_row
     decode, binary = longs.decoder(column), longs.is_binary(column)
 
     def read(raw: Raw) -> object:
