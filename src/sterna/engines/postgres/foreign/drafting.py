@@ -8,6 +8,7 @@ from sterna.core.schema import Schema, Table
 from sterna.engines.postgres.foreign.drafts import Draft, Drafted, Left
 from sterna.engines.postgres.foreign.expressions import Translator
 from sterna.engines.postgres.foreign.naming import Taken, column_name, place, wanted
+from sterna.engines.postgres.foreign.tabling import OfTable, columns_of
 from sterna.engines.postgres.names import shown
 
 
@@ -61,7 +62,7 @@ class Drafting:
 
     def _table(self, table: Table) -> Drafted:
         names = self._names(table)
-        work = OfTable(self, table, self._places[table.path], names, Translator(by_name(table), names))
+        work = OfTable(self, table, self._places[table.path], names, Translator(columns_of(table), names))
         return work.run()
 
     def _names(self, table: Table) -> dict[str, str]:

@@ -29,7 +29,7 @@ MOST_INDEX_BYTES = 2600
 GENERATED_SINCE = 120000
 
 
-def by_name(table: Table) -> Mapping[str, Column]:
+def columns_of(table: Table) -> Mapping[str, Column]:
     return {column.name: column for column in table.columns}
 
 
@@ -48,7 +48,7 @@ class OfTable:
     def run(self) -> Drafted:
         generated = self._generated() if self.all.version >= GENERATED_SINCE else self._ungenerated()
         stored = [column for column in self.table.columns if column.stored]
-        by_name = by_name(self.table)
+        by_name = columns_of(self.table)
         if self.table.trouble:
             self.all.left.append(Left("rows of table", shown(self.table.path), "", self.table.trouble))
         for column in self.table.columns:
@@ -211,7 +211,7 @@ class OfTable:
 
     def _one_null(self, name: str, columns: Sequence[str]) -> str:
         """SQL Server takes NULL once in a unique key, as PostgreSQL does from 15 on, if it is told to."""
-        by_name = by_name(self.table)
+        by_name = columns_of(self.table)
         if not any(by_name[column].nullable for column in columns if column in by_name):
             return ""
         if self.all.version >= NULLS_SINCE:
@@ -255,7 +255,7 @@ class OfTable:
         """The columns that an index carries along. Long ones would not fit into it, nor more than 32 in all."""
         if self.all.version < INCLUDE_SINCE:
             return ()
-        by_name = by_name(self.table)
+        by_name = columns_of(self.table)
         wanted = [column for column in index.include if column not in dict(index.columns)]
         room = MOST_INDEX_BYTES - sum(longest(by_name[column]) for column, _ in index.columns if column in by_name)
         kept: list[str] = []
