@@ -288,17 +288,21 @@ class OfTable:
         except Untranslatable as why:
             self._leave("check", check.name, check.text, why)
             return None
-        name = fitted(check.name)
-        sql = f"ALTER TABLE {self._quoted} ADD CONSTRAINT {quoted(name)} CHECK {said.sql}"
-        unproven = f"{sql} NOT VALID"
-        return Order(
-            "check",
-            name,
-            self.to,
-            sql if check.trusted else unproven,
-            check.text,
-            unproven if check.trusted else "",
+        return self._rule("check", check.name, f"CHECK {said.sql}", check.text, trusted=check.trusted)
+
+    def _rule(self, kind: str, name: str, words: str, source: str, *, trusted: bool) -> Order:
+        """A check or a foreign key; what SQL Server does not trust counts for new rows alone, as there."""
+        given = fitted(name)
+        other = unlike(self.to[2], given)
+        sql, other_sql = (
+            f"ALTER TABLE {self._quoted} ADD CONSTRAINT {quoted(each)} {words}" for each in (given, other)
         )
+        unproven = f"{sql} NOT VALID"
+        if not trusted:
+            return Order(
+                kind, given, self.to, unproven, source, other_name=other, other_sql=f"{other_sql} NOT VALID"
+            )
+        return Order(kind, given, self.to, sql, source, unproven, other, other_sql)
 
     def _condition(self, text: str, name: str) -> Translated:
         said = self._translated(text, self.translator.condition)
@@ -323,18 +327,13 @@ class OfTable:
         if target is None or target[0] != self.to[0]:
             self._leave("foreign key", key.name, source, f"{shown(path)} is not moved")
             return None
-        name = fitted(key.name)
         theirs = ", ".join(quoted(column_name(column)) for column in key.target_columns)
-        sql = (
-            f"ALTER TABLE {self._quoted} ADD CONSTRAINT {quoted(name)} FOREIGN KEY ({self._list(key.columns)}) "
-            f"REFERENCES {quoted(*target[1:])} ({theirs})"
+        words = (
+            f"FOREIGN KEY ({self._list(key.columns)}) REFERENCES {quoted(*target[1:])} ({theirs})"
             f" ON DELETE {_ACTIONS.get(key.on_delete.upper().replace('_', ' '), 'NO ACTION')}"
             f" ON UPDATE {_ACTIONS.get(key.on_update.upper().replace('_', ' '), 'NO ACTION')}"
         )
-        unproven = f"{sql} NOT VALID"
-        return Order(
-            "foreign key", name, self.to, sql if key.trusted else unproven, source, unproven if key.trusted else ""
-        )
+        return self._rule("foreign key", key.name, words, source, trusted=key.trusted)
 
 
 _ACTIONS = {each: each for each in ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")}
