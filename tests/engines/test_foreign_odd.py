@@ -172,3 +172,19 @@ async def test_a_comparison_finds_what_was_changed_on_the_target(
         assert found.tables[0].different >= 1
         server.sql("TRUNCATE dbo.t; INSERT INTO dbo.t SELECT * FROM kept", "odd")
     assert (await proof.compare()).equal
+
+
+async def test_a_database_without_tables_is_made_and_one_that_begins_read_only_is_refused(
+    postgres_server: StartPostgres, tmp_path: Path
+) -> None:
+    server = postgres_server("pg18")
+    shop = Shop(Schema("tsql", (), databases=("bare", "empty")))
+    await moved(shop, plan_for(server), tmp_path)
+    found = "SELECT datname::text FROM pg_database WHERE datname IN ('bare', 'empty') ORDER BY 1"
+    assert server.sql(found) == [("bare",), ("empty",)]
+    assert server.sql("SELECT nspname::text FROM pg_namespace WHERE nspname = 'sterna'", "bare") == []
+
+    server.sql("ALTER DATABASE bare SET default_transaction_read_only = on")
+    move = ShopMove(shop, plan_for(server), tmp_path)
+    await move.start()
+    assert 'ALTER DATABASE "bare" RESET default_transaction_read_only' in await move.fails("STERNA.2008")

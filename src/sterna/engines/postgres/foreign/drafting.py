@@ -38,7 +38,9 @@ class Drafting:
             if place(self.selection, leftover.path[:3]) is not None:
                 why = leftover.why or "its language is not PostgreSQL's"
                 self.left.append(Left(leftover.kind, shown(leftover.path), leftover.text, why))
-        return Draft(drafted, self.left, self.renamed, self.compares)
+        homes = {name: place(self.selection, (name,)) for name in self.schema.databases}
+        without = {name: to[0] for name, to in homes.items() if to}
+        return Draft(drafted, self.left, self.renamed, self.compares, without)
 
     def _place(self, path: Path) -> bool:
         to = place(self.selection, path)
