@@ -130,7 +130,7 @@ class ItemReading:
     def _tell_done(self) -> None:
         """What came of it, in this run."""
         parts = [f"{self._keys} keys restored"] if self._keys or not self._item.is_log else []
-        parts += [f"{self._left_out} left out: expired, or not selected"] if self._left_out else []
+        parts += [f"{self._left_out} left out: expired, empty, or not selected"] if self._left_out else []
         parts += [f"{self._commands_sent} commands carried out"] if self._item.is_log else []
         self._tell(Level.INFO, "redis.file.read", f"{self._item.name}: {', '.join(parts)}", file=self._item.name)
 
@@ -221,11 +221,12 @@ class ItemReading:
             hold_ms=HOLD_MS if self._item.is_log else 0,
             absolute=aim.modern,
             hints=aim.modern,
+            clear=touched is not None,
             place=place,
         )
 
     def _tell_end(self, entry: Entry, walker: Walker, end: End) -> None:
-        for note in walker.facts.notes:
+        for note in walker.facts.said():
             self._tell(Level.WARN, "redis.file.left_out", f"{entry.name}: {note}", file=entry.name)
         if not end.checked:
             message = f"{entry.name} was written without a checksum: damage within values would not be seen"
