@@ -1,5 +1,7 @@
 """Keys of an RDB file that hold no element."""
 
+from typing import Any
+
 import pytest
 
 from sterna.engines.redis.wire.recode import length, string
@@ -23,7 +25,7 @@ EMPTY = {
     b"hash listpack": key(b"hash listpack", 16, string(LISTPACK)),
     b"zset listpack": key(b"zset listpack", 17, string(LISTPACK)),
     b"quicklist 2": key(b"quicklist 2", 18, length(0)),
-    b"quicklist 2 of an empty node": key(b"quicklist 2 of an empty node", 18, length(1) + b"\x02" + string(LISTPACK)),
+    b"quicklist 2, empty node": key(b"quicklist 2, empty node", 18, length(1) + b"\x02" + string(LISTPACK)),
     b"set listpack": key(b"set listpack", 20, string(LISTPACK)),
 }  # fmt: skip
 EMPTY_12 = {
@@ -42,7 +44,7 @@ NOT_EMPTY = {
 }
 
 
-def walked(data: bytes, native: bool, **options: object) -> Walked:
+def walked(data: bytes, native: bool, **options: Any) -> Walked:
     if native:
         return walk(data, target_version=12, **options)
     with pure_python():
