@@ -81,6 +81,12 @@ def joined(found: Iterator[bytes | Pieces]) -> bytes:
     return b"".join(data if isinstance(data, bytes) else b"".join(data) for data in found)
 
 
+def hold_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values are read whole from here on."""
+    monkeypatch.setattr(longs, "LONG", 1 << 40)
+    monkeypatch.setattr(longs, "TOGETHER", 1 << 40)
+
+
 def test_the_text_of_copy_is_the_same_in_pieces_as_whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(texts(opened([file])["Long"]))
     long = [data for data in found if isinstance(data, Pieces)]
@@ -88,7 +94,7 @@ def test_the_text_of_copy_is_the_same_in_pieces_as_whole(file: Path, monkeypatch
     assert max(len(piece) for data in long for piece in data) < 1 << 20
     assert [b"".join(data) for data in long] == [b"".join(data) for data in long]  # as often as it is asked for
     in_pieces = joined(iter(found))
-    monkeypatch.setattr(longs, "LONG", 1 << 40)
+    hold_everything(monkeypatch)
     whole = list(texts(opened([file])["Long"]))
     assert all(isinstance(data, bytes) for data in whole)
     assert in_pieces == joined(iter(whole))
@@ -118,7 +124,7 @@ def test_exported_files_say_the_same_in_pieces_as_whole(
         return tmp_path / name / only.file
 
     pieces = exported("pieces")
-    monkeypatch.setattr(longs, "LONG", 1 << 40)
+    hold_everything(monkeypatch)
     whole = exported("whole")
     if form == "csv":
         assert pieces.read_bytes() == whole.read_bytes()
@@ -134,6 +140,25 @@ def test_exported_files_say_the_same_in_pieces_as_whole(
                 written_as = f"0x{data.hex().upper()}"
                 text = written_as if isinstance(value, bytes) else f"CONVERT(nvarchar(max), {written_as})"
                 assert text in script, number
+
+
+def test_many_values_of_one_page_or_row_are_not_held_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(5)
+    columns = [Col("id", "int"), *(Col(f"b{n}", "varbinary(max)") for n in range(20)), Col("t", "nvarchar(max)")]
+    some: list[Row] = [(n, chance.randbytes(400_000), *(None,) * 19, "é\n" * 100_000) for n in range(20)]
+    some.append((20, *(chance.randbytes(400_000) for _ in range(20)), "short"))
+    database = opened([written(tmp_path / "many.bak", some, columns)])["Long"]
+    (table,) = database.tables
+    found = list(texts(database))
+    assert max(len(each) for data in found for each in (data if isinstance(data, Pieces) else [data])) < 6 << 20
+    for row in database.rows(table.path, long=True):
+        assert sum(len(value) for value in row if isinstance(value, bytes)) <= longs.TOGETHER
+    in_pieces, rows_in_pieces = joined(iter(found)), list(database.rows(table.path))
+    hold_everything(monkeypatch)
+    assert joined(texts(database)) == in_pieces
+    assert list(database.rows(table.path)) == rows_in_pieces == [tuple(row) for row in some]  # type: ignore[arg-type]
 
 
 def test_text_that_cannot_be_stored_is_found_within_a_long_value_and_counted_once(tmp_path: Path) -> None:
