@@ -30,6 +30,8 @@ class Long:
     """
 
     binary: bool
+    size: int
+    """Bytes, as they are stored."""
     make: Callable[[], Decoded]
 
     def __iter__(self) -> Decoded:
@@ -56,9 +58,10 @@ class Room:
 
 def found(pointer: bytes, fetch: Fetch, binary: bool, decode: Decode, room: Room) -> Long | None:
     """The value that a pointer leads to; None: it is to be held, or null. Raises as ``lob.size`` does."""
-    if room.takes(lob.size(pointer, fetch)):
+    size = lob.size(pointer, fetch)
+    if room.takes(size):
         return None
-    return Long(binary, lambda: decode(_together(lob.pieces(pointer, fetch) or iter(()))))
+    return Long(binary, size, lambda: decode(_together(lob.pieces(pointer, fetch) or iter(()))))
 
 
 def decoder(column: Physical) -> Decode | None:

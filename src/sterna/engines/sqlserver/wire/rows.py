@@ -172,7 +172,7 @@ class Rows:
     def _guarded(self, value: Long, page: bytes, slot: int, column: int) -> Long:
         """The value, its errors naming its place."""
         watched: Callable[[], Any] = partial(self._watched, value, page, slot, column)
-        return Long(value.binary, watched)
+        return Long(value.binary, value.size, watched)
 
     def _anew(self, text: Later, page: bytes, slot: int, column: int) -> Iterator[bytes]:
         """The text of a long value once more, its errors naming its place."""
