@@ -1,20 +1,25 @@
-"""Fixtures for all tests, and how tests try the cases that they make up."""
+"""Fixtures for all tests, and how cases are made up."""
 
-from hypothesis import HealthCheck, settings
+import hypothesis
 
-from tests.effort import EFFORT
+from tests.effort import FRESH
 from tests.servers.fixtures import postgres_server, redis_server
 from tests.servers.places import work_in_memory
 
 __all__ = ["postgres_server", "redis_server"]
 
 work_in_memory()
-
-# The same cases in each ordinary run. They count, and not how fast a busy machine makes them up and tries them.
-settings.register_profile(
+# No case is too slow: the machine may be busy. Nothing is kept from one run for the next.
+hypothesis.settings.register_profile(
     "sterna",
+    derandomize=not FRESH,
     deadline=None,
-    derandomize=EFFORT <= 1,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    database=None,
+    print_blob=True,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.data_too_large,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
 )
-settings.load_profile("sterna")
+hypothesis.settings.load_profile("sterna")

@@ -355,6 +355,16 @@ def test_a_backup_that_is_being_imported_stays(service: Service, client: httpx.C
     assert client.delete(f"{own}/{backup}").status_code == 204
 
 
+@pytest.mark.usefixtures("nobody_backs_up")
+def test_a_backup_that_was_stopped_is_none(service: Service, client: httpx.Client) -> None:
+    backup = client.post(f"{BASE}/instances/{INSTANCE}/backups", json={}).json()["backup_id"]
+    service.play(backup, (Phase.COPY, Condition.RUNNING))
+    service.run(service.store.ask(JobId(backup), Wish.STOP))
+    service.play(backup, DONE)
+    files = {"file_source": "backup_record", "bucket_name": None, "files": None, "backup_id": backup}
+    refused(client.post(f"{BASE}/migration-task", json=body(**files)), "DCS.4087")
+
+
 def test_servers_of_other_kinds_are_no_instances(service: Service, client: httpx.Client) -> None:
     id = "5a3182607bc549bcb46cc9a8755761a6"
     service.run(service.store.add_instance(Instance(id, PROJECT, "shop", "postgresql", (("h", 5432),))))

@@ -15,13 +15,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tests.servers.redis import free_port
 
 Direction = Literal["to_server", "to_client"]
 HOST = "127.0.0.1"
 _PIECE = 65_536
+_BUFFER = 128 << 10
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -130,7 +131,8 @@ class Proxy:
     async def _open_door(self) -> None:
         if self._server is None:
             self.port = self.port or free_port()  # one of the kernel's choice others could take while it is closed
-            self._server = await asyncio.start_server(self._serve, self.host, self.port)
+            door = _narrow(socket.create_server((self.host, self.port)))
+            self._server = await asyncio.start_server(self._serve, sock=door)
 
     async def _close_door(self) -> None:
         if self._server:
@@ -144,6 +146,7 @@ class Proxy:
         self.accepted += 1
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
+            _narrow(far_writer.get_extra_info("socket"))
         except OSError:
             _reset(writer)
         else:
@@ -220,6 +223,13 @@ class Proxy:
 
 class _CutNow(Exception):
     """The moment of a cut has come."""
+
+
+def _narrow(sock: Any) -> Any:
+    """So that what a cut loses, and what goes on behind a limit, is little: else a kernel holds megabytes."""
+    for size in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        sock.setsockopt(socket.SOL_SOCKET, size, _BUFFER)
+    return sock
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

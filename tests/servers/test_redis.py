@@ -14,17 +14,11 @@ from tests.effort import PATIENCE
 from tests.servers import redis as servers
 from tests.servers.certificates import make_certificates
 from tests.servers.fixtures import StartServer
+from tests.servers.guardian import is_zombie as gone
 from tests.servers.places import REPOSITORY
 from tests.servers.redis import FLAVORS, NotStarted, Server, free_port, start
 
 pytestmark = pytest.mark.server
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def wait_until_gone(pid: int, folder: Path) -> None:
@@ -113,11 +107,10 @@ def test_a_taken_port_that_was_asked_for_is_an_error(redis_server: StartServer) 
 
 
 def test_servers_die_with_the_process_that_started_them_even_if_it_is_killed() -> None:
-    port = free_port()
     program = (
         "import sys, time\n"
         "from tests.servers.redis import start\n"
-        f"server = start(port={port})\n"
+        "server = start()\n"
         "print(server.pid, server.folder, flush=True)\n"
         "time.sleep(600)\n"
     )
