@@ -1,6 +1,6 @@
-"""Fixtures for all tests, and how cases are made up."""
+"""Fixtures for all tests, and how tests try the cases that they make up."""
 
-import hypothesis
+from hypothesis import HealthCheck, settings
 
 from tests.effort import FRESH
 from tests.servers.fixtures import postgres_server, redis_server
@@ -9,13 +9,14 @@ from tests.servers.places import work_in_memory
 __all__ = ["postgres_server", "redis_server"]
 
 work_in_memory()
-# No case is too slow: the machine may be busy. Nothing is kept from one run for the next.
-hypothesis.settings.register_profile(
+
+# The same cases in each ordinary run. They count, and not how fast a busy machine makes them up and tries them.
+settings.register_profile(
     "sterna",
-    derandomize=not FRESH,
     deadline=None,
+    derandomize=not FRESH,
     database=None,
     print_blob=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-hypothesis.settings.load_profile("sterna")
+settings.load_profile("sterna")

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tests.api.service import INSTANCE, PROJECT
@@ -67,7 +67,7 @@ def task(client: httpx.Client) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12))
 @given(body=some.dictionaries(some.sampled_from(FIELDS), values, max_size=12))
 def test_any_body_is_answered_in_a_documented_way(
     client: httpx.Client, task: str, method: str, path: str, body: dict[str, Any]
@@ -79,14 +79,14 @@ def test_any_body_is_answered_in_a_documented_way(
         assert error.get("error_code") or error.get("code")
 
 
-@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50))
 @given(body=some.binary(max_size=200))
 def test_any_bytes_are_answered_in_a_documented_way(client: httpx.Client, body: bytes) -> None:
     answer = client.post(f"{BASE}/migration/instance", content=body)
     assert answer.json()["error_code"] in ("DCS.4004", "DCS.4005", "DCS.4010")
 
 
-@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20))
 @given(name=some.text(), value=some.text())
 def test_any_query_is_answered_in_a_documented_way(client: httpx.Client, name: str, value: str) -> None:
     for parameter in (name, "name", "offset", "limit"):

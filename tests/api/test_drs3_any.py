@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from sterna.api.drs.operations import OPERATIONS, Operation, Version
@@ -55,9 +55,7 @@ values = some.recursive(
     lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.sampled_from(FIELDS), inner, max_size=8),
     max_leaves=20,
 )
-quiet = settings(
-    max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quiet = settings(max_examples=examples(6))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +178,7 @@ GOOD: dict[str, tuple[str, str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", GOOD)
-@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20))
 @given(data=some.data())
 def test_a_good_body_with_one_spoilt_value_is_answered_in_a_documented_way(
     client: httpx.Client, id: str, kind: str, data: some.DataObject

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from sterna.api.drs.operations import MULTIPART, OPERATIONS, Operation, Version
@@ -47,9 +47,7 @@ values = some.recursive(
     lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.sampled_from(FIELDS), inner, max_size=6),
     max_leaves=20,
 )
-quiet = settings(
-    max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quiet = settings(max_examples=examples(12))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +139,7 @@ WHOLE: dict[str, tuple[str, str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40))
 @given(data=some.data())
 def test_a_good_body_with_one_spoilt_value_is_answered_in_a_documented_way(
     client: httpx.Client, task: str, kind: str, data: some.DataObject

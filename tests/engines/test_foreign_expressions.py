@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -316,7 +316,7 @@ _REFUSED_LATE = ("22", "54")
 """What depends on the values: a number that is too large, a text that is no date."""
 
 
-@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300))
 @given(st.builds(str.format, st.sampled_from(_CONDITIONS), _VALUES, _VALUES))
 def test_whatever_is_translated_is_understood(line: psycopg.Connection[object], condition: str) -> None:
     with suppress(Untranslatable):

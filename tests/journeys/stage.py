@@ -24,7 +24,7 @@ ORDERS = Name(("shop", "orders"))
 STOCK = Name(("shop", "stock"))
 QUICK = Tempo(
     look=0.005, beat=0.005, grace=0.3, quiet=0.03, patience=1.0, count=0.02, first_wait=0.005, longest_wait=0.05,
-    clean_tries=3, clean_limit=1.0,
+    clean_tries=3, clean_limit=30.0,
 )  # fmt: skip
 HASTE = Habits(pieces=2, chunk=10, batch=5, beat=0.01, look=0.002)
 
@@ -40,6 +40,8 @@ class Stage:
     plan: Plan = field(default_factory=lambda: Plan(endpoint("source"), endpoint("target")))
     tempo: Tempo = QUICK
     habits: Habits = HASTE
+    clock: Callable[[], float] = time.monotonic
+    """The runner's, in seconds."""
     adding: bool = True
     """Whether its clients make changes that must be applied exactly once."""
 
@@ -56,8 +58,10 @@ class Stage:
         await self.desk.run(job)
         return job
 
-    def runner(self, job: Job, store: JobStore | None = None, kind: type[Runner] = Runner) -> Runner:
-        return kind(store or self.store, self.engines, JobId(job.id), self.folder, tempo=self.tempo)
+    def runner(self, job: Job, store: JobStore | None = None) -> Runner:
+        return Runner(
+            store or self.store, self.engines, JobId(job.id), self.folder, tempo=self.tempo, clock=self.clock
+        )
 
     async def now(self, job: Job) -> Job:
         return await self.store.job(job.id)

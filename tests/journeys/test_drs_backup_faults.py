@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from psycopg import errors
 
 from sterna.core.job import JobId
 from tests.backups import big, scenes
@@ -29,6 +30,8 @@ ROWS = 240_000
 """So many that what is read ahead is a part of the file."""
 SLOW = 6 << 20
 """Bytes a second of one connection to the object store and to the target: a load takes its time."""
+SOME = 2 << 20
+"""Bytes to the target with which some rows are there for certain, and by far not all."""
 SLOW_BUCKET = "slow"
 NUMBERS = count(1)
 Tables = dict[str, Found]
@@ -91,15 +94,18 @@ class Scene:
         """How many have arrived; 0 where there is no such table yet."""
         if self.database not in self.target.databases():
             return 0
-        if not self.target.server.sql(f"SELECT to_regclass('{table}')::text", self.database)[0][0]:
-            return 0
-        return int(self.target.server.sql(f"SELECT count(*) FROM {table}", self.database)[0][0])
+        with contextlib.suppress(errors.UndefinedTable, errors.InvalidSchemaName):  # or dropped just now
+            return int(self.target.server.sql(f"SELECT count(*) FROM {table}", self.database)[0][0])
+        return 0
 
-    def half_way(self, table: str = "dbo.big") -> None:
-        """Wait until some rows of a table are there, and hold everything up."""
-        wait_for(lambda: self.rows(table) > 0, "nothing arrives")
-        for way in (self.to_bucket, self.to_target):
-            way.stall()
+    def begin_half(self, file: str, table: str = "dbo.big") -> str:
+        """A task of which some rows are there, and nothing moves any more; it cannot be over before that is so."""
+        self.to_target.stall_after(SOME, "to_server")
+        id = self.begin(file)
+        wait_for(lambda: self.to_target.stalled, "nothing is sent")
+        self.to_bucket.stall()
+        assert self.rows(table) > 0
+        return id
 
     def flow(self) -> None:
         """Let everything go on."""
@@ -247,8 +253,7 @@ def _disturb(scene: Scene, id: str, what: str, chance: random.Random) -> None:
 @SOAK
 def test_an_object_store_that_is_away_for_long_is_waited_for(scene: Scene) -> None:
     file, tables = big_file(scene.stand)
-    id = scene.begin(file)
-    scene.half_way()
+    id = scene.begin_half(file)
     scene.to_bucket.refuse()
     scene.to_bucket.drop()
     scene.to_target.flow()
@@ -267,8 +272,7 @@ def test_an_object_store_that_is_away_for_long_is_waited_for(scene: Scene) -> No
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(scene: Scene) -> None:
     file, _ = big_file(scene.stand)
     _, tables = other = big_file(scene.stand, 60_000, "other.bak")
-    id = scene.begin(file)
-    scene.half_way()
+    id = scene.begin_half(file)
     scene.stand.upload(scene.stand.bucket / other[0], file)
     scene.flow()
     scene.fails(id, "big.bak", "replaced", "start again")
@@ -279,8 +283,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(scene: Scene) -> No
 def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, other: str) -> None:
     file, _ = big_file(scene.stand)
     _, tables = big_file(scene.stand, {"other.bak": 60_000, "longer.bak": ROWS + 5_000}[other], other)
-    id = scene.begin(file)
-    scene.half_way()
+    id = scene.begin_half(file)
     scene.kill_with_worker(id)
     scene.stand.upload(scene.stand.bucket / other, file)
     scene.flow()
@@ -292,12 +295,11 @@ def test_a_file_that_is_replaced_while_nobody_runs_is_loaded_anew(scene: Scene, 
 @SOAK
 def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene: Scene) -> None:
     stand = scene.stand
-    file, _ = keyed_file(stand, 24_000, "first")
-    _, tables = keyed_file(stand, 28_000, "second")
-    id = scene.begin(file)
-    scene.half_way("dbo.one")
+    file, _ = keyed_file(stand, 60_000, "first")
+    _, tables = keyed_file(stand, 68_000, "second")
+    id = scene.begin_half(file, "dbo.one")
     scene.kill_with_worker(id)
-    assert scene.rows("dbo.one") < 24_000
+    assert scene.rows("dbo.one") < 60_000
     stand.upload(stand.bucket / "second.bak", file)
     scene.flow()
     scene.serve()
@@ -308,8 +310,7 @@ def test_tables_of_two_backups_are_not_mixed_though_each_was_read_from_one(scene
 @SOAK
 def test_a_file_that_is_taken_away_while_it_is_read_is_said(scene: Scene) -> None:
     file, tables = big_file(scene.stand)
-    id = scene.begin(file)
-    scene.half_way()
+    id = scene.begin_half(file)
     scene.stand.store.client().delete_object(Bucket=FAR, Key=file)
     scene.flow()
     scene.fails(id, "big.bak", "no file")
@@ -323,8 +324,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_said(scene: Scene) -> Non
 def test_a_secret_that_was_changed_is_said_and_a_new_one_works(scene: Scene) -> None:
     stand = scene.stand
     file, tables = big_file(stand)
-    id = scene.begin(file)
-    scene.half_way()
+    id = scene.begin_half(file)
     keys = stand.store.folder / "keys.json"
     old = keys.read_text()
     stand.store.kill9()
@@ -381,8 +381,7 @@ TROUBLES = {
 def test_trouble_on_the_target_is_said_and_a_new_task_works_once_it_is_mended(scene: Scene, what: str) -> None:
     trouble, said, mended = TROUBLES[what]
     file, tables = big_file(scene.stand)
-    id = scene.begin(file)
-    scene.half_way()
+    id = scene.begin_half(file)
     scene.to_target.flow()  # what is under way holds the table; then there is nothing more to load
     scene.target.server.sql(trouble, scene.database)
     scene.flow()
@@ -394,8 +393,7 @@ def test_trouble_on_the_target_is_said_and_a_new_task_works_once_it_is_mended(sc
 @SOAK
 def test_a_failed_task_that_is_deleted_leaves_nothing_of_its_own(scene: Scene) -> None:
     file, _ = big_file(scene.stand)
-    id = scene.begin(file)
-    scene.half_way()
+    id = scene.begin_half(file)
     scene.to_target.flow()
     scene.target.server.sql("INSERT INTO dbo.big (c0) VALUES (-1)", scene.database)
     scene.flow()

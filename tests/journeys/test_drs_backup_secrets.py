@@ -45,7 +45,7 @@ def test_no_secret_is_shown_whether_a_task_succeeds_or_fails(stand: Stand) -> No
             stand.api.create(closed, "no-target", *files, bucket=FAR),
             stand.api.create(target, "no-precheck", *files, bucket="wrong-secret", is_precheck=False),
         ]
-        seen += _command_lines(ids, service)
+        seen += _command_lines(stand, ids, service)
         shown = [stand.api.ended(id) for id in ids]
         assert shown[0].status == "SUCCESS", shown[0].error_log
         assert all("FAILED" in each.status for each in shown[1:])
@@ -67,11 +67,12 @@ def test_no_secret_is_shown_whether_a_task_succeeds_or_fails(stand: Stand) -> No
     _hidden(stand, seen)
 
 
-def _command_lines(ids: list[str], service: Running) -> list[str]:
-    """Those of the service and of the workers, for as long as one of them runs."""
+def _command_lines(stand: Stand, ids: list[str], service: Running) -> list[str]:
+    """Those of the service and of the workers, until there was one for each task or all tasks have ended."""
     seen, end = [service.arguments()], time.monotonic() + PATIENCE
     found: set[int] = set()
-    while len(found) < len(ids) and time.monotonic() < end:
+    while len(found) < len(ids) and any(stand.api.shown(id).status == "TRANSFERRING" for id in ids):
+        assert time.monotonic() < end, "the tasks do not end"
         for pid in {pid for id in ids for pid in workers(JobId(id))} - found:
             try:
                 for what in ("cmdline", "environ"):

@@ -1,5 +1,6 @@
 """Processes that are killed at any moment: what they moved is exact in the end, and nothing of ours is left."""
 
+import asyncio
 import json
 import os
 import random
@@ -62,6 +63,10 @@ class Runs:
     def running(self, phases: Sequence[str] = ()) -> Iterator["subprocess.Popen[bytes]"]:
         """Start it, and wait until it says that it is in one of the phases; killed at the end of the block."""
         path = self._home.folder / "killed.out"
+
+        def said() -> str:
+            return path.read_text(errors="replace")
+
         with path.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sterna", *self._words],
@@ -72,15 +77,21 @@ class Runs:
             )
         try:
             wait_for(
-                lambda: process.poll() is not None or not phases or _last_phase(path.read_text()) in phases,
+                lambda: (
+                    process.poll() is not None
+                    or not phases
+                    or _last_phase(path.read_text(errors="replace")) in phases
+                ),
                 f"it never said {phases}",
             )
             yield process
-            assert process.poll() is None, f"it ended with {process.returncode}: {path.read_text()[-2000:]}"
+            assert process.poll() is None, (
+                f"it ended with {process.returncode}: {path.read_text(errors='replace')[-2000:]}"
+            )
         finally:
             process.kill()
             process.wait()
-        self.phases.append(_last_phase(path.read_text()))
+        self.phases.append(_last_phase(said()))
 
 
 def _last_phase(text: str) -> str:
@@ -253,3 +264,4 @@ async def finish(service: Service) -> None:
     while (job := await service.job()).condition is not Condition.DONE:
         assert job.condition is not Condition.FAILED, job.failure
         assert time.monotonic() < end, job
+        await asyncio.sleep(0.1)

@@ -26,7 +26,7 @@ def children(folder: Path) -> Sequence[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = path.read_bytes().decode().split("\0")
+            words = path.read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
         if str(folder) in words and words.index(str(folder)) + 2 < len(words):

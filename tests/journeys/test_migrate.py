@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import PATIENCE
 from tests.journeys.command import Home, files_with, wait_for
 from tests.servers.fixtures import StartServer
 from tests.servers.redis import Server
@@ -123,7 +124,7 @@ def in_follow_text(text: str) -> bool:
 def test_a_killed_copy_goes_on_with_the_same_command(home: Home, source: Server, target: Server) -> None:
     for number in range(30):
         source.client().set(f"big:{number}", os.urandom(500_000))
-    words = ("migrate", url(source), url(target), "--cutover", "--limit-mb", "2", "--json")
+    words = ("migrate", url(source), url(target), "--cutover", "--limit-mb", "1", "--json")
     with home.running(*words, **PASSWORDS) as migration:
         migration.until(lambda text: '"phase": "COPY"' in text)
         wait_for(lambda: target.client().dbsize() > 10, "the copy to begin")
@@ -233,5 +234,5 @@ def test_the_reader_of_the_output_may_leave(home: Home, source: Server, target: 
         assert process.stderr
         process.stdout.close()
         errors = process.stderr.read().decode()
-        process.wait(60)
+        process.wait(PATIENCE)
     assert "Traceback" not in errors

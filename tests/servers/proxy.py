@@ -81,8 +81,13 @@ class Proxy:
         self._do(self._flowing.clear)
 
     def stall_after(self, more: int, direction: Direction) -> None:
-        """Stall by itself as soon as so many more bytes went in a direction, counted over all connections."""
-        self._do(lambda: self._stops.update({direction: self._moved[direction] + more}))
+        """Move bytes, and stall by itself as soon as so many more went in a direction, over all connections."""
+
+        def act() -> None:
+            self._stops[direction] = self._moved[direction] + more
+            self._flowing.set()
+
+        self._do(act)
 
     @property
     def stalled(self) -> bool:

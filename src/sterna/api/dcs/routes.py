@@ -23,7 +23,7 @@ from sterna.core.plan import Plan, Resume
 
 LARGEST_OFFSET = 2**31 - 1
 LARGEST_PAGE = 1000
-CLEANING_S = 15.0
+CLEANING_S = 40.0
 """How long a deletion waits for runs to take away what imports left on their targets."""
 
 _RESPONSES = {

@@ -9,7 +9,7 @@ from sterna.core.job import Condition, Job, JobId, Phase
 
 KIND = "drs-backup"
 
-CLEANING_S = 15.0
+CLEANING_S = 40.0
 """How long a deletion waits for a run to take away what a failed task left on its target."""
 
 
