@@ -51,7 +51,7 @@ class PostgresBench:
         self.source.sql(
             "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid IS NOT NULL"
         )
-        while self.source.sql("SELECT FROM pg_replication_slots WHERE active"):
+        while self.source.sql("SELECT slot_name FROM pg_replication_slots WHERE active"):
             pass
         self.source.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 

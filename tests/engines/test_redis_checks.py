@@ -15,7 +15,7 @@ from sterna.engines.redis.checks_pair import clock, versions
 from sterna.engines.redis.checks_source import backlog, modules, output_buffer, psync, replication
 from sterna.engines.redis.checks_target import memory, writable
 from sterna.engines.redis.mapping import Mapping as DatabaseMapping
-from sterna.engines.redis.survey import Facts
+from sterna.engines.redis.survey import Facts, _ahead
 from sterna.engines.redis.verdict import Scene
 from tests.effort import PATIENCE
 from tests.servers.fixtures import StartServer
@@ -386,6 +386,12 @@ def test_clocks_that_differ_are_an_alarm() -> None:
     found = clock(scene(Facts("a", clock_ms=20.0), Facts("b", clock_ms=-5000.0)))
     assert found.severity is ALARM
     assert "5020 ms behind" in found.evidence
+
+
+def test_a_clock_that_was_told_slowly_is_no_other_clock() -> None:
+    assert _ahead([b"100", b"500000"], 97.0, 103.0) == 0
+    assert _ahead([b"100", b"0"], 97.0, 98.5) == 1500
+    assert _ahead([b"100", b"0"], 102.0, 103.0) == -2000
 
 
 def test_from_older_to_newer_passes() -> None:

@@ -354,11 +354,11 @@ def test_a_server_that_dies_in_the_middle_of_a_read_is_taken_up_when_it_is_back(
     try:
         with seaweedfs() as server:
             server.client().create_bucket(Bucket="backups")
-            storage = S3Storage(server.bucket(), Patience(tries=80, first=0.05, longest=0.5))
+            storage = S3Storage(server.bucket(), Patience(tries=600, first=0.05, longest=0.5))
             storage.write("f", [SOME])
             with proxy(server.host, server.port) as way:
                 slow = S3Storage(
-                    server.bucket(endpoint=f"http://{way.address}"), Patience(tries=80, first=0.05, longest=0.5)
+                    server.bucket(endpoint=f"http://{way.address}"), Patience(tries=600, first=0.05, longest=0.5)
                 )
                 blob = slow.open_plain("f")
                 way.limit(8 * MB)

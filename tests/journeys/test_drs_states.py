@@ -135,7 +135,7 @@ def source_is_clean(stand: Stand, name: str) -> None:
     assert stand.source.sql(f"SELECT slot_name FROM pg_replication_slots WHERE database = '{name}'") == []
     assert stand.source.sql("SELECT pubname FROM pg_publication", name) == []
     assert stand.source.sql("SELECT evtname FROM pg_event_trigger", name) == []
-    assert stand.source.sql("SELECT FROM pg_namespace WHERE nspname = 'sterna'", name) == []
+    assert stand.source.sql("SELECT nspname FROM pg_namespace WHERE nspname = 'sterna'", name) == []
     assert (
         stand.source.sql("SELECT relname FROM pg_class WHERE relname = 'log' AND relreplident <> 'd'", name) == []
     )
@@ -345,4 +345,4 @@ def test_a_task_that_is_ended_by_force_leaves_nothing_on_the_source(stand: Stand
     moved.end("force_terminate")
     source_is_clean(stand, name)
     if name in {row[0] for row in stand.target.sql("SELECT datname FROM pg_database")}:
-        assert stand.target.sql("SELECT FROM pg_namespace WHERE nspname = 'sterna'", name) == []
+        assert stand.target.sql("SELECT nspname FROM pg_namespace WHERE nspname = 'sterna'", name) == []

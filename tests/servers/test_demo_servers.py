@@ -1,5 +1,6 @@
 """The demonstration's own servers."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_program_that_ends_at_once_is_an_error_with_its_last_words(
     monkeypatch.setattr(demo_servers, "find_program", lambda: fake)
     with pytest.raises(Unreachable, match="cannot do that"), valkey(tmp_path):
         pass
+
+
+def test_a_port_that_somebody_took_first_is_not_insisted_on(
+    program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = demo_servers.free_port
+    with socket.create_server((demo_servers.HOST, 0)) as taken:
+        ports = iter([taken.getsockname()[1]])
+        monkeypatch.setattr(demo_servers, "free_port", lambda: next(ports, None) or free())
+        with valkey(tmp_path) as port, redis.Redis(port=port) as client:
+            assert client.ping()
+            assert port != taken.getsockname()[1]
 
 
 def test_without_a_program_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

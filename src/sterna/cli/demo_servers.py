@@ -16,6 +16,8 @@ from sterna.core.errors import Unreachable, Unsupported
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
+PORTS = 5
+"""How many are tried."""
 
 # Runs in the child before it becomes the server: Linux shall end it with the thread that started it (prctl 1 is
 # PR_SET_PDEATHSIG), however that ended.
@@ -40,21 +42,38 @@ def valkey(folder: Path) -> Iterator[int]:
     """
     program = find_program()
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    process, port = _started(program, folder)
+    try:
+        yield port
+    finally:
+        _end(process)
+
+
+def _started(program: Path, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """The server and its port; another one where somebody took a free port first. Raises Unreachable."""
+    for tries_left in reversed(range(PORTS)):
+        port = free_port()
+        process = _start(program, folder, port)
+        try:
+            _wait_for_pong(port, process, folder / "server.log")
+            return process, port
+        except BaseException as error:
+            _end(process)
+            if not tries_left or not isinstance(error, Unreachable) or "in use" not in error.message:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _start(program: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
     words = [str(program), "--port", str(port), "--bind", HOST, "--dir", str(folder), "--save", ""]
     with (folder / "server.log").open("ab") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-I", "-c", _DIE_WITH_PARENT, str(os.getpid()), *words],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        _wait_for_pong(port, process, folder / "server.log")
-        yield port
-    finally:
-        _end(process)
 
 
 def find_program() -> Path:

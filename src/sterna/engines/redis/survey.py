@@ -99,7 +99,7 @@ class Facts:
     psync: str = ""
     """What the server answered to a PSYNC that it could not serve; empty: not asked."""
     clock_ms: float | None = None
-    """How far its clock is ahead of ours."""
+    """How far its clock is ahead of ours at least."""
     write_rate: float = 0.0
     """Bytes a second that it wrote to its replication stream, or took from its clients where it has none."""
     out_of_range: int | None = None
@@ -230,7 +230,7 @@ async def _common(connection: Connection) -> Facts:
         config=_settings(settings),
         modules=_modules(modules),
         functions=len(functions) if isinstance(functions, list) else None,
-        clock_ms=_ahead(clock, (before + time.time()) / 2),
+        clock_ms=_ahead(clock, before, time.time()),
     )
 
 
@@ -251,10 +251,12 @@ def _modules(reply: Reply) -> tuple[str, ...] | None:
     return tuple(sorted(row.get(b"name", b"?").decode("utf-8", "replace") for row in rows))
 
 
-def _ahead(reply: Reply, ours: float) -> float | None:
+def _ahead(reply: Reply, before: float, after: float) -> float | None:
+    """Milliseconds at least, of a clock that was read between two moments: a slow answer makes it no other."""
     if not isinstance(reply, list) or len(reply) != 2:
         return None
-    return (int(reply[0]) + int(reply[1]) / 1e6 - ours) * 1000
+    theirs = int(reply[0]) + int(reply[1]) / 1e6
+    return (max(0.0, theirs - after) + min(0.0, theirs - before)) * 1000
 
 
 async def _refused(connection: Connection, commands: Sequence[Sequence[Argument]]) -> tuple[str, ...]:
