@@ -20,6 +20,7 @@ from sterna.core.plan import Endpoint, Mode, Plan
 from sterna.jobs.desk import Desk
 from sterna.main import engines, open_store
 from tests.effort import PATIENCE
+from tests.effort import seed as chosen_seed
 from tests.engines.test_redis_move import Writer, assert_counts, held, own_keys, writing
 from tests.journeys.command import Home, Running, wait_for
 from tests.servers.fixtures import StartServer
@@ -120,7 +121,7 @@ def cut_over(home: Home, words: Sequence[str], target: Server, writer: Writer) -
 def test_a_migration_that_is_killed_at_any_moment_is_exact_in_the_end(
     redis_server: StartServer, tmp_path: Path
 ) -> None:
-    _kill_again_and_again(redis_server, tmp_path, seed=random.randrange(1 << 30), rounds=12)
+    _kill_again_and_again(redis_server, tmp_path, seed=chosen_seed(5), rounds=12)
 
 
 @pytest.mark.slow
