@@ -104,15 +104,19 @@ class Scene:
         self.to_target.stall_after(SOME, "to_server")
         id = self.begin(file)
         wait_for(lambda: self.to_target.stalled, "nothing is sent")
-        wait_for(lambda: self.rows(table) > 0 or self._some_more(), "nothing arrives")
+        wait_for(lambda: self._kept(table), "nothing arrives")
+        self.to_target.stall()
         self.to_bucket.stall()
         return id
 
-    def _some_more(self) -> None:
-        """Send a little more to a target that has not kept anything of what it has got so far."""
+    def _kept(self, table: str) -> bool:
+        """Whether some rows are there. A target that has kept nothing of what it has got is sent a little more."""
+        if self.rows(table):
+            return True
         if self.to_target.stalled:
             time.sleep(0.5)
             self.to_target.stall_after(SOME // 4, "to_server")
+        return False
 
     def flow(self) -> None:
         """Let everything go on."""
