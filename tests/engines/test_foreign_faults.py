@@ -14,7 +14,7 @@ import pytest
 
 from sterna.core.change import Chunk, Name, Part, Position
 from sterna.core.digest import digest_of
-from sterna.core.errors import Fenced, NotFound, StartAgain, Unsupported
+from sterna.core.errors import Fenced, NotFound, ServerBusy, StartAgain, Unsupported
 from sterna.core.event import Level
 from sterna.core.finding import Finding, Severity
 from sterna.core.job import Condition, Job, JobId, Phase
@@ -24,6 +24,8 @@ from sterna.core.progress import Progress
 from sterna.core.schema import Key, Kind, Schema, Table
 from sterna.engines.postgres.engine import PostgresEngine
 from sterna.engines.postgres.foreign import building
+from sterna.engines.postgres.foreign.turns import Turns
+from sterna.engines.postgres.names import own
 from sterna.jobs.desk import Desk
 from sterna.store.sql import open_store
 from tests.contract.stores import KEY
@@ -132,6 +134,53 @@ async def test_a_run_that_is_killed_goes_on_where_the_target_has_it(
     await assert_exact(server, shop, database)
     assert not await move.events("run.again")
     assert not await move.events("proof.differs")
+
+
+@pytest.mark.parametrize("conflict", [Conflict.STOP, Conflict.OVERWRITE])
+async def test_of_jobs_into_one_database_each_waits_for_the_one_before(
+    server: PostgresServer, database: str, tmp_path: Path, conflict: Conflict
+) -> None:
+    """Otherwise they would make the same tables, and fill each other's."""
+    shop = shop_of(database, pause=0.01, rows=600)
+    moves = [ShopMove(shop, plan_of(server, conflict=conflict), tmp_path / str(number)) for number in range(3)]
+    for move in moves:
+        move.tempo = AGAIN
+        await move.start()
+    tasks = [move.task for move in moves if move.task]
+    await asyncio.wait(tasks, timeout=PATIENCE)
+    ends = [(await move.now()).condition for move in moves]
+    well = 1 if conflict is Conflict.STOP else 3
+    assert sorted(ends) == sorted([Condition.DONE] * well + [Condition.FAILED] * (3 - well))
+    for move, end in zip(moves, ends, strict=True):
+        if end is Condition.FAILED:
+            failure = (await move.now()).failure
+            assert failure
+            assert database in failure.message
+            await move.stop_failed()
+    waited = [event.message for move in moves for event in await move.events("run.retry")]
+    assert all(message.startswith(f"Another job loads the database {database}") for message in waited)
+    await assert_exact(server, shop, database)
+
+
+async def test_a_run_that_is_cut_off_keeps_its_turn_from_nobody_of_its_own_job(
+    server: PostgresServer, database: str, tmp_path: Path
+) -> None:
+    """Its session may live on where the network between them is gone; it is fenced, and writes nothing more."""
+    shop = shop_of(database, rows=300)
+    move = ShopMove(shop, plan_of(server), tmp_path)
+    move.job = await move.desk.create("0" * 32, "cli", "move", plan=move.plan)
+    left = Turns(move.plan.target, f"{own(move.job.id)} turn")
+    await left.take([database])
+    other = Turns(move.plan.target, "of another job")
+    with pytest.raises(ServerBusy):
+        await other.take([database])
+    await move.desk.run(move.job)
+    move.go()
+    await move.ended()
+    await assert_exact(server, shop, database)
+    await other.take([database])
+    for each in (left, other):
+        await each.close()
 
 
 async def test_a_run_that_is_killed_on_another_machine_goes_on_too(

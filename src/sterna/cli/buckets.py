@@ -330,7 +330,10 @@ def _endpoint(text: str) -> str:
 def _style(style: str, endpoint: str) -> str:
     if style not in ("", "path", "virtual"):
         raise Invalid("style", "--style is path or virtual")
-    host = urlsplit(endpoint).hostname or ""
+    try:
+        host = urlsplit(endpoint).hostname or ""
+    except ValueError:  # it is refused as an endpoint, in better words
+        host = ""
     named = host.startswith("obs.") or host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
     return style or ("virtual" if named else "path")
 

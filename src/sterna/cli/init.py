@@ -115,7 +115,8 @@ async def first_things(store: Store, names: Names, password: str) -> dict[str, o
 def check_name(field: str, name: str) -> None:
     """Raises Invalid unless the name is one that the APIs and their clients can carry."""
     if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip() or "/" in name:
-        raise Invalid(field, f"The name of a {field} has 1 to 64 printable characters, none of them a slash")
+        of_what = "" if field == "name" else f" of a {field}"
+        raise Invalid(field, f"The name{of_what} has 1 to 64 printable characters, none of them a slash")
 
 
 def _only_owner(settings: Settings) -> None:

@@ -25,6 +25,8 @@ def open_storage(bucket: Bucket) -> Storage:
             raise Invalid("folder", f"The folder of the bucket {bucket.name} is not an absolute path")
         return FolderStorage(Path(bucket.folder), bucket.prefix)
     if bucket.kind == "s3":
+        if (bucket.remote_name or bucket.name) in _ODD:
+            raise Invalid("remote_name", "A bucket is called neither . nor ..: the address would lead elsewhere")
         from sterna.storage.s3 import S3Storage  # its client library takes time and memory that folders need not
 
         return S3Storage(bucket)

@@ -32,6 +32,7 @@ from sterna.engines.postgres.foreign.drafts import Draft, Drafted
 from sterna.engines.postgres.foreign.letters import tell_letters
 from sterna.engines.postgres.foreign.loading import RowLoader, Sent, table_of, without
 from sterna.engines.postgres.foreign.proving import Proof
+from sterna.engines.postgres.foreign.turns import Turns
 from sterna.engines.postgres.formats import TEXT
 from sterna.engines.postgres.names import own, shown
 
@@ -53,6 +54,7 @@ class ForeignSink:
         self._purpose = f"{own(room.job_id)} sink"
         self._checkpoints = Checkpoints(plan.target, room)
         self._loader = RowLoader(plan, room)
+        self._turns = Turns(plan.target, f"{own(room.job_id)} turn")
         self._draft: Draft | None = None
         self._drafting = asyncio.Lock()
         self._generated: dict[str, Mapping[Path, frozenset[str]]] = {}
@@ -75,6 +77,7 @@ class ForeignSink:
     async def prepare(self) -> None:
         found = await self._drafted()
         where = found.databases()
+        await self._turns.take(where.values())
         ways = {to: await self._look(to, found) for to in sorted(set(where.values()))}
         tell_left(found.left, self._tell)
         tell_compared(found.compares_text, self._tell)
@@ -90,6 +93,7 @@ class ForeignSink:
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         table = await self._table(part)
+        await self._turns.take((table.to[0],))
         if chunk.format != TEXT or not isinstance(chunk.data, bytes | Pieces):
             raise Unsupported(f"Rows of {shown(part.name.path)} come in the form {chunk.format}")
         lane = f"{_LANE}{part.id}"
@@ -117,6 +121,7 @@ class ForeignSink:
         await self._checkpoints.verify()
         await self._check_parts()
         found = await self._drafted()
+        await self._turns.take(found.databases().values())
         sent = await self._sent()
         for to in sorted(set(found.databases().values())):
             tables = found.among(to)
@@ -137,6 +142,7 @@ class ForeignSink:
         """End all connections."""
         await self._loader.close()
         await self._checkpoints.close()
+        await self._turns.close()
 
     def _builder(self, database: str) -> AbstractAsyncContextManager[Connection]:
         return connected(self._plan.target, database, purpose=f"{own(self._room.job_id)} schema")
