@@ -232,6 +232,27 @@ def test_a_file_that_ends_at_the_start_of_a_further_set_is_not_taken_for_whole(
         capsys.readouterr()
 
 
+def test_a_file_of_a_chain_that_gives_nothing_is_not_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may hold the newest changes: without it the rows are others, and nobody would know."""
+    paths = MAKERS["log_chain"](tmp_path).paths
+    names = [str(each) for each in paths]
+    assert run(["backup", "tables", *names], tools()) == 0
+    last = open_media(MemoryBlob("", paths[-1].read_bytes())).sets[0]
+    whole = paths[-1].read_bytes()
+    for cut in (last.at, last.at + 60, last.at + 700):
+        paths[-1].write_bytes(whole[:cut])
+        capsys.readouterr()
+        assert run(["backup", "tables", *names], tools()) == 4, cut
+        assert f"{names[-1]} holds no backup set: " in capsys.readouterr().err
+    paths[-1].write_bytes(whole[: last.at] + bytes(512) + whole[last.at + 512 :])
+    assert run(["backup", "tables", *names], tools()) == 4
+    assert "is no block of the tape format" in capsys.readouterr().err
+    paths[-1].write_bytes(whole + bytes(3 << 20))
+    assert run(["backup", "tables", *names], tools()) == 0
+
+
 def test_a_file_without_any_set_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = MAKERS["shop_2016"](tmp_path).paths[0]
     path.write_bytes(path.read_bytes()[:1536])
