@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sterna.cli.app import run
+from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.database import open_databases
 from sterna.engines.sqlserver.wire.media import open_media
 from tests.backups.corpus import MAKERS, later
@@ -230,6 +231,22 @@ def test_a_file_that_ends_at_the_start_of_a_further_set_is_not_taken_for_whole(
         path.write_bytes(broken)
         assert run(["backup", "tables", str(path)], tools()) == 4, place
         capsys.readouterr()
+
+
+def test_a_block_at_the_end_of_a_virtual_log_file_is_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing lies behind it in its own file; but the block that comes next, in another, tells of it."""
+    full, log = MAKERS["log_of_all_kinds"](tmp_path).paths
+    packed = RecordBlob(MemoryBlob("log", log.read_bytes()))
+    plain = packed.read_at(0, packed.size)
+    first, second = open_media(MemoryBlob("log", plain)).sets[0].logs
+    assert second.vlf_sequence == first.vlf_sequence + 1
+    log.write_bytes(plain)
+    told(capsys, str(full), str(log))
+    log.write_bytes(plain[: first.start] + bytes(first.length) + plain[first.start + first.length :])
+    assert run(["backup", "tables", str(full), str(log)], tools()) == 4
+    assert "is not where the log goes on" in capsys.readouterr().err
 
 
 def test_a_file_of_a_chain_that_gives_nothing_is_not_passed_over(
