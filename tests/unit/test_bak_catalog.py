@@ -326,6 +326,21 @@ def test_a_count_that_is_not_the_servers_is_a_fault(shop: MemoryBlob) -> None:
     ]
 
 
+def test_a_page_of_the_catalogue_that_is_not_there_takes_nothing_away_unseen(shop: MemoryBlob) -> None:
+    """As by a change to the map of pages in use that its checksum does not tell."""
+    backup = opened(shop)
+    catalog = backup._catalog
+    assert not backup.miscounted_catalogue()
+    wanted = next(one.id for one in backup._read_tables if one.table.path[2] == "Orders")
+    del catalog.columns[wanted][1]
+    catalog.counted[base.COLUMNS] -= 1
+    definitions = Definitions(catalog, Texts(catalog, lambda _: b"", str), "shop")
+    found = {one.table.path[2]: one.table.trouble for one in definitions.tables()}
+    assert found["Orders"] == "The catalogue lacks a column that its rows hold: it is damaged."
+    assert found["Customers"] == ""
+    assert [told[:26] for told in backup.remarks] == ["Shop: system table 41 has "]
+
+
 def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> None:
     with pytest.raises(BadData, match="no backup set 2"):
         list(count_tables([open_media(shop)], 2))

@@ -105,7 +105,7 @@ def stretches(stripes: Sequence[BackupSet]) -> list[Stretch]:
 
 
 def _linked(one: Stretch, following: Stretch | None) -> Stretch:
-    """With what the one behind it says of where it has to end: a block that is gone there leaves no other trace."""
+    """With what the one behind it tells of its end: a block that is gone there leaves no other trace."""
     if following is not None and following.file == one.file:
         return replace(one, reaches=following.first_block)
     if following is not None and following.file == one.file + 1:
