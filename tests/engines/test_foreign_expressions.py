@@ -43,12 +43,13 @@ COLUMNS = {
         column("u", Kind.UUID, "uniqueidentifier"),
         column("bin", Kind.BINARY, "varbinary(10)", length=10),
         integer("none"),
+        column("r", Kind.FLOAT, "real", bits=32),
     )
 }
 ROW = (
     "-3, 7, 200, 12.50, 0.5, 'Tern 7', '', 'ab', true, date '2020-02-29', timestamp '2020-03-31 13:45:59.5', "
     "time '13:45:00', "
-    "timestamptz '2020-03-31 13:45:00+00', '6f9619ff-8b86-d011-b42d-00c04fc964ff', '\\x00ff', NULL"
+    "timestamptz '2020-03-31 13:45:00+00', '6f9619ff-8b86-d011-b42d-00c04fc964ff', '\\x00ff', NULL, 0.1"
 )
 TRANSLATOR = Translator(COLUMNS)
 
@@ -117,6 +118,8 @@ CONDITIONS: dict[str, bool | None] = {
     "([yes]<>(0) and [yes]='true')": True,
     "([n]/(2)=(-1) and [n]%(2)=(-1))": True,
     "([tiny]+(100)=(300))": True,
+    "(~[tiny]=(55) and ~([tiny]|[tiny])=(55) and ~([tiny]+(0))=(-201))": True,
+    "([r]=(0.1) and [r]<=(0.1) and [r] between (0.1) and (0.2) and [r] in ((1),(0.1)))": True,
     "((2)+(3)*(4)-(1)=(13))": True,
     "((7)&(3)=(3) and (8)|(3)=(11) and (5)^(1)=(4) and ~(1)=(-2))": True,
     "(-[n]=(3) and - -[n]=(-3))": True,

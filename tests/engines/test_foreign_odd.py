@@ -45,20 +45,29 @@ def odd_shop() -> Shop:
         text("t", 20),
         indexes=(Index("UX_t", (("t", False),), unique=True),),
     )
+    named = table(
+        ("odd", "dbo", "Named"),
+        integer("n", nullable=False),
+        text("t", 20),
+        text("loud", 20, computed="(upper([t]))", stored=False),
+        checks=(Checked("Named_n_not_null", "([n]>(0))"), Checked("CK_t", "([t]<>'x')")),
+    )
     rows = {
+        named.path: [b"1\ta"],
         full.path: [b"2147483647\t1"],
         down.path: [b"-1\t1", b"-4\t2"],
         taken.path: [b"1"],
         computed.path: [b"2000-01-01 00:00:00\t4"],
         twins.path: [b"a", b"a"],
     }
-    return Shop(Schema("tsql", (full, down, taken, computed, twins)), rows)
+    return Shop(Schema("tsql", (full, down, taken, computed, twins, named)), rows)
 
 
 async def test_odd_tables_keep_what_is_special_about_them_or_it_is_told(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:
     server = postgres_server("pg18")
+    server.sql("CREATE DATABASE odd TEMPLATE template0 LOCALE 'C'")
     move = await moved(odd_shop(), plan_for(server), tmp_path)
     with pytest.raises(psycopg.errors.SequenceGeneratorLimitExceeded):
         server.sql('INSERT INTO dbo."Full" (x) VALUES (2)', "odd")
@@ -69,6 +78,10 @@ async def test_odd_tables_keep_what_is_special_about_them_or_it_is_told(
     assert server.sql("SELECT col_description('dbo.\"Computed\"'::regclass, 3)", "odd") == [("of n",)]
     made = "SELECT conname FROM pg_constraint WHERE conname = 'CK_n' UNION ALL SELECT relname FROM pg_class"
     assert server.sql(f"{made} WHERE relname = 'CK_n'", "odd") == [("CK_n",), ("CK_n",)]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        server.sql('INSERT INTO dbo."Named" VALUES (0)', "odd")
+    assert ["Named.loud" in event.message for event in await move.events("schema.letters")] == [True]
+    assert ["Named.CK_t" in event.message for event in await move.events("schema.compares")] == [True]
     left = {event.fields["name"]: event for event in await move.events("schema.left")}
     assert set(left) == {"odd.dbo.Computed.age", "odd.dbo.Twins.UX_t"}
     assert left["odd.dbo.Computed.age"].fields["text"] == "(datediff(year,[born],getdate()))"
@@ -159,3 +172,19 @@ async def test_a_comparison_finds_what_was_changed_on_the_target(
         assert found.tables[0].different >= 1
         server.sql("TRUNCATE dbo.t; INSERT INTO dbo.t SELECT * FROM kept", "odd")
     assert (await proof.compare()).equal
+
+
+async def test_a_database_without_tables_is_made_and_one_that_begins_read_only_is_refused(
+    postgres_server: StartPostgres, tmp_path: Path
+) -> None:
+    server = postgres_server("pg18")
+    shop = Shop(Schema("tsql", (), databases=("bare", "empty")))
+    await moved(shop, plan_for(server), tmp_path)
+    found = "SELECT datname::text FROM pg_database WHERE datname IN ('bare', 'empty') ORDER BY 1"
+    assert server.sql(found) == [("bare",), ("empty",)]
+    assert server.sql("SELECT nspname::text FROM pg_namespace WHERE nspname = 'sterna'", "bare") == []
+
+    server.sql("ALTER DATABASE bare SET default_transaction_read_only = on")
+    move = ShopMove(shop, plan_for(server), tmp_path)
+    await move.start()
+    assert 'ALTER DATABASE "bare" RESET default_transaction_read_only' in await move.fails("STERNA.2008")

@@ -272,6 +272,8 @@ COMPUTED = {
         ("(isnull([v3],[t])+'x')", "cuts"),
         ("(isnull([c5],'')+'|')", "padded"),
         ("(case when [n]>(1) then [c5] else '' end+'|')", "padded"),
+        ("([n]/(3000000000))", "takes for a decimal"),
+        ("((3000000000)/[n])", "takes for a decimal"),
     ],
 )
 def test_a_computed_column_that_might_have_other_values_is_refused(text: str, why: str) -> None:
@@ -280,6 +282,18 @@ def test_a_computed_column_that_might_have_other_values_is_refused(text: str, wh
         Translator(COMPUTED).computed(
             text, Column("x", Type(Kind.FLOAT, "float", bits=64)) if "*" in text else column
         )
+
+
+def test_parts_of_days_and_decimals_of_all_digits_are_rounded_otherwise_and_refused() -> None:
+    """T-SQL keeps a datetime in three-hundredths of a second, and cuts the scale of a product of 38 digits."""
+    decimal = Column("d", Type(Kind.DECIMAL, "decimal(38,10)", precision=38, scale=10))
+    translator = Translator({"d": decimal, **COMPUTED})
+    product = Column("x", Type(Kind.DECIMAL, "numeric(38,6)", precision=38, scale=6))
+    for text, column in (("([m]+[f])", MOMENT), ("([m]-(0.5))", MOMENT), ("([d]*[d])", product)):
+        with pytest.raises(Untranslatable, match="another one"):
+            translator.computed(text, column)
+    assert translator.computed("([m]+[n])", MOMENT).sql
+    assert translator.computed("(isnull([d],(0)))", decimal).sql
 
 
 def test_a_number_becomes_a_text_that_has_room_for_it() -> None:

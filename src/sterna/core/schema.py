@@ -147,3 +147,5 @@ class Schema:
     dialect: str
     tables: Sequence[Table]
     leftovers: Sequence[Leftover] = ()
+    databases: Sequence[str] = ()
+    """Also those without tables."""

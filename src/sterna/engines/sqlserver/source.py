@@ -52,6 +52,7 @@ class SqlServerSource:
             "tsql",
             [table for schema in schemas for table in schema.tables if _takes(taken, table)],
             [each for schema in schemas for each in schema.leftovers if taken.touches(each.path)],
+            list(self._databases),
         )
 
     async def names(self) -> Sequence[Name]:

@@ -267,6 +267,17 @@ def tell_left(left: Sequence[Left], tell: Teller) -> None:
         tell(Level.WARN, "schema.left", message, kind=each.kind, name=each.name, why=each.why, text=text)
 
 
+def tell_compared(names: Sequence[str], tell: Teller) -> None:
+    """What compares texts otherwise here, in one event."""
+    if names:
+        more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+        message = (
+            "Conditions and computed columns that compare texts: in PostgreSQL with regard to case, accents and "
+            f"blanks at the end, in SQL Server by their collation: {', '.join(names[:MOST_TOLD])}{more}"
+        )
+        tell(Level.WARN, "schema.compares", message, count=str(len(names)))
+
+
 MOST_TOLD = 2000
 """Things that get an event of their own."""
 LONGEST_TOLD = 16 << 10
@@ -340,7 +351,7 @@ class Finisher:
         except psycopg.Error as error:
             if _fatal(error):
                 raise
-            if order.other_sql and isinstance(error, pg.DuplicateTable):
+            if order.other_sql and isinstance(error, pg.DuplicateTable | pg.DuplicateObject):
                 message = f"{order.name} is taken on the target: the {order.kind} is called {order.other_name}"
                 self.tell(Level.WARN, "schema.renamed", message, name=order.name, to=order.other_name)
                 return await self._made(_otherwise(order), target)
@@ -354,7 +365,8 @@ class Finisher:
 
 
 def _otherwise(order: Order) -> Order:
-    return replace(order, name=order.other_name, sql=order.other_sql, other_name="", other_sql="")
+    lenient = f"{order.other_sql} NOT VALID" if order.lenient else ""
+    return replace(order, name=order.other_name, sql=order.other_sql, lenient=lenient, other_name="", other_sql="")
 
 
 async def _present(target: Connection) -> set[Path]:
@@ -363,9 +375,11 @@ async def _present(target: Connection) -> set[Path]:
     return {tuple(row) for row in rows}
 
 
+# From 18 on, NOT NULL has a name of its own, which is that of a column and no order's.
 _PRESENT = """
     SELECT n.nspname::text, c.relname::text, 'constraint', k.conname::text
       FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE k.contype <> 'n'
     UNION
     SELECT n.nspname::text, c.relname::text, 'index', x.relname::text
       FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -97,6 +97,14 @@ def version(seen: Seen) -> Verdict:
 def writable(seen: Seen) -> Verdict:
     if seen.server.standby:
         return failed("The target is a standby", "Name its primary, or promote it: SELECT pg_promote()")
+    new = seen.server.readonly and any(name not in seen.server.encodings for name in seen.wanted)
+    if seen.readonly or new:
+        where = listed(seen.readonly or ["databases that are to be made"])
+        orders = [f"ALTER DATABASE {quoted(name)} RESET default_transaction_read_only" for name in seen.readonly]
+        orders += [f"ALTER ROLE {quoted(seen.server.user)} RESET default_transaction_read_only"]
+        return failed(
+            f"Sessions begin read-only in {where}", f"On the target, where it is set: {statements(orders)}"
+        )
     return passed("the target takes writes")
 
 

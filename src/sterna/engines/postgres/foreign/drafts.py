@@ -72,10 +72,12 @@ class Draft:
     """What is called otherwise on the target."""
     compares_text: Sequence[str]
     """What compares texts, in PostgreSQL with regard to case, accents and blanks at the end."""
+    homes: Mapping[str, str]
+    """What the target calls databases that are made even if no table goes there."""
 
     def databases(self) -> Mapping[str, str]:
         """The source's databases, and what the target calls them."""
-        return {path[0]: each.to[0] for path, each in self.tables.items()}
+        return dict(self.homes) | {path[0]: each.to[0] for path, each in self.tables.items()}
 
     def among(self, database: str) -> Sequence[Drafted]:
         """The tables of one of the target's databases, by name."""

@@ -78,7 +78,8 @@ class Translator:
         work = _Work(self, exact=True)
         with _bounded():
             sql = work.to(work.value(parsed(text)), family_of(column))
-        if work.notes.may_fail or work.notes.inexact:
+        widest = column.type.kind is Kind.DECIMAL and column.type.precision >= _WIDEST
+        if work.notes.may_fail or work.notes.inexact or (widest and work.notes.reckons):
             raise Untranslatable("its value may be another one, or an error, in PostgreSQL")
         return Translated(f"({sql})::{type_of(column.type)}", work.notes)
 
@@ -96,9 +97,18 @@ def _is_bit(number: Literal) -> bool:
     return number.kind not in ("integer", "decimal", "float", "money") or float(number.text) in (0, 1)
 
 
+def _is_long(number: Said) -> bool:
+    """Whether it is written out and no ``int``."""
+    return number.literal is not None and abs(int(number.literal.text)) >= _INT
+
+
 _LONG_NUMBER = 10
 """Digits of the longest ``int``."""
-_NATIVES = {"real": "real", "money": "money", "smallmoney": "money"}
+_INT = 1 << 31
+"""From here on, a number that is written out is a decimal in T-SQL."""
+_WIDEST = 38
+"""Digits of the widest decimal: T-SQL rounds a result that would need more."""
+_NATIVES = {"real": "real", "money": "money", "smallmoney": "money", "tinyint": "tinyint"}
 
 
 @contextmanager
@@ -198,14 +208,19 @@ class _Work:
         number = of.literal
         if sign == "-" and number:
             number = Literal(number.kind, number.text[1:] if number.text.startswith("-") else f"-{number.text}")
+        if sign == "~" and of.native == "tinyint":
+            return Said(f"(255 - {of.sql})", of.family, native=of.native)
         sql = of.sql if sign == "+" else f"({sign} {of.sql})"
-        return Said(sql, of.family, None if sign == "~" else number, native=of.native)
+        native = "" if sign == "-" and of.native == "tinyint" else of.native
+        return Said(sql, of.family, None if sign == "~" else number, native=native)
 
     def _reckoned(self, sign: str, left: Said, right: Said) -> Said:
         families = {left.family, right.family}
         if sign == "+" and families <= {*TEXTS, Family.NULL} and families != {Family.NULL}:
             return Said(f"({unpadded(left)} || {unpadded(right)})", Family.TEXT)
         if sign in "+-" and left.family is Family.TIMESTAMP and right.family in NUMBERS:
+            # A part of a day is rounded to a three-hundredth of a second in T-SQL.
+            self.notes.inexact |= right.family is not Family.INTEGER
             return Said(f"({left.sql} {sign} {right.sql} * interval '1 day')", Family.TIMESTAMP)
         if not families <= set(NUMBERS):
             raise Untranslatable(f"{left.family} {sign} {right.family}")
@@ -213,9 +228,11 @@ class _Work:
         if sign in "&|^":
             if family is not Family.INTEGER:
                 raise Untranslatable(f"{sign} of numbers that are not whole")
-            return Said(f"({left.sql} {'#' if sign == '^' else sign} {right.sql})", family)
+            native = self._native(sign, left, right, family)
+            return Said(f"({left.sql} {'#' if sign == '^' else sign} {right.sql})", family, native=native)
+        self.notes.reckons |= family is Family.DECIMAL
         if sign in "/%":
-            self._divided(sign, right, family)
+            self._divided(sign, left, right, family)
         return Said(f"({left.sql} {sign} {right.sql})", family, native=self._native(sign, left, right, family))
 
     def _native(self, sign: str, left: Said, right: Said, family: Family) -> str:
@@ -233,9 +250,13 @@ class _Work:
         if natives == {"money"}:
             self.notes.inexact |= sign == "*"
             return "money"
+        if natives == {"tinyint"}:
+            return "tinyint"
         return "money" if "money" in natives and Family.INTEGER in (left.family, right.family) else ""
 
-    def _divided(self, sign: str, by: Said, family: Family) -> None:
+    def _divided(self, sign: str, of: Said, by: Said, family: Family) -> None:
+        if sign == "/" and family is Family.INTEGER and any(_is_long(each) for each in (of, by)):
+            raise Untranslatable("the division of a number that T-SQL takes for a decimal")
         if by.literal is None or not float(by.literal.text):
             self.notes.may_fail = True
         if sign == "/" and family is not Family.INTEGER:
@@ -283,6 +304,8 @@ class _Work:
 
     def _comparable(self, value: Said, known: Said) -> str:
         pair = {value.family, known.family}
+        if known.native == "real" and value.family is Family.DECIMAL:
+            return f"({value.sql})::real"
         if len(pair) == 1 or pair <= set(NUMBERS) or pair <= set(TEXTS) or pair <= set(DATES):
             return value.sql
         numbers_as_text = known.family in TEXTS and value.family in NUMBERS

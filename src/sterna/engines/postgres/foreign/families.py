@@ -72,6 +72,8 @@ class Notes:
     """There are values for which it is an error."""
     inexact: bool = False
     """It may give other digits."""
+    reckons: bool = False
+    """With decimals."""
 
 
 def family_of(column: Column) -> Family:

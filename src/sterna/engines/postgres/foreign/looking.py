@@ -27,6 +27,8 @@ class Server:
     label: str
     user: str
     standby: bool
+    readonly: bool
+    """Whether the user's sessions begin read-only, wherever nothing else is set."""
     may_make: bool
     """Whether the user may make databases."""
     encodings: Mapping[str, str]
@@ -47,6 +49,8 @@ class Seen:
     """What has the names of tables that are to be made, and is not the job's own."""
     needed: Sequence[str]
     """What keeps it from being replaced."""
+    readonly: Sequence[str]
+    """Databases in which the user's sessions begin read-only."""
 
     @property
     def wanted(self) -> Sequence[str]:
@@ -99,23 +103,25 @@ class Look:
             row = await (await target.execute(_FACTS)).fetchone()
             assert row is not None, "a query without FROM gives one row"
             encodings = dict(await (await target.execute(_ENCODINGS)).fetchall())
-            label, user, standby, may_make = row
+            label, user, standby, readonly, may_make = row
             there = frozenset(await enterable(target))
-            return Server(target.info.server_version, label, user, standby, may_make, encodings, there)
+            return Server(target.info.server_version, label, user, standby, readonly, may_make, encodings, there)
 
     async def _look(self, server: Server) -> Seen:
         found = draft(await self.source.schema(), self.plan.selection, server.version)
         barred: list[Path] = []
         way: list[InTheWay] = []
         needed: list[str] = []
+        readonly: list[str] = []
         for name in sorted(set(found.databases().values()) & server.enterable):
             async with connected(self.plan.target, name, purpose=PURPOSE) as target:
                 some = await self._in_the_way(target, name, found)
                 way += some
                 needed += await needing(target, some) if self.plan.conflict is Conflict.OVERWRITE else ()
+                readonly += [name] if await _is_readonly(target) else []
                 schemas = sorted({each.to[1] for each in found.among(name)})
                 barred += [(name, *each) for each in await _bars(target, schemas)]
-        return Seen(self.plan, server, found, barred, way, needed)
+        return Seen(self.plan, server, found, barred, way, needed, readonly)
 
     async def _in_the_way(self, target: Connection, name: str, found: Draft) -> Sequence[InTheWay]:
         ours: set[Path] = set()
@@ -127,8 +133,13 @@ class Look:
 
 _FACTS = """
     SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1), current_user::text,
-           pg_is_in_recovery(),
+           pg_is_in_recovery(), current_setting('default_transaction_read_only')::bool,
            (SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user)"""
+
+
+async def _is_readonly(target: Connection) -> bool:
+    row = await (await target.execute("SELECT current_setting('default_transaction_read_only')::bool")).fetchone()
+    return bool(row and row[0])
 
 
 _ENCODINGS = "SELECT datname::text, pg_encoding_to_char(encoding)::text FROM pg_database"

@@ -24,10 +24,12 @@ from sterna.engines.postgres.foreign.building import (
     make_schemas,
     make_table,
     settle,
+    tell_compared,
     tell_left,
 )
 from sterna.engines.postgres.foreign.drafting import draft
 from sterna.engines.postgres.foreign.drafts import Draft, Drafted
+from sterna.engines.postgres.foreign.letters import tell_letters
 from sterna.engines.postgres.foreign.loading import RowLoader, Sent, table_of, without
 from sterna.engines.postgres.foreign.proving import Proof
 from sterna.engines.postgres.formats import TEXT
@@ -75,6 +77,7 @@ class ForeignSink:
         where = found.databases()
         ways = {to: await self._look(to, found) for to in sorted(set(where.values()))}
         tell_left(found.left, self._tell)
+        tell_compared(found.compares_text, self._tell)
         async with connected(self._plan.target, purpose=self._purpose) as target:
             for to in ways:
                 await create_database(target, to)
@@ -175,6 +178,7 @@ class ForeignSink:
             async with checkpoint.mine():
                 for table in some:
                     await make_table(target, table, self._tell)
+        await tell_letters(target, tables, self._tell)
 
     async def _computed(self, database: str) -> Mapping[Path, frozenset[str]]:
         """The tables of a target's database that have computed columns, and which these are."""

@@ -92,6 +92,8 @@ def changed(column: Column) -> str:
             return "text, without the type of each value"
         case Kind.GEOMETRY:
             return "text, as well-known text"
+        case Kind.TIMESTAMP_ZONED:
+            return "timestamptz: the instant stays, the offset that it was given with does not"
         case Kind.OTHER:
             return f"{type_of(column.type)}, as PostgreSQL has no such type"
         case Kind.TEXT if column.type.native.lower() == "hierarchyid":

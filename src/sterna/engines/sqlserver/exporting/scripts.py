@@ -8,7 +8,7 @@ an sql_variant is. So many statements as a batch holds are one transaction.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from sterna.core.errors import BadData
 from sterna.core.plan import Path
@@ -61,6 +61,7 @@ class _Long:
     """A row with values that are not held: a batch of its own, and so a transaction."""
 
     values: Sequence[str | Long]
+    kinds: Sequence[Kind]
 
     def pieces(self) -> Iterator[bytes]:
         """Text as its bytes: what it holds is not known before its end."""
@@ -71,25 +72,33 @@ class _Long:
             elif value.binary:
                 yield from hex_of(value)
             else:
-                yield b"CONVERT(nvarchar(max), "
+                is_xml = self.kinds[number] is Kind.XML
+                yield b"CONVERT(xml, CONVERT(nvarchar(max), " if is_xml else b"CONVERT(nvarchar(max), "
                 yield from hex_of(value)
-                yield b")"
+                yield b"), 1)" if is_xml else b")"
 
 
 def _values(
     rows: Iterable[Row], places: Sequence[int], columns: Sequence[Column], writers: Sequence[Write]
 ) -> Iterator[str | _Long]:
     fields = list(zip(places, writers, strict=True))
+    kinds = [column.type.kind for column in columns]
     for row in rows:
         done: list[str | Long] = []
         try:
             for place, write in fields:
-                value = row[place]
-                done.append(NULL if value is None else value if isinstance(value, Long) else write(value))
+                done.append(_written(row[place], kinds[len(done)], write))
         except (ValueError, OverflowError, ArithmeticError) as wrong:
             raise BadData(f"column {columns[len(done)].name}: {wrong}") from wrong
         texts = [each for each in done if isinstance(each, str)]
-        yield ", ".join(texts) if len(texts) == len(done) else _Long(done)
+        yield ", ".join(texts) if len(texts) == len(done) else _Long(done, kinds)
+
+
+def _written(value: object, kind: Kind, write: Write) -> str | Long:
+    """A shape is written from its text as a whole: what has to be said of it does not stand in one place."""
+    if isinstance(value, Long):
+        return value if kind is not Kind.GEOMETRY else write("".join(cast(Iterable[str], value)))
+    return NULL if value is None else write(value)
 
 
 def _batches(lines: Iterable[str | _Long]) -> Iterator[list[str] | _Long]:
