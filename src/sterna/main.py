@@ -6,6 +6,7 @@ What a command does not need is not even imported: the help appears at once, a w
 import asyncio
 import contextlib
 import gc
+import io
 import os
 import signal
 import socket
@@ -32,9 +33,17 @@ if TYPE_CHECKING:
     from sterna.jobs.desk import Desk
 
 
+def _spell_out() -> None:
+    """Letters that the terminal's or the pipe's encoding does not have are spelt out, instead of ending it all."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def cli() -> None:
     """The ``sterna`` command."""
     collect_seldom()
+    _spell_out()
     arguments = tuple(sys.argv[1:])
     tools = Tools(engines, open_store, serve, work, dict(os.environ), arguments, open_bucket, backups)
     try:

@@ -537,7 +537,10 @@ def log_of_all_kinds(folder: Path) -> Fixture:
     first.delete(taken_back, page, 20, applied=True)
     first.end(taken_back, op=0x82)
     first.cut()
-    second = Log(built.last[0] + 1, 0, parity=0x80, rowset=rowset.number, lsns=first.lsns, transactions=700)
+    second = Log(
+        built.last[0] + 1, 0, parity=0x80, previous=first.previous, rowset=rowset.number, lsns=first.lsns,
+        transactions=700,
+    )  # fmt: skip
     mine = second.begin("INSERT")
     free, chain = built.image.pages[1, 1], next(iter(unit.maps.values()))
     before = (free.records, chain.records)

@@ -19,6 +19,7 @@ from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_database
 from sterna.engines.sqlserver.wire.definitions import Definitions, _identity
 from sterna.engines.sqlserver.wire.log import Lost, Replay
 from sterna.engines.sqlserver.wire.media import open_media
+from sterna.engines.sqlserver.wire.physical import default_of
 from sterna.engines.sqlserver.wire.tables import PageRange
 from sterna.engines.sqlserver.wire.texts import Texts, readable
 from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
@@ -156,6 +157,23 @@ def test_rows_older_than_a_column_are_not_taken_for_null_where_their_value_canno
     place = Place(1, 56, 4, 10, 0, 0, 4, 2, 0, 0, stored_id=3)
     found = Definitions(catalog, Texts(catalog, bytes, str), "Shop")._physical(rowset, base.Row({}, {}), place)
     assert (found.default, found.nullable) == (default, nullable)
+
+
+@pytest.mark.parametrize(
+    ("place", "kept", "value"),
+    [
+        (Place(1, 106, 0, 9, 2, 0, 4, 2, 0, 0), "6a01 0500 0107000000", "7.00"),
+        (Place(1, 106, 0, 9, 1, 0, 4, 2, 0, 0), "6a01 0502 01c8000000", "2.0"),
+        (Place(1, 106, 0, 9, 1, 0, 4, 2, 0, 0), "6a01 0502 01c9000000", "None"),
+        (Place(1, 60, 8, 0, 0, 0, 4, 2, 0, 0), "3c01 1027000000000000", "1.0000"),
+        (Place(1, 175, 4, 0, 0, 0, 4, 2, 0, 0), "af01 0400 08d00034 4e", "N   "),
+        (Place(1, 239, 6, 0, 0, 0, 4, 2, 0, 0), "ef01 0600 08d00034 4e00", "N  "),
+        (Place(1, 173, 3, 0, 0, 0, 4, 2, 0, 0), "ad01 0300 07", "b'\\x07\\x00\\x00'"),
+        (Place(1, 167, 9, 0, 0, 0, -1, 2, 0, 0), "a701 0900 08d00034 4e", "N"),
+    ],
+)
+def test_the_value_of_older_rows_is_as_their_column_holds_it(place: Place, kept: str, value: str) -> None:
+    assert str(default_of(bytes.fromhex(kept), place)) == value
 
 
 def test_texts_are_in_the_code_page_or_in_utf_16() -> None:
@@ -324,6 +342,21 @@ def test_a_count_that_is_not_the_servers_is_a_fault(shop: MemoryBlob) -> None:
     assert [fault.message for fault in faults] == [
         "dbo.Orders has 3 rows, and by the server's own count there should be 4 rows."
     ]
+
+
+def test_a_page_of_the_catalogue_that_is_not_there_takes_nothing_away_unseen(shop: MemoryBlob) -> None:
+    """As by a change to the map of pages in use that its checksum does not tell."""
+    backup = opened(shop)
+    catalog = backup._catalog
+    assert not backup.miscounted_catalogue()
+    wanted = next(one.id for one in backup._read_tables if one.table.path[2] == "Orders")
+    del catalog.columns[wanted][1]
+    catalog.counted[base.COLUMNS] -= 1
+    definitions = Definitions(catalog, Texts(catalog, lambda _: b"", str), "shop")
+    found = {one.table.path[2]: one.table.trouble for one in definitions.tables()}
+    assert found["Orders"] == "The catalogue lacks a column that its rows hold: it is damaged."
+    assert found["Customers"] == ""
+    assert [told[:26] for told in backup.remarks] == ["Shop: system table 41 has "]
 
 
 def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sterna.cli.app import run
+from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.database import open_databases
 from sterna.engines.sqlserver.wire.media import open_media
 from tests.backups.corpus import MAKERS, later
@@ -213,7 +214,7 @@ def test_a_file_that_ends_at_the_start_of_a_further_set_is_not_taken_for_whole(
     one = path.stat().st_size
     write_backup(path, [Set(first, name="one"), Set(second, name="two", start=later(5))], media)
     whole = path.read_bytes()
-    for end in (one + 60, one + 300):
+    for end in (one - 77, one + 60, one + 300):
         path.write_bytes(whole[:end])
         assert run(["backup", "tables", str(path)], tools()) == 4
         assert "ends within a further backup set" in capsys.readouterr().err
@@ -230,6 +231,43 @@ def test_a_file_that_ends_at_the_start_of_a_further_set_is_not_taken_for_whole(
         path.write_bytes(broken)
         assert run(["backup", "tables", str(path)], tools()) == 4, place
         capsys.readouterr()
+
+
+def test_a_block_at_the_end_of_a_virtual_log_file_is_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing lies behind it in its own file; but the block that comes next, in another, tells of it."""
+    full, log = MAKERS["log_of_all_kinds"](tmp_path).paths
+    packed = RecordBlob(MemoryBlob("log", log.read_bytes()))
+    plain = packed.read_at(0, packed.size)
+    first, second = open_media(MemoryBlob("log", plain)).sets[0].logs
+    assert second.vlf_sequence == first.vlf_sequence + 1
+    log.write_bytes(plain)
+    told(capsys, str(full), str(log))
+    log.write_bytes(plain[: first.start] + bytes(first.length) + plain[first.start + first.length :])
+    assert run(["backup", "tables", str(full), str(log)], tools()) == 4
+    assert "is not where the log goes on" in capsys.readouterr().err
+
+
+def test_a_file_of_a_chain_that_gives_nothing_is_not_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may hold the newest changes: without it the rows are others, and nobody would know."""
+    paths = MAKERS["log_chain"](tmp_path).paths
+    names = [str(each) for each in paths]
+    assert run(["backup", "tables", *names], tools()) == 0
+    last = open_media(MemoryBlob("", paths[-1].read_bytes())).sets[0]
+    whole = paths[-1].read_bytes()
+    for cut in (last.at, last.at + 60, last.at + 700):
+        paths[-1].write_bytes(whole[:cut])
+        capsys.readouterr()
+        assert run(["backup", "tables", *names], tools()) == 4, cut
+        assert f"{names[-1]} holds no backup set: " in capsys.readouterr().err
+    paths[-1].write_bytes(whole[: last.at] + bytes(512) + whole[last.at + 512 :])
+    assert run(["backup", "tables", *names], tools()) == 4
+    assert "is no block of the tape format" in capsys.readouterr().err
+    paths[-1].write_bytes(whole + bytes(3 << 20))
+    assert run(["backup", "tables", *names], tools()) == 0
 
 
 def test_a_file_without_any_set_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The ``sterna`` command: its tree, and what becomes of errors."""
 
+import contextlib
 import os
 import sys
 import traceback
@@ -79,8 +80,9 @@ def run(arguments: Sequence[str], tools: Tools) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.UNEXPECTED
     except Exception as error:
-        print_note(clean_text("".join(traceback.format_exception(error))))
-        print_error(Trouble(f"Unexpected: {type(error).__name__}: {clean_text(str(error))}"), as_json=as_json)
+        with contextlib.suppress(OSError):  # an output that takes nothing any more takes no error either
+            print_note(clean_text("".join(traceback.format_exception(error))))
+            print_error(Trouble(f"Unexpected: {type(error).__name__}: {clean_text(str(error))}"), as_json=as_json)
         return ExitCode.UNEXPECTED
 
 

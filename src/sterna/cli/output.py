@@ -31,9 +31,15 @@ def console(*, errors: bool = False) -> "Console":
 
 
 def print_json(value: object) -> None:
-    """One JSON value on one line, at once. Halves of surrogate pairs, as odd file names have, come escaped."""
+    """One JSON value on one line, at once. Where the output's encoding lacks a letter, as all do for the halves of
+    surrogate pairs that odd file names have, letters come escaped as JSON has it.
+    """
     text = json.dumps(value, ensure_ascii=False, default=str)
-    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, default=str)
+    print(text, flush=True)
 
 
 def print_line(text: str) -> None:

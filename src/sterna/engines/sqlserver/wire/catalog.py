@@ -108,6 +108,8 @@ class Catalog:
     texts: dict[tuple[int, int, int], Row] = field(default_factory=dict)
     properties: dict[tuple[int, int], list[Row]] = field(default_factory=lambda: defaultdict(list))
     """Extended properties, by their class and what they are of."""
+    counted: dict[int, int] = field(default_factory=dict)
+    """The rows of each base table that was read."""
     defaults: dict[tuple[int, int], Row] = field(default_factory=dict)
     """Of rows that are older than a column: by rowset and number of the column in it."""
 
@@ -246,7 +248,9 @@ class _Reader:
 
     def _table(self, table: int) -> Iterator[Row]:
         """The rows of a base table. Raises BadData if there is no such table."""
-        return self._count(base.rows_of(self._pages_of(self._unit(table)), base.FIELDS[table]))
+        before = self._rows
+        yield from self._count(base.rows_of(self._pages_of(self._unit(table)), base.FIELDS[table]))
+        self._found.counted[table] = self._rows - before
 
     def _pages_of(self, unit: Unit) -> Iterator[bytes]:
         """The pages of rows of a base table."""

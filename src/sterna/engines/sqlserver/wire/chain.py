@@ -147,7 +147,18 @@ def chains(media: Sequence[MediaFile], set_number: int | None = None) -> tuple[C
         wanted = _wanted(groups[key], set_number, several)
         if wanted is not None:
             found.append(_chain(groups[key], wanted))
-    return tuple(found if set_number is not None else _with_cut_files(found, media))
+    if set_number is None:
+        found = list(_with_cut_files(found, media))
+    empty = tuple(_without_sets(media))
+    return tuple(replace(chain, problems=(*chain.problems, *empty)) if empty else chain for chain in found)
+
+
+def _without_sets(media: Sequence[MediaFile]) -> Iterator[str]:
+    """A file that was named and gives nothing may have been the one that mattered."""
+    for each in media:
+        if not each.sets:
+            ends = "the file ends before its first one says anything" if each.is_cut else "none was written yet"
+            yield f"{each.name} holds no backup set: {ends}."
 
 
 def _with_cut_files(found: Sequence[Chain], media: Sequence[MediaFile]) -> Iterator[Chain]:

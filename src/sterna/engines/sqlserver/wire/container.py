@@ -170,6 +170,9 @@ class RecordBlob:
                 if size < _SECTOR:
                     raise damaged(self.name, at, f"a file mark says that it has {size} bytes")
                 self._check_gap(end, at, 2 * size)
+                if at + size > self._blob.size:
+                    self.is_cut = True
+                    break
                 self._add(at, size)
                 at, after_mark = at + size, True
             elif not self.records:

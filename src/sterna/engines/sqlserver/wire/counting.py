@@ -101,6 +101,7 @@ def _verify_set(one: LogicalSet, not_checked: list[str]) -> Iterator[Fault]:
     except NeedsOperator as trouble:
         not_checked.append(f"the rows of {one.record.database} in {one}: {trouble.message}")
         return
+    not_checked += [f"the catalogue of {one}: {told}" for told in database.miscounted_catalogue()]
     for table in tables:
         if table.trouble:
             not_checked.append(f"the rows of {'.'.join(table.path[1:])} in {one}: {table.trouble}")

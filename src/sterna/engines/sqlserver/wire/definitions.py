@@ -205,6 +205,8 @@ class Definitions:
             return "Its rows are kept in a columnstore, which is not read."
         if not rowsets or any(IN_ROW not in rowset.units for rowset in rowsets):  # empty tables have units too
             return "It has no pages of rows: it is memory-optimised or external."
+        if not {number for here in places for number in here} - {0} <= set(self._column_names(table)):
+            return "The catalogue lacks a column that its rows hold: it is damaged."  # 0: what makes keys unique
         for column in columns:
             if column["status"] & FILESTREAM:
                 return f"Column {column.text('name')} is kept outside the database (FILESTREAM)."

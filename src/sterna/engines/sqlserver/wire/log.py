@@ -10,6 +10,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import pairwise
 from struct import error as StructError
 
 from sterna.core.errors import BadData
@@ -25,6 +26,7 @@ from sterna.engines.sqlserver.wire.logrecords import (
     Stretch,
     changes,
     lsn_text,
+    size_before,
 )
 from sterna.engines.sqlserver.wire.overlay import Overlay
 from sterna.engines.sqlserver.wire.rowpage import RowPage, page_lsn, with_lsn
@@ -94,11 +96,21 @@ def stretches(stripes: Sequence[BackupSet]) -> list[Stretch]:
                 raise BadData(f"{stripe.file}: a piece of the log says that it is {length} bytes long.")
             found.append(_stretch(stripe, stream.start, length, stream.vlf_sequence, offset // SECTOR))
     found.sort(key=lambda one: (one.file, one.first_block))
+    found = [_linked(one, following) for one, following in pairwise([*found, None]) if one]
     if found:
         file, block = divmod(stripes[0].record.last_lsn // 10**5, 10**10)
         if file == found[-1].file:
             found[-1] = replace(found[-1], reaches=block)
     return found
+
+
+def _linked(one: Stretch, following: Stretch | None) -> Stretch:
+    """With what the one behind it tells of its end: a block that is gone there leaves no other trace."""
+    if following is not None and following.file == one.file:
+        return replace(one, reaches=following.first_block)
+    if following is not None and following.file == one.file + 1:
+        return replace(one, last_size=size_before(following))
+    return one
 
 
 def _stretch(stripe: BackupSet, start: int, length: int, file: int, first: int) -> Stretch:

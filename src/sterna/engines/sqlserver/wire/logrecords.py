@@ -144,6 +144,15 @@ class Stretch:
     """The number of its first block, in sectors from the virtual log file's start."""
     reaches: int = 0
     """The number of the block up to which it has to come, as far as is known."""
+    last_size: int = 0
+    """Bytes of its last block, as the block that follows in the next virtual log file says; 0: not known."""
+
+
+def size_before(stretch: Stretch) -> int:
+    """The bytes of the block before a stretch, as its first block says; 0: it does not say."""
+    head = stretch.read(0, _BLOCK_HEADER) if stretch.length >= SECTOR else b""
+    is_first = len(head) == _BLOCK_HEADER and _goes_on(head, stretch, stretch.first_block)
+    return int.from_bytes(head[10:12], "little") if is_first else 0
 
 
 def changes(stretch: Stretch) -> Iterator[Change]:
@@ -166,7 +175,7 @@ def changes(stretch: Stretch) -> Iterator[Change]:
 
 def _blocks(stretch: Stretch) -> Iterator[tuple[int, bytes]]:
     """Each block with its number, the bytes that its sectors' marks had taken put back."""
-    at = 0
+    at = last = 0
     window, base = b"", 0
     while at + SECTOR <= stretch.length:
         if at + _LARGEST_BLOCK > base + len(window) and base + len(window) < stretch.length:
@@ -180,7 +189,15 @@ def _blocks(stretch: Stretch) -> Iterator[tuple[int, bytes]]:
         _check_sum(here[:size], stretch, number)
         yield number, _restored(here[:size])
         at += size
+        last = size
     _check_end(stretch, at)
+    if stretch.last_size and last != stretch.last_size:
+        raise _broken_off(stretch, at)
+
+
+def _broken_off(stretch: Stretch, at: int) -> BadData:
+    number = stretch.first_block + at // SECTOR
+    return BadData(f"{stretch.name}: block {stretch.file}:{number} of the log is not where the log goes on.")
 
 
 def _check_sum(block: bytes, stretch: Stretch, number: int) -> None:
@@ -196,7 +213,7 @@ def _check_end(stretch: Stretch, at: int) -> None:
     rest = stretch.read(at, min(_LARGEST_BLOCK * 2, stretch.length - at)) if at < stretch.length else b""
     later = range(SECTOR, len(rest) - _BLOCK_HEADER, SECTOR)
     if end < stretch.reaches or any(_goes_on(rest[place:], stretch, end + place // SECTOR) for place in later):
-        raise BadData(f"{stretch.name}: block {stretch.file}:{end} of the log is not where the log goes on.")
+        raise _broken_off(stretch, at)
 
 
 def _goes_on(block: bytes, stretch: Stretch, number: int) -> bool:

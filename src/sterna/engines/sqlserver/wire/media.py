@@ -144,8 +144,8 @@ class _Reading:
         if block.kind == "SSET":
             self.keep()
             self._draft = _Draft(self._source, self.media, block)
-        elif not block.whole and block.head[:4] == b"SSET":
-            self.keep()
+        elif not block.whole and (block.head[:4] == b"SSET" or (self._draft and self._draft.ended)):
+            self.keep()  # whatever followed is cut off with the mark behind the set
             self._lost = True
         elif self._draft is not None:
             self._draft.add(block)
@@ -209,7 +209,8 @@ class _Draft:
         self._regions: list[Region] = []
         self._logs: list[LogStream] = []
         self._unknown: set[str] = set()
-        self._ended = False
+        self.ended = False
+        """Whether its last block was met."""
         self.configured = 0
         """Bytes of its configuration, all times that it was met."""
 
@@ -230,7 +231,7 @@ class _Draft:
             case "MSTL":
                 self._logs.extend(self._log(block))
             case "ESET":
-                self._ended = block.whole
+                self.ended = block.whole
         if len(self._regions) > _MOST_REGIONS or len(self._logs) > _MOST_LOGS:
             raise damaged(self._source.name, block.at, "the set has more parts than any backup")
 
@@ -257,7 +258,7 @@ class _Draft:
             regions=tuple(self._regions),
             logs=tuple(self._logs),
             unknown_streams=tuple(sorted(self._unknown)),
-            complete=self._is_final and self._ended,
+            complete=self._is_final and self.ended,
             at=start.at,
             disagreements=self._disagreements,
         )

@@ -22,6 +22,7 @@ LEAD = 2
 WITH_CHECKSUM = 0x100
 """Media format attribute of a data stream that a CSUM stream follows."""
 _WINDOW = 64 << 10
+_BLANK = 1 << 20
 _ALIGNED = 512
 _MOST_STREAMS = 100_000
 _WORDS_OF_BLOCK = struct.Struct("<26H")
@@ -147,14 +148,12 @@ def walk(source: Source, report: Report | None = None) -> Iterator[Block]:
 def _block(source: Source, window: Window, at: int, report: Report | None) -> Block | None:
     """The block there. None: nothing but zeros is left, the rest of a file that was made larger than it is."""
     head = window.read(at, BLOCK_HEAD)
+    if at and not any(head) and _is_blank(source, at):
+        return None
     if len(head) < BLOCK_HEAD:
-        if at and not any(head):
-            return None
         return Block("", at, head, (), source.size, False)
     kind = head[:4]
     if kind not in KINDS:
-        if at and not any(head):
-            return None
         raise damaged(source.name, at, f"{kind!r} is no block of the tape format")
     if _folded(_WORDS_OF_BLOCK.unpack(head)):
         _wrong(source, at, f"the checksum of the header of block {kind.decode()} is wrong", report)
@@ -168,6 +167,15 @@ def _block(source: Source, window: Window, at: int, report: Report | None) -> Bl
         return Block("SFMB", at, head, (), at + first, at + first <= source.size)
     streams, end = _streams(source, window, at + first, report)
     return Block(kind.decode(), at, whole_head, tuple(streams), end, end <= source.size)
+
+
+def _is_blank(source: Source, at: int) -> bool:
+    """Whether nothing but zeros is left from there."""
+    while data := source.read_at(at, _BLANK):
+        if any(data):
+            return False
+        at += len(data)
+    return True
 
 
 def mark_size(head: bytes) -> int:

@@ -2,16 +2,19 @@
 
 import struct
 from collections.abc import Sequence
+from decimal import Context, Decimal
 
 from sterna.engines.sqlserver.wire.base import PAGE, Row
 from sterna.engines.sqlserver.wire.catalog import DECIMALS, TIMES, Place
 from sterna.engines.sqlserver.wire.records import Physical
 from sterna.engines.sqlserver.wire.types import (
     BINARY,
+    CHAR,
     CLR,
     IMAGE,
     JSON,
     NAMES,
+    NCHAR,
     ROWVERSION,
     VARBINARY,
     VARIANT,
@@ -46,12 +49,33 @@ def is_sealed(column: Row, held: int) -> bool:
 
 
 def default_of(data: bytes, place: Place) -> object:
-    """The value; None: it cannot be read, or is of another type than the column."""
+    """The value as the column holds it; None: it cannot be read, or is of another type than the column."""
     try:
-        found = read_variant(data)
+        found = read_variant(_filled(data, place))
+        if found.column.xtype != place.xtype:
+            return None
+        if isinstance(found.value, Decimal) and place.xtype in DECIMALS:
+            return _scaled(found.value, place.scale)
+        return found.value
     except _FAULTS:
         return None
-    return found.value if found.column.xtype == place.xtype else None
+
+
+_FILLERS = {CHAR: (8, b" "), NCHAR: (8, b" \0"), BINARY: (4, b"\0")}
+"""For types of a fixed length: bytes of a variant before the value, and what makes the value as long as it is."""
+
+
+def _filled(data: bytes, place: Place) -> bytes:
+    head, filler = _FILLERS.get(place.xtype, (0, b""))
+    if not filler or data[:1] != bytes((place.xtype,)):
+        return data
+    return data + filler * ((head + place.length - len(data)) // len(filler))
+
+
+def _scaled(value: Decimal, scale: int) -> Decimal | None:
+    """With the digits of the column; None: it has more."""
+    scaled = value.quantize(Decimal(1).scaleb(-scale), context=Context(prec=80))
+    return scaled if scaled == value else None
 
 
 def physical_of(row: Row, place: Place, default: object, collation: int) -> Physical:
