@@ -1,6 +1,8 @@
 """Values of more than 1 MB are read, written and proven piece by piece, and are the same as read whole."""
 
+import csv
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from sterna.engines.sqlserver.wire.copytext import Unstorable
 from sterna.engines.sqlserver.wire.database import DatabaseBackup
 from sterna.engines.sqlserver.wire.longs import Long
 from tests.backups.database import build
-from tests.backups.describe import JAPANESE, UTF8, Col, Db, Row, Tbl, Value
+from tests.backups.describe import JAPANESE, UTF8, Col, Db, Raw, Row, Tbl, Value
 from tests.backups.reading import opened
 from tests.backups.writer import Set, write_backup
 from tests.engines.moving import postgres_endpoint
@@ -186,6 +188,38 @@ def test_long_values_share_row_groups_of_parquet_with_others(tmp_path: Path) -> 
         chunks = [group.column(n) for n in range(group.num_columns)]
         assert group.total_byte_size == sum(chunk.total_uncompressed_size for chunk in chunks)
         assert all(chunk.compression == "ZSTD" for chunk in chunks)
+
+
+@pytest.mark.parametrize("form", ["csv", "sql", "parquet"])
+def test_long_xml_shapes_and_types_of_ones_own_are_exported_as_short_ones_are(tmp_path: Path, form: str) -> None:
+    document = f"<a>{SPECIAL.replace('&', '')}{'é' * SIZE}</a>"
+    line = b"\xe6\x10\0\0\1\4" + struct.pack("<I", 80_000)
+    line += b"".join(struct.pack("<dd", n, -n) for n in range(80_000))
+    line += struct.pack("<IBIIiIB", 1, 1, 0, 1, -1, 0, 2)
+    shape = f"SRID=4326;LINESTRING ({', '.join(f'{n} {-n if n else 0}' for n in range(80_000))})"
+    columns = [Col("id", "int"), Col("x", "xml"), Col("g", "geometry")]
+    some: list[Row] = [(1, Raw(b"\xff\xfe" + document.encode("utf-16-le"), ""), Raw(line, ""))]
+    database = opened([written(tmp_path / "xml.bak", some, columns)])["Long"]
+    (table,) = database.tables
+    (row,) = database.rows(table.path, long=True)
+    assert type(row[1]) is Long
+    assert type(row[2]) is Long
+    assert "".join(row[1]) == document  # type: ignore[arg-type]
+    found = "".join(row[2])  # type: ignore[arg-type]
+    assert found.replace("-0", "0") == shape
+    (only,) = Export(tmp_path, form, lambda told: None, Unicode()).run([database]).tables
+    if form == "parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        assert parquet.read_table(tmp_path / only.file).to_pylist() == [{"id": 1, "x": document, "g": found}]
+    elif form == "csv":
+        csv.field_size_limit(1 << 24)
+        with (tmp_path / only.file).open(newline="", encoding="utf-8") as file:
+            assert list(csv.reader(file))[1] == ["1", document, found]
+    else:
+        written_as = f"CONVERT(xml, CONVERT(nvarchar(max), 0x{document.encode('utf-16-le').hex().upper()}), 1)"
+        script = (tmp_path / only.file).read_text(encoding="utf-8")
+        assert f"{written_as}, geometry::STGeomFromText(N'LINESTRING (0 " in script
+        assert ", 4326));" in script
 
 
 def test_halves_of_surrogate_pairs_in_long_values_are_refused_or_replaced_and_counted_once(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Binary XML, paths of hierarchies and spatial values, made by hand after the public descriptions."""
 
+import random
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
 
 from sterna.core.errors import Unsupported
-from sterna.engines.sqlserver.wire.binxml import xml_text
+from sterna.engines.sqlserver.wire.binxml import xml_pieces, xml_text
 from sterna.engines.sqlserver.wire.clr import hierarchy_path, well_known_text
 
 HEAD = bytes.fromhex("dfff01b004")
@@ -33,6 +35,29 @@ def content(*items: bytes) -> str:
     text = xml_text(HEAD + ROOT + b"\xf8\1" + b"".join(items) + b"\xf7")
     assert text.startswith("<root>")
     return text.removeprefix("<root>").removesuffix("</root>")
+
+
+def test_the_text_does_not_depend_on_where_its_bytes_are_cut() -> None:
+    long = "é<&\U0001f426\r" * 40_000
+    count = len(long.encode("utf-16-le")) // 2
+    size = bytes((count & 0x7F | 0x80, count >> 7 & 0x7F | 0x80, count >> 14))
+    body = [HEAD, ROOT, b"\xf8\1", name("a"), qualified(0, 0, 2), b"\xf6\2\x11", words("v"), b"\xf5", b"\x11"]
+    raw = b"".join([*body, size, long.encode("utf-16-le"), b"\xf8\2\xf7" * 3000, b"\xf7"])
+    whole = xml_text(raw)
+    inner = long.replace("&", "&amp;").replace("<", "&lt;").replace("\r", "&#xD;")
+    assert whole == f'<root a="v">{inner}{"<a/>" * 3000}</root>'
+    chance = random.Random(2)
+    for most in (7, 5000, 100_000):
+        cuts = [0]
+        while cuts[-1] < len(raw):
+            cuts.append(cuts[-1] + chance.randint(2, most))
+        pieces = list(xml_pieces(raw[start:end] for start, end in pairwise(cuts)))
+        assert "".join(pieces) == whole
+        assert max(map(len, pieces)) < 1 << 19
+    text = "<a>é\U0001f426</a>".encode("utf-16-le")
+    assert "".join(xml_pieces(iter([text[:2], text[2:9], text[9:]]))) == "<a>é\U0001f426</a>"
+    with pytest.raises(ValueError, match="cut off"):
+        list(xml_pieces(iter([raw[:100], raw[100 : len(raw) // 2]])))
 
 
 def test_elements_attributes_and_text() -> None:

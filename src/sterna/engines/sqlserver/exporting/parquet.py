@@ -17,7 +17,7 @@ from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.moments import DAY, Instant, Time, Timestamp
 from sterna.engines.sqlserver.wire.rows import Row
 
-GROUP_BYTES = 16 << 20
+GROUP_BYTES = 8 << 20
 GROUP_ROWS = 1 << 16
 BATCH_BYTES = 4 << 20
 BATCH_ROWS = 4096

@@ -5,8 +5,10 @@ add columns behind these. The facts come from real files of 2005 to 2025, in whi
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from sys import intern
 from typing import Protocol
 
 from sterna.core.errors import BadData
@@ -18,6 +20,7 @@ MOST_PAGES = 1 << 22
 
 Pointer = tuple[int, int]
 """File and page; (0, 0): none."""
+_END = struct.Struct("<H")
 
 
 class Pages(Protocol):
@@ -43,22 +46,55 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One row. What it does not have is 0 or empty."""
+class Fields:
+    """The columns of a base table by their names."""
 
-    numbers: dict[str, int]
-    data: dict[str, bytes]
-    elsewhere: frozenset[str] = frozenset()
-    """Columns whose data is a pointer to where the value lies."""
+    every: Mapping[str, Field]
+    numbers: Mapping[str, tuple[Callable[[bytes, int], tuple[int, ...]], int, int]]
+    """How to read it, from where, and where it ends."""
+
+
+class Row:
+    """One row, as its record has it: a catalogue may have a million. What it does not have is 0 or empty."""
+
+    __slots__ = ("_fields", "_record")
+
+    def __init__(self, record: bytes, fields: Fields) -> None:
+        """``record``: up to the end of its last value. Raises struct.error or IndexError for one that is cut."""
+        self._record = record
+        self._fields = fields
 
     def __getitem__(self, name: str) -> int:
-        return self.numbers.get(name, 0)
+        found = self._fields.numbers.get(name)
+        if found is None:
+            return 0
+        read, start, end = found
+        record = self._record
+        return read(record, start)[0] if end <= record[2] | record[3] << 8 else 0
 
     def text(self, name: str) -> str:
-        return self.data.get(name, b"").decode("utf-16-le", "replace")
+        """Names come again and again: each is in memory once."""
+        return intern(self.raw(name).decode("utf-16-le", "replace"))
 
     def raw(self, name: str) -> bytes:
-        return self.data.get(name, b"")
+        field = self._fields.every.get(name)
+        if field is None:
+            return b""
+        if field.offset > 0:
+            end = field.offset + field.size
+            return self._record[field.offset : end] if end <= _END.unpack_from(self._record, 2)[0] else b""
+        ends, start = _variable(self._record)
+        number = -field.offset - 1
+        if number >= len(ends):
+            return b""
+        return self._record[(ends[number - 1] & 0x7FFF) if number else start : ends[number] & 0x7FFF]
+
+    def is_elsewhere(self, name: str) -> bool:
+        """Whether its data is a pointer to where the value lies."""
+        field = self._fields.every.get(name)
+        ends, _ = _variable(self._record)
+        number = -field.offset - 1 if field else -1
+        return 0 <= number < len(ends) and ends[number] & 0x8000 != 0
 
     def pointer(self, name: str) -> Pointer:
         """A page's place."""
@@ -66,6 +102,7 @@ class Row:
 
 
 _NUMBERS = {"i8": (8, True), "i4": (4, True), "i2": (2, True), "u1": (1, False)}
+_FORMS = {(8, True): "<q", (4, True): "<i", (2, True): "<h", (1, False): "<B"}
 _FIXED = {"dt": 8, "p6": 6, "c2": 2, "b16": 16}
 
 
@@ -143,50 +180,50 @@ def slots(page: bytes) -> Iterator[int]:
             yield offset
 
 
-def rows(page: bytes, columns: Sequence[Field]) -> Iterator[Row]:
+def rows(page: bytes, columns: tuple[Field, ...]) -> Iterator[Row]:
     """The rows of a page of a base table. Raises BadData."""
+    fields = _named(columns)
     for start in slots(page):
         if page[start] >> 1 & 7 in (0, 1):
             try:
-                yield _row(page, start, columns)
+                yield _row(page, start, fields)
             except (struct.error, IndexError) as wrong:
                 raise BadData("A record of the catalogue does not fit in its page.") from wrong
 
 
-def _row(page: bytes, start: int, columns: Sequence[Field]) -> Row:
-    end: int = struct.unpack_from("<H", page, start + 2)[0]
+def _row(page: bytes, start: int, fields: Fields) -> Row:
+    end: int = _END.unpack_from(page, start + 2)[0]
     if not 4 <= end <= PAGE - start:
         raise IndexError
-    ends, after = _variable(page, start, end)
-    numbers: dict[str, int] = {}
-    data: dict[str, bytes] = {}
-    elsewhere: set[str] = set()
-    for field in columns:
-        if field.offset < 0:
-            number = -field.offset - 1
-            if number < len(ends):
-                left = (ends[number - 1] & 0x7FFF) if number else after
-                data[field.name] = page[start + left : min(start + (ends[number] & 0x7FFF), PAGE)]
-                if ends[number] & 0x8000:
-                    elsewhere.add(field.name)
-        elif field.offset + field.size <= end:
-            raw = page[start + field.offset : start + field.offset + field.size]
-            if field.number:
-                numbers[field.name] = int.from_bytes(raw, "little", signed=field.signed)
-            else:
-                data[field.name] = raw
-    return Row(numbers, data, frozenset(elsewhere))
+    ends, after = _variable(page, start)
+    last = max((each & 0x7FFF for each in ends), default=0)
+    return Row(page[start : start + max(after, last)], fields)
 
 
-def _variable(page: bytes, start: int, end: int) -> tuple[tuple[int, ...], int]:
-    """The end offsets of the variable columns, and where the first of them begins."""
-    status, at = page[start], start + end
+def _variable(data: bytes, start: int = 0) -> tuple[tuple[int, ...], int]:
+    """The ends of the variable columns of the record that begins there, and where the first of them begins."""
+    end: int = _END.unpack_from(data, start + 2)[0]
+    status, at = data[start], start + end
     if status & 0x10:
-        at += 2 + (int.from_bytes(page[at : at + 2], "little") + 7) // 8
+        at += 2 + (int.from_bytes(data[at : at + 2], "little") + 7) // 8
     if not status & 0x20:
         return (), at - start
-    count: int = struct.unpack_from("<H", page, at)[0]
-    return struct.unpack_from(f"<{count}H", page, at + 2), at + 2 + 2 * count - start
+    count: int = _END.unpack_from(data, at)[0]
+    return struct.unpack_from(f"<{count}H", data, at + 2), at + 2 + 2 * count - start
+
+
+@cache
+def _named(columns: tuple[Field, ...]) -> Fields:
+    numbers = {
+        field.name: (
+            struct.Struct(_FORMS[field.size, field.signed]).unpack_from,
+            field.offset,
+            field.offset + field.size,
+        )
+        for field in columns
+        if field.number
+    }
+    return Fields({field.name: field for field in columns}, numbers)
 
 
 def chain(pages: Pages, first: Pointer) -> Iterator[bytes]:
@@ -206,7 +243,7 @@ def chain(pages: Pages, first: Pointer) -> Iterator[bytes]:
         place = pointer(page, 16)
 
 
-def rows_of(found: Iterable[bytes], columns: Sequence[Field]) -> Iterator[Row]:
+def rows_of(found: Iterable[bytes], columns: tuple[Field, ...]) -> Iterator[Row]:
     """The rows of these pages."""
     for page in found:
         yield from rows(page, columns)

@@ -6,20 +6,26 @@ number, qualified names are triples of such numbers, and values carry their type
 
 import struct
 from base64 import b64encode
-from collections.abc import Callable
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import NamedTuple
-from uuid import UUID
 
 from sterna.core.errors import Unsupported
-from sterna.engines.sqlserver.wire import collations
-from sterna.engines.sqlserver.wire.moments import DAY, DAY_1900, clock, day
+from sterna.engines.sqlserver.wire.xmlvalues import FIXED, TIMES, decimal, narrow
 
 _SIGNATURE = b"\xdf\xff"
 _DECLARATION, _ENCODING, _DOCTYPE, _SYSTEM, _PUBLIC, _SUBSET = 0xFE, 0xFD, 0xFC, 0xFB, 0xFA, 0xF9
 _ELEMENT, _END, _ATTRIBUTE, _END_ATTRIBUTES, _INSTRUCTION, _COMMENT = 0xF8, 0xF7, 0xF6, 0xF5, 0xF4, 0xF3
 _CDATA, _END_CDATA, _NAME, _QUALIFIED, _TEXT, _NEST, _END_NEST = 0xF2, 0xF1, 0xF0, 0xEF, 0xED, 0xEC, 0xEB
 _EXTENSION, _FLUSH = 0xEA, 0xE9
+_WIDE = (0x0E, 0x11, 0x18)
+"""Texts in UTF-16."""
 _DEEPEST_NEST = 32
+_TOGETHER = 512
+"""Pieces of text that are given together."""
+_PART = 1 << 17
+"""Bytes of a long text that are decoded together."""
 _IN_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
 _IN_ATTRIBUTE = _IN_TEXT | str.maketrans({'"': "&quot;", "\n": "&#xA;", "\t": "&#x9;"})
 
@@ -30,9 +36,21 @@ def xml_text(raw: bytes) -> str:
     Raises ValueError or struct.error for bytes that are none, Unsupported for a value inside whose form is not
     known.
     """
-    if raw[:2] == _SIGNATURE:
-        return _Reader(raw).document()
-    return raw.removeprefix(b"\xff\xfe").decode("utf-16-le")
+    return "".join(xml_pieces(iter((raw,))))
+
+
+def xml_pieces(pieces: Iterator[bytes]) -> Iterator[str]:
+    """The same of a value that comes in pieces, none of them shorter than its first two bytes."""
+    first = next(pieces, b"")
+    rest = chain((first,), pieces)
+    if first[:2] == _SIGNATURE:
+        yield from _Reader(rest).document()
+        return
+    decode = getincrementaldecoder("utf-16-le")().decode
+    yield decode(first.removeprefix(b"\xff\xfe"))
+    for piece in pieces:
+        yield decode(piece)
+    yield decode(b"", final=True)
 
 
 class _Qualified(NamedTuple):
@@ -59,21 +77,56 @@ Scope = dict[str, str]
 class _Reader:
     """Walks the tokens once and writes the text as it goes."""
 
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._raw = b""
+        """What is at hand of them."""
         self._at = 0
         self._out: list[str] = []
         self._names = _Names()
         self._outer: list[_Names] = []
         self._open: list[tuple[str, Scope]] = []
 
-    def document(self) -> str:
+    def document(self) -> Iterator[str]:
+        """The text, piece by piece."""
         self._header()
-        while self._at < len(self._raw):
-            self._item(self._token())
+        while self._fill(1):
+            token = self._token()
+            if token in _WIDE:
+                yield from self._written()
+                yield from self._wide()
+                continue
+            self._item(token)
+            if len(self._out) >= _TOGETHER:
+                yield from self._written()
         if self._open or self._outer:
             raise ValueError("the XML ends inside an element")
-        return "".join(self._out)
+        yield from self._written()
+
+    def _written(self) -> Iterator[str]:
+        yield "".join(self._out)
+        self._out.clear()
+
+    def _wide(self) -> Iterator[str]:
+        """A text of any length."""
+        left = 2 * self._number()
+        decode = getincrementaldecoder("utf-16-le")().decode
+        while left:
+            data = self._take(min(left, _PART))
+            left -= len(data)
+            yield decode(data, final=not left).translate(_IN_TEXT)
+
+    def _fill(self, size: int) -> bool:
+        """Whether so many bytes are at hand, or can be had."""
+        if len(self._raw) - self._at >= size:
+            return True
+        held = [self._raw[self._at :]]
+        count = len(held[0])
+        while count < size and (piece := next(self._pieces, None)) is not None:
+            held.append(piece)
+            count += len(piece)
+        self._raw, self._at = b"".join(held), 0
+        return count >= size
 
     def _item(self, token: int) -> None:
         special = _ITEMS.get(token)
@@ -87,11 +140,10 @@ class _Reader:
             raise ValueError("the header of binary XML is not right")
 
     def _take(self, size: int) -> bytes:
-        piece = self._raw[self._at : self._at + size]
-        if len(piece) != size:
+        if len(self._raw) - self._at < size and not self._fill(size):
             raise ValueError("the XML is cut off")
         self._at += size
-        return piece
+        return self._raw[self._at - size : self._at]
 
     def _number(self) -> int:
         """Seven bits in each byte, the lowest first; the eighth says that more follow."""
@@ -124,7 +176,7 @@ class _Reader:
 
     def _peek(self) -> int:
         """The next token, without going past it; -1 at the end."""
-        if self._at >= len(self._raw):
+        if not self._fill(1):
             return -1
         token = self._token()
         self._at -= 1
@@ -231,20 +283,20 @@ class _Reader:
         self._names = self._outer.pop()
 
     def _value(self, token: int) -> str:
-        if token in _FIXED:
-            size, text = _FIXED[token]
+        if token in FIXED:
+            size, text = FIXED[token]
             return text(self._take(size))
-        if token in (0x0E, 0x11, 0x18):
+        if token in _WIDE:
             return self._string()
         if token in (0x0D, 0x10, 0x16):
-            return _narrow(self._take(self._number()))
+            return narrow(self._take(self._number()))
         if token in (0x0C, 0x0F, 0x17, 0x1B, 0x85):
             return b64encode(self._take(self._number())).decode()
         if token == 0x84:
             return self._take(self._number()).hex().upper()
         if token in (0x0A, 0x0B, 0x87):
-            return _decimal(self._take(self._number()), trim=token == 0x87)
-        if token in _TIMES:
+            return decimal(self._take(self._number()), trim=token == 0x87)
+        if token in TIMES:
             return self._time(token)
         if token == 0x8C:
             return str(self._qualified())
@@ -253,16 +305,15 @@ class _Reader:
         raise ValueError(f"a token {token:#x} where a value should be")
 
     def _time(self, token: int) -> str:
-        scale = self._raw[self._at]
+        (scale,) = self._take(1)
         if scale > 7:
             raise ValueError("a time with more than 7 digits of a second")
-        self._take(1)
         ticks = int.from_bytes(self._take(3 if scale <= 2 else 4 if scale <= 4 else 5), "little") * 10 ** (
             7 - scale
         )
         days = int.from_bytes(self._take(3), "little")
         offset = struct.unpack("<h", self._take(2))[0] if token <= 0x7C else None
-        return _TIMES[token](days, ticks, offset)
+        return TIMES[token](days, ticks, offset)
 
 
 def _declares(name: _Qualified) -> str | None:
@@ -276,113 +327,6 @@ def _declaration(prefix: str) -> str:
     return f"xmlns:{prefix}" if prefix else "xmlns"
 
 
-def _narrow(data: bytes) -> str:
-    """Four bytes of code page before the text."""
-    (page,) = struct.unpack_from("<I", data)
-    return collations.decoder(page)(data[4:])
-
-
-def _decimal(data: bytes, *, trim: bool) -> str:
-    """Precision, scale, sign (1: positive), and the digits as one whole number."""
-    scale, sign = data[1], data[2]
-    if scale > 38 or len(data) > 19:
-        raise ValueError("a decimal number with too many digits")
-    digits = str(int.from_bytes(data[3:], "little")).zfill(scale + 1)
-    text = f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
-    if trim and scale:
-        text = text.rstrip("0").rstrip(".")
-    return text if sign or not any(data[3:]) else f"-{text}"
-
-
-def _money(form: str) -> Callable[[bytes], str]:
-    def text(raw: bytes) -> str:
-        (value,) = struct.unpack(form, raw)
-        return f"{'-' if value < 0 else ''}{abs(value) // 10000}.{abs(value) % 10000:04}"
-
-    return text
-
-
-def _number_text(form: str) -> Callable[[bytes], str]:
-    return lambda raw: str(struct.unpack(form, raw)[0])
-
-
-def _double(form: str, digits: int) -> Callable[[bytes], str]:
-    def text(raw: bytes) -> str:
-        (value,) = struct.unpack(form, raw)
-        if value != value:
-            return "NaN"
-        if value in (float("inf"), float("-inf")):
-            return "INF" if value > 0 else "-INF"
-        near = next((t for d in range(6, digits) if struct.pack(form, float(t := f"{value:.{d}g}")) == raw), "")
-        return (near or f"{value:.{digits}g}").replace("e", "E")
-
-    return text
-
-
-def _datetime(raw: bytes) -> str:
-    days, ticks = struct.unpack("<iI", raw)
-    if ticks >= 25_920_000:
-        raise ValueError("a time beyond the day")
-    return f"{day(days + DAY_1900)}T{clock((ticks * 10 + 1) // 3 * 10_000)}"
-
-
-def _smalldatetime(raw: bytes) -> str:
-    days, minutes = struct.unpack("<HH", raw)
-    return f"{day(days + DAY_1900)}T{clock(minutes * 600_000_000 % DAY)}"
-
-
-def _zone(offset: int | None) -> str:
-    if offset is None:
-        return ""
-    minutes = abs(offset)
-    return f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}" if offset else "Z"
-
-
-def _local(days: int, ticks: int, offset: int | None) -> tuple[str, str]:
-    """Date and time as a clock in that zone shows them: they are stored in UTC."""
-    days, ticks = divmod(days * DAY + ticks + (offset or 0) * 600_000_000, DAY)
-    return day(days), clock(ticks)
-
-
-def _date_and_time(days: int, ticks: int, offset: int | None) -> str:
-    return "T".join(_local(days, ticks, offset)) + _zone(offset)
-
-
-def _only_date(days: int, ticks: int, offset: int | None) -> str:
-    return _local(days, ticks, offset)[0] + _zone(offset)
-
-
-def _only_time(days: int, ticks: int, offset: int | None) -> str:
-    return _local(days, ticks, offset)[1] + _zone(offset)
-
-
-_TIMES: dict[int, Callable[[int, int, int | None], str]] = {
-    0x7A: _only_time,
-    0x7B: _date_and_time,
-    0x7C: _only_date,
-    0x7D: _only_time,
-    0x7E: _date_and_time,
-}
-_FIXED: dict[int, tuple[int, Callable[[bytes], str]]] = {
-    0x01: (2, _number_text("<h")),
-    0x02: (4, _number_text("<i")),
-    0x03: (4, _double("<f", 9)),
-    0x04: (8, _double("<d", 17)),
-    0x05: (8, _money("<q")),
-    0x06: (1, _number_text("<B")),
-    0x07: (1, _number_text("<B")),
-    0x08: (8, _number_text("<q")),
-    0x09: (16, lambda raw: str(UUID(bytes_le=raw)).upper()),
-    0x12: (8, _datetime),
-    0x13: (4, _smalldatetime),
-    0x14: (4, _money("<i")),
-    0x7F: (3, lambda raw: day(int.from_bytes(raw, "little"))),
-    0x86: (1, lambda raw: "true" if raw[0] else "false"),
-    0x88: (1, _number_text("<b")),
-    0x89: (2, _number_text("<H")),
-    0x8A: (4, _number_text("<I")),
-    0x8B: (8, _number_text("<Q")),
-}
 _ITEMS: dict[int, Callable[[_Reader], None]] = {
     _ELEMENT: _Reader._element,
     _END: _Reader._end,

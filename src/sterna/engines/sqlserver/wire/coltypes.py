@@ -1,5 +1,7 @@
 """Column types of SQL Server in the words that every kind of database understands."""
 
+from functools import lru_cache
+
 from sterna.core.schema import Kind, Type
 
 _SIMPLE = {
@@ -46,6 +48,7 @@ _CLR_TYPES = {
 }
 
 
+@lru_cache(4096)
 def describe(xtype: int, utype: int, length: int, precision: int, scale: int) -> Type:
     """A column's type from syscolpars. ``length`` is in bytes, -1: without a limit. Any has an answer."""
     if xtype in _SIMPLE:

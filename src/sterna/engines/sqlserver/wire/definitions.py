@@ -6,6 +6,7 @@ What has no such meaning (views, procedures, indexes of special kinds) is named 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sterna.core.errors import BadData
 from sterna.core.plan import Path
@@ -118,6 +119,7 @@ class Definitions:
         self._texts = texts
         self._database = database
         self._properties = Properties(catalog, texts, database)
+        self._column_names = lru_cache(64)(self._names_of_columns)
 
     def tables(self) -> tuple[Found, ...]:
         """All user tables by schema and name. Raises BadData for a catalogue that contradicts itself."""
@@ -246,7 +248,7 @@ class Definitions:
         """In their logical order."""
         return sorted(self._catalog.columns.get(table, ()), key=lambda column: column["colid"])
 
-    def _column_names(self, table: int) -> dict[int, str]:
+    def _names_of_columns(self, table: int) -> dict[int, str]:
         return {row["colid"]: row.text("name") for row in self._catalog.columns.get(table, ())}
 
     def _real_indexes(self, table: int, *, disabled: bool = False) -> list[Row]:

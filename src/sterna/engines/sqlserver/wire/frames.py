@@ -1,6 +1,6 @@
 """The frames of a backup set: pages as they were read from the database, one extent after the other."""
 
-from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from sterna.engines.sqlserver.wire import page as pages_
@@ -21,7 +21,11 @@ class Frames:
         self.stripe = stripe
         self.share = share
         self.window = Window(share.source, _WINDOW)
-        self._offsets = array("q")
+        self._starts: list[int] = []
+        """Of each piece of the region: its byte in the file,"""
+        self._firsts: list[int] = []
+        """and the number of its first frame."""
+        self._count = 0
         self.short: dict[int, int] = {}
         self.next = 0
         if region < len(share.regions):
@@ -31,29 +35,32 @@ class Frames:
         for piece in region.pieces:
             if piece.length % SIZE:
                 raise damaged(self.share.file, piece.start + piece.length, "the page data end within a page")
-            self._offsets.extend(range(piece.start, piece.start + piece.length, EXTENT_SIZE))
+            self._starts.append(piece.start)
+            self._firsts.append(self._count)
+            self._count += -(-piece.length // EXTENT_SIZE)
             if piece.length % EXTENT_SIZE:
-                self.short[len(self._offsets) - 1] = piece.length % EXTENT_SIZE // SIZE
+                self.short[self._count - 1] = piece.length % EXTENT_SIZE // SIZE
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return self._count
 
     @property
     def left(self) -> int:
-        return len(self._offsets) - self.next
+        return self._count - self.next
 
     def offset(self, number: int) -> int:
-        return self._offsets[number]
+        piece = bisect_right(self._firsts, number) - 1
+        return self._starts[piece] + (number - self._firsts[piece]) * EXTENT_SIZE
 
     def place(self, number: int) -> int:
-        return self.stripe << PLACE_BITS | self._offsets[number]
+        return self.stripe << PLACE_BITS | self.offset(number)
 
     def read(self, number: int, length: int = EXTENT_SIZE) -> bytes:
         """The start of a frame. Raises BadData if the file ends within it."""
         length = min(length, self.short.get(number, EXTENT) * SIZE)
-        data = self.window.read(self._offsets[number], length)
+        data = self.window.read(self.offset(number), length)
         if len(data) < length:
-            raise damaged(self.share.file, self._offsets[number], "the file ends in the middle of an extent")
+            raise damaged(self.share.file, self.offset(number), "the file ends in the middle of an extent")
         return data
 
     def skip_fillers(self) -> int:

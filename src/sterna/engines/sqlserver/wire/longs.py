@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from sterna.engines.sqlserver.wire import collations, lob, types
+from sterna.engines.sqlserver.wire.binxml import xml_pieces
 from sterna.engines.sqlserver.wire.lob import Fetch
 from sterna.engines.sqlserver.wire.records import Physical
 
@@ -70,7 +71,9 @@ def decoder(column: Physical) -> Decode | None:
         return lambda pieces: pieces
     if column.xtype in (types.NVARCHAR, types.NTEXT):
         return lambda pieces: _incremental(pieces, "utf-16-le", "surrogatepass")
-    if column.xtype in (types.XML, types.CLR):
+    if column.xtype == types.XML:
+        return xml_pieces
+    if column.xtype == types.CLR:
         whole = types.decoder(column)
         return lambda pieces: _cut(cast(str, whole(b"".join(pieces))))
     if column.xtype not in (types.VARCHAR, types.TEXT):

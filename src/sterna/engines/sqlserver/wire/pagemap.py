@@ -4,7 +4,6 @@ A page is found by the allocation bitmaps that were backed up with it and never 
 that are allocated but not in use hold pages of earlier owners. See ``weave`` for how bitmaps give the order.
 """
 
-from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -16,8 +15,9 @@ from sterna.engines.sqlserver.wire.faults import damaged
 from sterna.engines.sqlserver.wire.frames import PLACE_BITS
 from sterna.engines.sqlserver.wire.mtf import Source
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
+from sterna.engines.sqlserver.wire.places import ABSENT, Places
 from sterna.engines.sqlserver.wire.sets import BackupSet
-from sterna.engines.sqlserver.wire.weave import ABSENT, Woven, weave
+from sterna.engines.sqlserver.wire.weave import Woven, weave
 
 _KEPT = 64
 """Extents that single pages were read from and that stay in memory: 4 MB."""
@@ -28,7 +28,7 @@ _AHEAD = 32
 class PageMap:
     """The pages of one database as a backup holds them. Safe to use from several threads."""
 
-    def __init__(self, sources: Sequence[Source], files: dict[int, "array[int]"], short: dict[int, int]) -> None:
+    def __init__(self, sources: Sequence[Source], files: dict[int, Places], short: dict[int, int]) -> None:
         """``files``: for each file of the database where each of its extents lies (see Woven); ``short``: pages of
         extents that have fewer than eight, by place."""
         self._sources = tuple(sources)
@@ -54,11 +54,11 @@ class PageMap:
     @property
     def extent_count(self) -> int:
         """How many extents there are, in all files."""
-        return sum(len(places) - places.count(ABSENT) for places in self._files.values())
+        return sum(places.count() for places in self._files.values())
 
     def extents(self, file_id: int) -> Iterator[int]:
         """The numbers of the extents of a file, ascending."""
-        places = self._files.get(file_id, array("q"))
+        places = self._files.get(file_id, Places())
         return (number for number, place in enumerate(places) if place != ABSENT)
 
     def has(self, file_id: int, page_id: int) -> bool:
@@ -102,13 +102,9 @@ class PageMap:
     def overlay(self, differential: "PageMap") -> "PageMap":
         """This map with the pages of a differential backup laid over it. Both stay as they are."""
         shift = len(self._sources) << PLACE_BITS
-        files = {file_id: array("q", places) for file_id, places in self._files.items()}
+        files = dict(self._files)
         for file_id, places in differential._files.items():
-            mine = files.setdefault(file_id, array("q"))
-            mine.extend(array("q", [ABSENT]) * max(len(places) - len(mine), 0))
-            for number, place in enumerate(places):
-                if place != ABSENT:
-                    mine[number] = place + shift
+            files[file_id] = files.get(file_id, Places()).under(places, shift)
         short = self._short | {place + shift: count for place, count in differential._short.items()}
         return PageMap(self._sources + differential._sources, files, short)
 
@@ -122,9 +118,7 @@ class PageMap:
 
     def _place(self, file_id: int, number: int) -> int:
         places = self._files.get(file_id)
-        if places is None or not 0 <= number < len(places):
-            return ABSENT
-        return places[number]
+        return ABSENT if places is None else places[number]
 
     def _together(self, file_id: int, wanted: dict[int, list[int]]) -> Iterator[tuple[int, bytes]]:
         """The wanted pages of some extents; extents that lie side by side are read in one go."""

@@ -20,14 +20,14 @@ class Texts:
         if row is None:
             return ""
         data = row.raw("imageval")
-        if "imageval" in row.elsewhere:
+        if row.is_elsewhere("imageval"):
             data = self._fetch(data)
         return self._decode(data)
 
     def value(self, row: Row) -> bytes:
         """The value of an extended property, a sql_variant, wherever it lies. Raises BadData."""
         data = row.raw("value")
-        return self._fetch(data) if "value" in row.elsewhere else data
+        return self._fetch(data) if row.is_elsewhere("value") else data
 
     def module(self, object_id: int) -> str:
         """The text of a view, procedure, function or trigger; empty where none is kept, or it is encrypted."""

@@ -4,6 +4,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 
 from sterna.core.errors import BadData, Unsupported
@@ -16,8 +17,9 @@ from sterna.engines.sqlserver.wire.inspecting import has_encrypted_pages, join, 
 from sterna.engines.sqlserver.wire.media import MediaFile
 from sterna.engines.sqlserver.wire.mtf import LEAD, WITH_CHECKSUM, Block, Source, Stream, Window, walk
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
+from sterna.engines.sqlserver.wire.places import ABSENT
 from sterna.engines.sqlserver.wire.sets import BackupSet, LogStream
-from sterna.engines.sqlserver.wire.weave import ABSENT, Woven, weave
+from sterna.engines.sqlserver.wire.weave import Woven, weave
 
 _CHUNK = 16 * EXTENT_SIZE
 _LOG_HEAD = 28
@@ -135,14 +137,17 @@ class _Owners:
         """Take in what lies in this stripe; sets come in the order in which they lie in the file."""
         mask = (1 << PLACE_BITS) - 1
         self._sets.append((woven.stripes[stripe].at, woven))
-        found = sorted(
-            (place & mask, file_id << PLACE_BITS | number)
-            for file_id, places in woven.files.items()
-            for number, place in enumerate(places)
-            if place != ABSENT and place >> PLACE_BITS == stripe
-        )
-        self._offsets.extend(offset for offset, _ in found)
-        self._extents.extend(extent for _, extent in found)
+        offsets, extents = array("q"), array("q")
+        for file_id, places in woven.files.items():
+            for number, place in enumerate(places):
+                if place != ABSENT and place >> PLACE_BITS == stripe:
+                    offsets.append(place & mask)
+                    extents.append(file_id << PLACE_BITS | number)
+        order: Sequence[int] = range(len(offsets))
+        if any(later < offset for offset, later in pairwise(offsets)):  # most backups are in order
+            order = sorted(order, key=offsets.__getitem__)
+        self._offsets.extend(map(offsets.__getitem__, order))
+        self._extents.extend(map(extents.__getitem__, order))
 
     def at(self, offset: int) -> tuple[int, int] | None:
         """File and extent; None: not known, or read again later."""
@@ -156,7 +161,7 @@ class _Owners:
         """Whether the set around this place holds the extent."""
         place = bisect_right(self._sets, offset, key=lambda each: each[0]) - 1
         places = self._sets[place][1].files.get(file_id) if place >= 0 else None
-        return places is not None and number < len(places) and places[number] != ABSENT
+        return places is not None and places[number] != ABSENT
 
 
 class _File:

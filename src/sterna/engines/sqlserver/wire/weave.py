@@ -6,7 +6,6 @@ ascending; files of the database that were read side by side are mixed, each asc
 hold extents that were read again: they say themselves where they belong, and replace what came before.
 """
 
-from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -18,9 +17,9 @@ from sterna.engines.sqlserver.wire.allocation import INTERVAL, expected, interva
 from sterna.engines.sqlserver.wire.faults import damaged
 from sterna.engines.sqlserver.wire.frames import Frames, claims, file_begun, is_filler
 from sterna.engines.sqlserver.wire.page import EXTENT_SIZE
+from sterna.engines.sqlserver.wire.places import Places
 from sterna.engines.sqlserver.wire.sets import BackupSet
 
-ABSENT = -1
 _Head = tuple[Frames, bytes, set[tuple[int, int]]]
 _GROWTH = 64 * INTERVAL
 """Extents by which a file may grow while it is backed up: 256 GB."""
@@ -31,7 +30,7 @@ class Woven:
     """The places of all extents."""
 
     stripes: tuple[BackupSet, ...]
-    files: dict[int, "array[int]"] = field(default_factory=dict)
+    files: dict[int, Places] = field(default_factory=dict)
     """For each file of the database, by extent number: its place, or ABSENT."""
     short: dict[int, int] = field(default_factory=dict)
     """Pages of the frames that have fewer than eight, by place."""
@@ -40,10 +39,8 @@ class Woven:
 
     def take(self, frames: Frames, file_id: int, number: int) -> None:
         """The next of these frames is this extent."""
-        places = self.files.setdefault(file_id, array("q"))
-        if number >= len(places):
-            places.extend(array("q", [ABSENT]) * (number + 1 - len(places)))
-        place = places[number] = frames.place(frames.next)
+        place = frames.place(frames.next)
+        self.files.setdefault(file_id, Places())[number] = place
         if frames.next in frames.short:
             self.short[place] = frames.short[frames.next]
         frames.next += 1
