@@ -88,6 +88,8 @@ class OfTable:
             if column.computed:
                 try:
                     said = self._translated(column.computed, partial(self.translator.computed, column=column))
+                    if said.notes.compares_text and column.stored:
+                        raise Untranslatable("it compares texts, which PostgreSQL does with regard to case")
                     found[column.name] = said.sql
                     if said.notes.compares_text:
                         self.all.compares.append(f"{shown(self.table.path)}.{column.name}")
