@@ -8,7 +8,8 @@
 # make clean    take away everything that the others made
 #
 # Needs Python 3.11 or newer with venv, make, and a package index that pip can reach. No root, no terminal.
-# The tests that make up their own cases try more of them with STERNA_TEST_EFFORT=20 in the environment.
+# The tests that make up their own cases try the same ones each time; with STERNA_TEST_EFFORT=20 in the environment
+# they try twenty times as many, and others each time.
 
 bin := .venv/bin
 native := $(shell find src -name '*.c' 2>/dev/null)
@@ -39,6 +40,8 @@ soak: .venv/.native
 	@$(bin)/python -m tests.servers
 	@echo "== the tests that take long, $(soakers) at a time"
 	@$(bin)/python -m pytest -v -n $(soakers) --dist worksteal -m slow -rs --durations=0 --durations-min=1
+	@echo "== cases made up by chance, twenty times as many as in the tests, and others each time"
+	@STERNA_TEST_EFFORT=20 $(bin)/python -m pytest -q -n $(soakers) --dist worksteal -m "hypothesis and not slow" -rs
 
 check: lint
 	@echo "== tests without servers, the quick ones"

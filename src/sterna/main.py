@@ -240,6 +240,7 @@ def _server(settings: Settings, desk: "Desk") -> "uvicorn.Server":
         body_limit=settings.body_limit,
         token_hours=settings.token_hours,
         metrics_token=_metrics_token(settings.metrics_token_file),
+        turn_file=settings.data / "turn.lock",
     )
     config = uvicorn.Config(
         create_app(desk.store, desk, api),

@@ -15,6 +15,7 @@ from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Plan
 from sterna.core.ports import Check, Found, Room
 from tests.api.service import PROJECT, NoEngine
+from tests.effort import PATIENCE
 
 V5 = f"/v5/{PROJECT}"
 SECRET = "S3cret-\"\\'$ü"
@@ -87,7 +88,7 @@ def detail(client: httpx.Client, id: str, type: str = "detail", **query: Any) ->
     return shown
 
 
-def until(look: Callable[[], Any], timeout: float = 10) -> Any:
+def until(look: Callable[[], Any], timeout: float = PATIENCE) -> Any:
     """What a look gives as soon as it gives something."""
     end = time.monotonic() + timeout
     while not (found := look()):

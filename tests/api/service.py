@@ -104,6 +104,10 @@ class Service:
             assert answer.status_code == 201, answer.text
             return answer.headers["X-Subject-Token"]
 
+    def soon(self) -> int:
+        """A moment in epoch milliseconds whose figures count as fresh for some minutes, however slow a test is."""
+        return self.desk.clock() + round(PATIENCE * 1000)
+
     def play(self, id: str, *facts: tuple[Phase, Condition], failure: Failure | None = None) -> None:
         """Be the job's runner: begin a run if it was asked for, then report these facts."""
         self.run(self._play(JobId(id), facts, failure))

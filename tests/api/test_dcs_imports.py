@@ -123,7 +123,7 @@ def test_files_of_a_bucket_are_imported(service: Service, dcs: Any) -> None:
         ("shard2.zip", "0.09KB"),
     ]
     assert task.backup_files.files[0].update_at == "2025-07-22T11:57:24.401Z"
-    figures = Progress(phase="COPY", rows=7, skipped=2, bytes=50, bytes_total=200, at_ms=service.desk.clock())
+    figures = Progress(phase="COPY", rows=7, skipped=2, bytes=50, bytes_total=200, at_ms=service.soon())
     service.run(service.store.set_progress(JobId(answer.id), figures, epoch=1))
     stats = dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=answer.id))
     assert (stats.full_migration_progress, stats.source_dbsize, stats.target_dbsize) == ("25", "9", "7")
@@ -353,6 +353,16 @@ def test_a_backup_that_is_being_imported_stays(service: Service, client: httpx.C
     refused(client.delete(f"{own}/{backup}"), "DCS.4097")
     service.play(task, DONE)
     assert client.delete(f"{own}/{backup}").status_code == 204
+
+
+@pytest.mark.usefixtures("nobody_backs_up")
+def test_a_backup_that_was_stopped_is_none(service: Service, client: httpx.Client) -> None:
+    backup = client.post(f"{BASE}/instances/{INSTANCE}/backups", json={}).json()["backup_id"]
+    service.play(backup, (Phase.COPY, Condition.RUNNING))
+    service.run(service.store.ask(JobId(backup), Wish.STOP))
+    service.play(backup, DONE)
+    files = {"file_source": "backup_record", "bucket_name": None, "files": None, "backup_id": backup}
+    refused(client.post(f"{BASE}/migration-task", json=body(**files)), "DCS.4087")
 
 
 def test_servers_of_other_kinds_are_no_instances(service: Service, client: httpx.Client) -> None:

@@ -11,6 +11,7 @@ from scripts.api_coverage import PAGE, page
 
 from sterna.api.dcs.operations import OPERATIONS
 from tests.api.service import PROJECT, Service
+from tests.effort import PATIENCE
 
 OPERATION_COUNT = 33
 
@@ -42,7 +43,7 @@ def test_what_needs_no_proof_says_so(client: httpx.Client) -> None:
     """And really needs none, while all else does."""
     document = client.get("/openapi.json").json()
     assert document["security"] == [{"token": []}, {"signature": []}]
-    with httpx.Client(base_url=client.base_url) as nobody:
+    with httpx.Client(base_url=client.base_url, timeout=PATIENCE) as nobody:
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
                 answer = nobody.request(method, path.replace("{project_id}", PROJECT))

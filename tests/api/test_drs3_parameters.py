@@ -16,6 +16,7 @@ from sterna.core.job import Condition, Phase
 from sterna.engines.postgres.engine import PostgresEngine
 from tests.api.drs3 import UNKNOWN, call, configured, created, started
 from tests.api.service import AK, PROJECT, SK, Service, serving
+from tests.effort import PATIENCE
 from tests.servers.postgres import PostgresServer, Unavailable, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Method .* of DrsClient is deprecated:DeprecationWarning")
@@ -54,7 +55,7 @@ def stand() -> Iterator[Stand]:
         with serving() as service, running("pg15", "work_mem=8MB") as source, running("pg18") as target:
             service.desk.engines["postgresql"] = PostgresEngine()  # type: ignore[index]
             builder = sdk.DrsClient.new_builder().with_credentials(BasicCredentials(AK, SK, PROJECT))
-            config = HttpConfig(timeout=(5, 30), retry_times=0)
+            config = HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)
             with service.client(service.token()) as client:
                 id = created(client, "settings", source_endpoint=side(source), target_endpoint=side(target))
             drs = builder.with_endpoint(service.url).with_http_config(config).build()
@@ -108,7 +109,7 @@ def test_what_cannot_be_set_is_named(stand: Stand) -> None:
 @pytest.mark.server
 def test_a_user_who_may_not_change_settings_is_told_so(stand: Stand) -> None:
     stand.target.sql(f"CREATE ROLE weak LOGIN PASSWORD '{stand.target.password}'")
-    with httpx.Client(base_url=stand.url, headers={"X-Auth-Token": stand.token}, timeout=30) as client:
+    with httpx.Client(base_url=stand.url, headers={"X-Auth-Token": stand.token}, timeout=PATIENCE) as client:
         sides = {"source_endpoint": side(stand.source), "target_endpoint": side(stand.target, "weak")}
         id = created(client, "settings-of-the-weak", **sides)
         assert "work_mem" in {it["key"] for it in asked(client, id)}

@@ -313,7 +313,7 @@ def progress_of(client: httpx.Client, id: str) -> dict[str, Any]:
 def play(service: Service, id: str, facts: Sequence[tuple[Phase, Condition]], **figures: Any) -> None:
     service.play(id, *facts)
     job = service.run(service.store.job(JobId(id)))
-    now = {"at_ms": service.desk.clock(), "phase": job.phase.value}
+    now = {"at_ms": service.soon(), "phase": job.phase.value}
     service.run(service.store.set_progress(JobId(id), Progress(**now | figures), epoch=job.epoch))
 
 

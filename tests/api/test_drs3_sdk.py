@@ -13,6 +13,7 @@ from sterna.core.job import Condition, Phase
 from tests.api.drs3 import SUBNET, UNKNOWN, Postgres
 from tests.api.drs5 import SECRET, until
 from tests.api.service import AK, OTHER_AK, OTHER_SK, PROJECT, SK, Service, serving
+from tests.effort import PATIENCE
 
 pytestmark = pytest.mark.filterwarnings("ignore:Method .* of DrsClient is deprecated:DeprecationWarning")
 """The SDK prefers v5 by now."""
@@ -27,7 +28,7 @@ def service() -> Iterator[Service]:
 
 def client_of(service: Service, access_key: str, secret_key: str) -> Any:
     builder = sdk.DrsClient.new_builder().with_credentials(BasicCredentials(access_key, secret_key, PROJECT))
-    config = HttpConfig(timeout=(5, 10), retry_times=0)
+    config = HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)
     return builder.with_endpoint(service.url).with_http_config(config).build()
 
 

@@ -52,11 +52,12 @@ from huaweicloudsdkdrs.v5 import (
 from sterna.core.job import Condition, JobId, Phase
 from tests.api.drs5 import SECRET, FakePostgres, until
 from tests.api.service import AK, OTHER_AK, OTHER_SK, PROJECT, SECOND_PROJECT, SK, Service
+from tests.effort import PATIENCE
 
 
 def client_of(service: Service, access_key: str, secret_key: str, project: str) -> Any:
     builder = DrsClient.new_builder().with_credentials(BasicCredentials(access_key, secret_key, project))
-    config = HttpConfig(timeout=(5, 10), retry_times=0)
+    config = HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)
     return builder.with_endpoint(service.url).with_http_config(config).build()
 
 

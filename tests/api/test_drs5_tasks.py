@@ -491,7 +491,7 @@ def test_progress_is_told_in_text(service: Service, client: httpx.Client, id: st
     assert detail(client, id, "progress")["progress_info"]["progress"] == "0"
     act(client, id, "start")
     service.play(id, COPYING)
-    half = Progress(phase="COPY", bytes=50, bytes_total=100, eta_s=9, at_ms=service.desk.clock())
+    half = Progress(phase="COPY", bytes=50, bytes_total=100, eta_s=9, at_ms=service.soon())
     job = service.run(service.store.job(JobId(id)))
     service.run(service.store.set_progress(job.id, half, epoch=job.epoch))
     shown = detail(client, id, "progress")["progress_info"]

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sterna.core.event import Level
 from sterna.core.files import Entry
 from sterna.core.job import Condition, Failure, JobId, Phase, Wish
 from sterna.core.people import Instance
@@ -28,6 +29,7 @@ from tests.api.backups import (
     succeed,
 )
 from tests.api.service import PROJECT, SECOND_PROJECT, Service
+from tests.effort import PATIENCE
 
 CHECKS = Failure("STERNA.2008", "The checks failed. backupFiles: sales.bak is not there", "Upload it.")
 BROKEN = Failure("STERNA.2003", "Page 1:9 is torn")
@@ -218,6 +220,16 @@ def test_what_terraform_leaves_out_has_its_default(service: Service, client: htt
     assert (now["new_db_names"], now["instance_name"]) == ("[]", "rds-sqlserver")
 
 
+def test_a_consistency_check_is_not_promised_in_silence(service: Service, client: httpx.Client) -> None:
+    """It is given back as it was asked for; that nobody makes it stands in the history."""
+    answer = client.post(V5, json=new_backup("dbcc", consistency_check_mode="Async"))
+    assert answer.status_code == 200, answer.text
+    id = answer.json()["job_id"]
+    assert shown(client, id)["options"]["consistency_check_mode"] == "async"
+    _, events = service.run(service.store.events(JobId(id), level=Level.WARN))
+    assert [event.code for event in events] == ["backup.unchecked"]
+
+
 WRONG: list[tuple[str, Any, str, str]] = [
     ("base_info", None, "DRS.M00201", "base_info"),
     ("base_info.name", None, "DRS.M00201", "base_info.name"),
@@ -260,6 +272,7 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("options.reset_db_name_map", {"": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
     ("options.reset_db_name_map", {"<b>": "x" * 129}, "DRS.M00202", "options.reset_db_name_map is"),
     ("base_info.tags", [{"key": "a", "value": "<b>"}], "DRS.M00202", "tags.value"),
+    ("options.consistency_check_mode", "thorough", "DRS.M00202", "options.consistency_check_mode"),
 ]  # fmt: skip
 
 
@@ -405,7 +418,7 @@ def test_a_name_that_two_ask_for_at_once_is_given_once(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bucket is slow, and a client that does not wait asks again."""
-    both, shelf = threading.Barrier(2, timeout=10), SHELVES["bucket-1"]
+    both, shelf = threading.Barrier(2, timeout=PATIENCE), SHELVES["bucket-1"]
     look = shelf.head
 
     def slow(name: str) -> Entry:
@@ -534,6 +547,23 @@ def test_a_filter_that_means_nothing_is_refused(client: httpx.Client, query: dic
 
 
 # Who sees what.
+
+
+def test_a_server_that_a_chain_goes_into_is_not_forgotten(service: Service, client: httpx.Client) -> None:
+    id = "4a3182607bc549bcb46cc9a8755761a6in04"
+    service.run(
+        service.store.add_instance(Instance(id, PROJECT, "chained", "sqlserver", (("192.168.0.81", 1433),)))
+    )
+    connection = f"/v5/{PROJECT}/connections/{id}"
+    task = create(client, "chain-begins", target=id, is_last_backup=False)
+    for _ in ("it runs", "it waits for its next backup"):
+        told = client.delete(connection)
+        assert (told.status_code, told.json()["error_code"]) == (400, "DRS.M00300"), told.text
+        assert "chain-begins" in told.json()["error_msg"]
+        succeed(service, task)
+    last = create(client, "chain-ends", "log.trn", target=id, recovery_mode="incre")
+    succeed(service, last)
+    assert client.delete(connection).status_code == 200
 
 
 def test_another_project_sees_nothing(service: Service, client: httpx.Client) -> None:

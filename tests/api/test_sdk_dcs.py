@@ -58,6 +58,7 @@ from tests.api.service import (
     SK,
     Service,
 )
+from tests.effort import PATIENCE
 
 FOLLOWING = (Phase.FOLLOW, Condition.RUNNING)
 ENDED = (Phase.CLOSE, Condition.DONE)
@@ -65,7 +66,7 @@ ENDED = (Phase.CLOSE, Condition.DONE)
 
 def client_of(service: Service, credentials: Any) -> Any:
     builder = DcsClient.new_builder().with_credentials(credentials).with_endpoint(service.url)
-    return builder.with_http_config(HttpConfig(timeout=(5, 10), retry_times=0)).build()
+    return builder.with_http_config(HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)).build()
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +210,7 @@ def test_the_figures_of_a_task_are_text(service: Service, dcs: Any) -> None:
         bytes_per_s=51200,
         changes_per_s=5300,
         lag_bytes=100,
-        at_ms=service.desk.clock(),
+        at_ms=service.soon(),
     )
     service.run(service.store.set_progress(JobId(id), figures, epoch=1))
     stats = dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id))
@@ -229,7 +230,7 @@ def test_an_offset_of_0_means_that_the_target_lacks_nothing(service: Service, dc
 
     def offset_at(*facts: tuple[Phase, Condition], age_ms: int = 0, **figures: Any) -> str:
         service.play(id, *facts)
-        seen = Progress(at_ms=service.desk.clock() - age_ms, **figures)
+        seen = Progress(at_ms=service.desk.clock() - age_ms if age_ms else service.soon(), **figures)
         service.run(service.store.set_progress(JobId(id), seen, epoch=1))
         return str(dcs.show_migration_task_stats(ShowMigrationTaskStatsRequest(task_id=id)).offset)
 

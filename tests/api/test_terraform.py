@@ -20,6 +20,7 @@ import pytest
 
 from sterna.core.job import Condition, Phase
 from tests.api.service import AK, INSTANCE, PROJECT, REGION, SK, Service
+from tests.effort import PATIENCE
 
 SIGNED = "accept;content-type;user-agent;x-sdk-date"
 Query = Sequence[tuple[str, str]]
@@ -45,7 +46,7 @@ class Provider:
         headers["Authorization"] = _authorization(method, path, text, headers, content)
         headers |= {"X-Project-Id": PROJECT, "X-Language": "en-us"}
         target = f"{self.url}{path}" + (f"?{text}" if text else "")
-        return httpx.request(method, target, content=content, headers=headers)
+        return httpx.request(method, target, content=content, headers=headers, timeout=PATIENCE)
 
     def call(self, method: str, path: str, body: Any = None, query: Query = ()) -> Any:
         """The answer's JSON. Any status that the provider does not know is an error."""

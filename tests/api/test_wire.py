@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.service import PROJECT, Service
+from tests.effort import PATIENCE
 
 
 def exchange(service: Service, request: bytes) -> tuple[bytes, bytes, bytes]:
     """Send bytes as they are. Returns the status line, the headers and the body."""
     place = urlsplit(service.url)
-    with socket.create_connection((place.hostname, place.port), timeout=10) as wire:
+    with socket.create_connection((place.hostname, place.port), timeout=PATIENCE) as wire:
         wire.sendall(request)
         got = b""
         while piece := wire.recv(65536):

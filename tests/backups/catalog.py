@@ -188,12 +188,13 @@ class Catalog:
             level = LEVELS[table.compression]
             rowsets.append(Rowset(self.rowset(), number, 1 if key or level > 2 else 0, part, 0, level, layout))
         if not key and LEVELS[table.compression] < 3:
-            self.add(54, number, 0, None, 0, 0, 0, 0, 0, table.group, 1, rowsets[0].number)
+            limit = table.text_in_row
+            self.add(54, number, 0, None, 0, limit, 0, 0, 0, table.group, 1, rowsets[0].number)
         indid = 1
         for index in table.indexes:
-            mine = 1 if index.clustered else (indid := indid + 1)
+            mine = 1 if index.clustered and not index.hypothetical else (indid := indid + 1)
             rowset = rowsets[0] if mine == 1 else Rowset(self.rowset(), number, mine, 1, count, 0, None)
-            rowsets += [rowset] if mine != 1 else []
+            rowsets += [rowset] if mine != 1 and not index.hypothetical else []
             self.index(number, table, mine, index, rowset.number)
         return rowsets
 
@@ -202,8 +203,10 @@ class Catalog:
         names = [col.name for col in table.columns]
         status = 3 | (8 if index.unique or index.primary else 0)
         status |= (0x20 if index.primary else 0) | (0x40 if index.constraint else 0)
+        status |= (0x80 if index.disabled else 0) | (0x100 if index.hypothetical else 0)
         form = FORMS[index.form] if not index.clustered else 5 if index.form == "columnstore" else 1
-        self.add(54, number, indid, index.name, status, 0, 0, form, 0, table.group, 0, rowset)
+        limit = table.text_in_row if indid == 1 else 0
+        self.add(54, number, indid, index.name, status, limit, 0, form, 0, table.group, 0, rowset)
         for place, name in enumerate([*sorted(index.columns, key=names.index), *index.include], 1):
             flags = (0x12 if name in index.include else 3) | (4 if name in index.descending else 0)
             key = list(index.columns).index(name) + 1 if name in index.columns and index.form == "btree" else 0

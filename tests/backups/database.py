@@ -111,7 +111,7 @@ class TableWriter:
     def off(self, spot: Spot, raw: bytes) -> Piece | None:
         """Where a value goes that is large, or pushed out of its row."""
         if spot.kind.xtype in POINTED:
-            return self.lobs(2).pointed(raw), True
+            return None if len(raw) <= self.table.text_in_row else (self.lobs(2).pointed(raw), True)
         if spot.kind.length == -1 and (len(raw) > 8000 or spot.offset in self._pushed):
             return self.lobs(2).inline(raw), True
         return (self.lobs(3).overflow(raw), True) if spot.offset in self._pushed else None

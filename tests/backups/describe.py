@@ -84,7 +84,7 @@ class Col:
 
 @dataclass(frozen=True)
 class Index:
-    """An index or a key. ``form``: btree, columnstore, xml or spatial."""
+    """An index or a key. ``form``: btree, columnstore, xml or spatial. Hypothetical ones have no pages."""
 
     name: str
     columns: Sequence[str]
@@ -96,6 +96,8 @@ class Index:
     descending: Sequence[str] = ()
     predicate: str | None = None
     form: str = "btree"
+    disabled: bool = False
+    hypothetical: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class Tbl:
     group: int = 1
     memory: bool = False
     root_links: int = 5
+    text_in_row: int = 0
     maker: Maker | None = None
 
 

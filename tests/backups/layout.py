@@ -50,7 +50,7 @@ class Layout:
 def clustering(table: Tbl) -> tuple[Sequence[str], bool] | None:
     """The columns of the clustered index and whether it is unique; None for a heap."""
     for index in table.indexes:
-        if index.clustered and index.form == "btree":
+        if index.clustered and index.form == "btree" and not index.hypothetical:
             return index.columns, index.unique or index.primary
     return None
 

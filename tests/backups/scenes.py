@@ -297,6 +297,11 @@ def lobs() -> list[Tbl]:
         (5, "", "", b""),
         (6, None, None, big.encode() * 3),
     ]
+    short: list[Row] = [
+        (1, "sixteen letters!", "eight ü!", bytes(range(16))),
+        (2, "fifteen letters", None, bytes(17)),
+        (3, big, "more than there is room for", b""),
+    ]
     wide = [Col("id", "int"), *(Col(f"v{n}", "varchar(4000)") for n in range(5))]
     long: list[Row] = [
         (1, "a" * 4000, "b" * 4000, "c" * 4000, None, "e" * 10),
@@ -305,6 +310,8 @@ def lobs() -> list[Tbl]:
     ]
     return [
         Tbl("dbo", "old large", columns, old),
+        Tbl("dbo", "in their rows", columns, short, text_in_row=48),
+        Tbl("dbo", "in rows of a key", columns, short, [Index("CX", ["id"], clustered=True)], text_in_row=48),
         Tbl("dbo", "new large", new, rows),
         Tbl("dbo", "deep", new, rows[2:4], lob_leaf=500, lob_fan=3, root_links=2),
         Tbl("dbo", "overflow", wide, long),

@@ -7,16 +7,22 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from sterna.core.change import Position
 from sterna.core.comparison import Comparison
 from sterna.core.event import Event
 from sterna.core.job import Condition, Job, Phase
-from sterna.core.plan import Endpoint, Mode, Plan
+from sterna.core.plan import Endpoint, Mode, Pace, Plan
 from sterna.core.ports import Engine
 from sterna.core.progress import Progress
+from sterna.engines.postgres.connection import connected
 from sterna.engines.postgres.engine import PostgresEngine
+from sterna.engines.postgres.position import parse
+from sterna.engines.redis.connection import Connection, info
 from sterna.engines.redis.engine import RedisEngine
+from sterna.engines.redis.position import StreamPosition
 from sterna.jobs.desk import Desk
 from sterna.jobs.runner import Runner
+from sterna.jobs.steps import FOLLOW
 from sterna.jobs.tempo import Tempo
 from sterna.store.memory import MemoryStore
 from tests.effort import PATIENCE
@@ -109,13 +115,30 @@ class Move:
             await asyncio.sleep(0.02)
 
     async def follows(self) -> None:
-        """Wait until the copy is complete and the target has everything."""
-        await self.until(lambda job, figures: job.phase is Phase.FOLLOW and figures.lag_bytes == 0)
+        """Wait until the copy is complete and this run has found that the target has everything."""
+        await self.until(
+            lambda job, figures: (
+                job.phase is Phase.FOLLOW and figures.lag_bytes == 0 and self._applied() is not None
+            )
+        )
 
     async def caught_up(self) -> None:
-        """Wait until everything that the source has now is on the target."""
-        mark = (await self.progress()).at_ms
-        await self.until(lambda job, figures: figures.at_ms > mark + 200 and figures.lag_bytes == 0)
+        """Wait until everything that the source has now is on the target.
+
+        The figures would not do: a lag may have been asked for before, and be written down now.
+        """
+        there = await _REACHED[self.plan.source.engine](self.plan.source)
+        await self.until(lambda *_: there(self._applied()))
+
+    def _applied(self) -> Position | None:
+        """How far the target is with the changes, by what the run itself knows; None: it has applied none."""
+        ledger = self.runner._ledger if self.runner else None
+        return (ledger._lanes.get(FOLLOW) or ledger._stored.get(FOLLOW)) if ledger else None
+
+    async def hurry(self) -> None:
+        """Copy without a limit from now on."""
+        self.plan = replace(self.plan, pace=Pace())
+        await self.store.describe(self.job.id, plan=self.plan)
 
     async def finish(self) -> None:
         await self.desk.finish(await self.now())
@@ -168,5 +191,30 @@ def full(**more: object) -> Plan:
     return replace(_PLAN, mode=Mode.FULL, **more)  # type: ignore[arg-type]  # the names are Plan's own
 
 
+Reached = Callable[[Position | None], bool]
+"""Whether a position is at or beyond the place of a log where its server stood."""
+
+
+async def _redis_now(source: Endpoint) -> Reached:
+    async with await Connection.open(source) as connection:
+        facts = info(await connection.call("INFO", "replication"))
+    names = {facts["master_replid"], facts.get("master_replid2", "")}
+    end = int(facts["master_repl_offset"])
+
+    def reached(applied: Position | None) -> bool:
+        place = StreamPosition.parse(applied) if applied else None
+        return place is not None and place.replid in names and place.offset >= end
+
+    return reached
+
+
+async def _postgres_now(source: Endpoint) -> Reached:
+    async with connected(source) as connection:
+        cursor = await connection.execute("SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint")
+        ((end,),) = await cursor.fetchall()
+    return lambda applied: applied is not None and all(place >= end for place in parse(applied).values())
+
+
+_REACHED = {"redis": _redis_now, "postgresql": _postgres_now}
 _NOWHERE = Endpoint("redis", (("127.0.0.1", 1),))
 _PLAN = Plan(_NOWHERE, _NOWHERE)

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from sterna.engines.postgres.names import literal
+from tests.effort import PATIENCE
 from tests.servers.postgres import PostgresServer
 
 DATABASES = ("shop", 'Lager "Ost" 东.%')
@@ -81,7 +82,7 @@ class Writer:
     def end(self) -> int:
         """Stop writing; how many transactions were committed."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
         if self.error:
             raise self.error
@@ -175,6 +176,15 @@ def assert_same(source: PostgresServer, target: PostgresServer, databases: Seque
         assert contents(target, database) == wanted, database
 
 
+def drop_slots(server: PostgresServer) -> None:
+    """Drop all slots, once nobody has them: the process that served a connection outlives that for a moment."""
+    end = time.monotonic() + PATIENCE
+    while server.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active"):
+        assert time.monotonic() < end, "a slot stays in use"
+        time.sleep(0.02)
+    server.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
 _LEFT = """
     SELECT 'slot ' || slot_name FROM pg_replication_slots
     UNION ALL SELECT 'publication ' || pubname FROM pg_publication
@@ -191,7 +201,7 @@ def left(*servers: PostgresServer, databases: Sequence[str] = (), job: str = "")
     ``databases``: of things that are in a database, look in these alone; none: in all. ``job``: what may be seen
     to be that job's alone.
     """
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while True:
         found = [
             f"{server.port} {database}: {thing}"

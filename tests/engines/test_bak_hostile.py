@@ -132,9 +132,9 @@ def test_a_lie_ends_soon_and_in_words(tmp_path: Path, lie: Lie) -> None:
     built.image.finish()
     lie(built)
     (path,) = write_backup(tmp_path / "lie.bak", [Set(built)])
-    began = time.monotonic()
+    began = time.process_time()
     read_backup(blobs([path]))
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize("lie", [trees_point_at_themselves, values_claim_other_sizes, trees_grow_beyond_measure])

@@ -27,6 +27,7 @@ from sterna.engines.postgres.foreign import building
 from sterna.jobs.desk import Desk
 from sterna.store.sql import open_store
 from tests.contract.stores import KEY
+from tests.effort import PATIENCE, seed
 from tests.engines.foreign_shop import (
     FILES,
     TEXT,
@@ -48,6 +49,8 @@ pytestmark = pytest.mark.server
 
 AGAIN = replace(QUICK, first_wait=0.02, longest_wait=0.1)
 ROWS = 3000
+SLOWLY = 0.05
+"""Seconds before each chunk of fifty rows, while a test wants to be there in the middle: a second or two."""
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +120,14 @@ async def copies(move: ShopMove, beyond: int = 0) -> None:
 async def test_a_run_that_is_killed_goes_on_where_the_target_has_it(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    shop = shop_of(database, pause=0.002)
+    shop = shop_of(database, pause=SLOWLY)
     move = ShopMove(shop, plan_of(server), tmp_path)
     await move.start()
     for cut in range(1, 5):
         await copies(move, cut * 500)
         await move.cut()
         move.go()
+    shop.pause = 0
     await move.ended()
     await assert_exact(server, shop, database)
     assert not await move.events("run.again")
@@ -133,11 +137,12 @@ async def test_a_run_that_is_killed_goes_on_where_the_target_has_it(
 async def test_a_run_that_is_killed_on_another_machine_goes_on_too(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    shop = shop_of(database, pause=0.002)
+    shop = shop_of(database, pause=SLOWLY)
     move = ShopMove(shop, plan_of(server), tmp_path / "one")
     await move.start()
     await copies(move, 500)
     await move.cut()
+    shop.pause = 0
     move.folder = tmp_path / "two"
     move.go()
     await move.ended()
@@ -147,12 +152,12 @@ async def test_a_run_that_is_killed_on_another_machine_goes_on_too(
 async def test_a_source_that_is_cut_into_other_parts_since_is_copied_anew(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    shop = shop_of(database, pause=0.02)
+    shop = shop_of(database, pause=SLOWLY)
     move = ShopMove(shop, plan_of(server), tmp_path)
     await move.start()
     await copies(move, 1500)
     await move.cut()
-    shop.pieces = 2
+    shop.pieces, shop.pause = 2, 0
     move.go()
     await move.ended()
     await assert_exact(server, shop, database)
@@ -168,7 +173,7 @@ async def test_a_run_that_is_killed_while_it_makes_something_makes_it_again(
     shop = shop_of(database, rows=100)
     move = ShopMove(shop, plan_of(server), tmp_path)
     await move.start()
-    await asyncio.wait_for(reached.wait(), 20)
+    await asyncio.wait_for(reached.wait(), PATIENCE)
     await move.cut()
     monkeypatch.undo()
     move.go()
@@ -194,7 +199,7 @@ def monkeypatch_step(monkeypatch: pytest.MonkeyPatch, step: str, reached: asynci
 async def test_a_network_that_breaks_anywhere_loses_and_doubles_nothing(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    shop = shop_of(database, pause=0.02)
+    shop = shop_of(database, pause=SLOWLY)
     with proxy(server.host, server.port) as way:
         move = ShopMove(shop, plan_of(server, way.port), tmp_path)
         move.tempo = AGAIN
@@ -206,6 +211,7 @@ async def test_a_network_that_breaks_anywhere_loses_and_doubles_nothing(
             way.drop()
             await move.until(partial(retried, before))
         way.cut_no_more()
+        shop.pause = 0
         await move.ended()
     await assert_exact(server, shop, database)
 
@@ -214,10 +220,11 @@ async def test_a_target_that_loses_power_loses_nothing_that_is_not_copied_again(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:
     server = postgres_server("pg15")
-    shop = shop_of("power", pause=0.005)
+    shop = shop_of("power", pause=SLOWLY)
     move = ShopMove(shop, plan_of(server), tmp_path)
     await move.start()
     await copies(move, 1000)
+    shop.pause = 0
     server.kill9()
     server.start()
     await move.ended()
@@ -227,11 +234,12 @@ async def test_a_target_that_loses_power_loses_nothing_that_is_not_copied_again(
 async def test_a_target_that_was_dropped_meanwhile_is_filled_anew(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    shop = shop_of(database, pause=0.005)
+    shop = shop_of(database, pause=SLOWLY)
     move = ShopMove(shop, plan_of(server), tmp_path)
     await move.start()
     await copies(move, 500)
     await move.pause()
+    shop.pause = 0
     server.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
     await move.again()
     await move.ended()
@@ -242,7 +250,7 @@ async def test_a_target_that_was_dropped_meanwhile_is_filled_anew(
 async def test_a_pause_and_a_stop_leave_what_they_should(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    move = ShopMove(shop_of(database, pause=0.005), plan_of(server), tmp_path)
+    move = ShopMove(shop_of(database, pause=SLOWLY), plan_of(server), tmp_path)
     await move.start()
     await copies(move, 500)
     await move.pause()
@@ -255,9 +263,11 @@ async def test_a_pause_and_a_stop_leave_what_they_should(
 async def test_rows_that_somebody_else_wrote_are_found_out(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    move = ShopMove(shop_of(database, pause=0.005), plan_of(server), tmp_path)
+    shop = shop_of(database, pause=SLOWLY)
+    move = ShopMove(shop, plan_of(server), tmp_path)
     await move.start()
     await copies(move, 500)
+    shop.pause = 0
     server.sql("INSERT INTO dbo.\"Pile\" VALUES ('theirs')", database)
     assert f"{ROWS + 1} rows of {database}.dbo.Pile" in await move.fails("STERNA.2007")
 
@@ -530,9 +540,7 @@ async def test_a_server_that_does_not_answer_is_said_once(server: PostgresServer
 async def test_a_worker_that_is_killed_at_any_moment_leaves_nothing_half_done(
     server: PostgresServer, database: str, tmp_path: Path
 ) -> None:
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+    chance = random.Random(seed(1))
     shop = shop_of(database)
     engines: dict[str, Engine] = {"shop": ShopEngine(shop), "postgresql": PostgresEngine()}
     store = await open_store(tmp_path / "sterna.db", KEY)
@@ -547,7 +555,7 @@ async def test_a_worker_that_is_killed_at_any_moment_leaves_nothing_half_done(
                 sys.executable, "-m", "tests.engines.foreign_child", *words
             )
             try:
-                await asyncio.wait_for(child.wait(), 1 + 2 * chance.random() if kills < 8 else 60)
+                await asyncio.wait_for(child.wait(), 1 + 2 * chance.random() if kills < 8 else PATIENCE)
             except TimeoutError:
                 child.kill()
                 await child.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +15,7 @@ from sterna.core.job import Phase
 from sterna.core.plan import Conflict, Mode, Pace, Picked, Plan, Selection
 from sterna.engines.postgres import copying
 from sterna.engines.postgres.names import literal, own
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, full, incremental, postgres_endpoint
 from tests.servers.postgres import PostgresServer, Unavailable, start
 
@@ -64,7 +66,7 @@ class Pair:
             assert self.source.sql(query, self.name) == self.target.sql(query, self.name), table
 
     def clean(self, move: Move) -> bool:
-        """Whether nothing of the job is left on either side."""
+        """Whether nothing of the job is left on either side, once its sessions have ended."""
         mine = literal(own(move.job.id) + "%")
         query = f"""
             SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = 'sterna')
@@ -72,6 +74,12 @@ class Pair:
                  + (SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE {mine})
                  + (SELECT count(*) FROM pg_publication WHERE pubname LIKE {mine})
                  + (SELECT count(*) FROM pg_replication_origin WHERE roname LIKE {mine})"""
+        end = time.monotonic() + PATIENCE
+        for server in (self.source, self.target):
+            while server.sql(f"SELECT 1 FROM pg_stat_activity WHERE application_name LIKE {mine}"):
+                if time.monotonic() > end:
+                    return False
+                time.sleep(0.02)
         return [server.sql(query, self.name) for server in (self.source, self.target)] == [[(0,)], [(0,)]]
 
 
@@ -231,7 +239,7 @@ async def test_a_table_with_other_columns_is_named(pair: Pair) -> None:
 
 async def _failed(move: Move):  # type: ignore[no-untyped-def]
     assert move.task
-    await asyncio.wait({move.task}, timeout=30)
+    await asyncio.wait({move.task}, timeout=PATIENCE)
     return await move.now()
 
 
@@ -245,7 +253,7 @@ _MUCH = """
 
 
 def _much(pair: Pair) -> None:
-    """Tables that take some seconds at the pace of ``_slow``, and many chunks."""
+    """Tables that take five seconds at the pace of ``_slow``, and many chunks."""
     pair.fill("CREATE DOMAIN mood_text AS text; CREATE TYPE e AS ENUM ('a')" + ";" + _MUCH)
 
 
@@ -255,7 +263,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _slow(plan: Plan) -> Plan:
-    return replace(plan, pace=Pace(copy_bytes_per_s=12 << 20))
+    return replace(plan, pace=Pace(copy_bytes_per_s=4 << 20))
 
 
 async def _halfway(move: Move) -> None:
@@ -272,6 +280,7 @@ async def test_a_run_that_is_cut_goes_on_and_doubles_nothing(pair: Pair) -> None
         await move.cut()
         move.go()
         await move.until(lambda job, figures, done=done: figures.bytes > done)  # type: ignore[misc]
+    await move.hurry()
     await move.ended()
     pair.same("public.nokey", "public.keyed", "public.light")
     assert not await move.events("run.again")
@@ -289,6 +298,7 @@ async def test_a_table_gets_its_indexes_while_others_are_still_copied(pair: Pair
     await move.until(lambda job, _: job.phase is Phase.COPY and pair.target.sql(there, pair.name) == [(2,)])
     assert pair.target.sql("SELECT to_regclass('public.keyed_pkey')", pair.name) == [(None,)]
     await move.cut()
+    await move.hurry()
     move.go()
     await move.ended()
     pair.same("public.nokey", "public.keyed", "public.light", "public.few")
@@ -308,6 +318,7 @@ async def test_a_builder_that_a_dead_run_left_is_ended(pair: Pair) -> None:
     words = f"{pair.target.dsn(pair.name)}?application_name={own(move.job.id)}%20schema"
     with psycopg.connect(words) as left:
         left.execute("CREATE TABLE built (id int)")
+        await move.hurry()
         move.go()
         await move.ended()
         with pytest.raises(psycopg.OperationalError):
@@ -324,7 +335,8 @@ async def test_a_target_that_crashes_while_it_is_filled_has_everything_in_the_en
         pair.target.kill9()
         pair.target.start()
         await move.until(lambda job, figures: figures.retries > 0)
-    await move.until(lambda job, _: job.condition.value == "DONE", seconds=60)
+    await move.hurry()
+    await move.until(lambda job, _: job.condition.value == "DONE")
     pair.same("public.nokey", "public.keyed", "public.light")
     assert not await move.events("run.again")
 
@@ -337,8 +349,9 @@ async def test_a_table_that_is_rewritten_while_it_is_copied_is_copied_again(pair
     await move.cut()
     pair.fill("DELETE FROM nokey WHERE a = 5")
     pair.fill("VACUUM FULL nokey")
+    await move.hurry()
     move.go()
-    await move.until(lambda job, _: job.condition.value == "DONE", seconds=60)
+    await move.until(lambda job, _: job.condition.value == "DONE")
     assert await move.events("run.again")
     pair.same("public.nokey", "public.keyed", "public.light")
 
@@ -355,8 +368,9 @@ async def test_what_is_written_during_the_copy_follows(pair: Pair) -> None:
     )
     pair.fill("DELETE FROM keyed WHERE id = 77; INSERT INTO nokey VALUES (1, 'late')")
     await move.cut()
+    await move.hurry()
     move.go()
-    await move.until(lambda job, figures: job.phase is Phase.FOLLOW, seconds=60)
+    await move.until(lambda job, figures: job.phase is Phase.FOLLOW)
     pair.fill("INSERT INTO keyed VALUES (-1, 'later')")
     await move.caught_up()
     await move.finish()

@@ -13,6 +13,7 @@ from psycopg import sql
 from sterna.core.job import Condition, Phase
 from sterna.core.plan import Conflict, Pace, Picked, Selection
 from sterna.engines.postgres.names import own
+from tests.effort import PATIENCE
 from tests.engines.moving import Move, incremental, postgres_endpoint
 from tests.engines.postgres_scene import Scene, pair, scene
 from tests.engines.postgres_shop import contents
@@ -192,7 +193,7 @@ async def test_an_older_run_that_wakes_up_never_writes_again(scene: Scene) -> No
         scene.run("INSERT INTO pile VALUES (1, 'while the older run hangs')")
         await asyncio.sleep(0.5)
         move.go()  # a second run beside it
-        await asyncio.wait({older_task}, timeout=20)
+        await asyncio.wait({older_task}, timeout=PATIENCE)
         lock.rollback()
     assert older_task.done()
     await scene.arrives(move)

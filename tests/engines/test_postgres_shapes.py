@@ -76,8 +76,8 @@ async def test_changes_of_shape_within_a_transaction_are_made_by_a_person_one_af
         target.sql(f"ALTER TABLE t {change}", "shop")
         await move.again()
     await move.caught_up()
-    assert len(await move.events("postgresql.ddl.passed")) == 4
     await move.finish()
+    assert len(await move.events("postgresql.ddl.passed")) == 4
     await move.is_equal()
 
 

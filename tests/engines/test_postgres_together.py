@@ -60,12 +60,12 @@ async def test_checkpoints_of_many_jobs_come_and_go_side_by_side(
     server.create_database("shop")
     jobs = [write_a_little(endpoint(server), tmp_path / str(number), number) for number in range(JOBS)]
     await asyncio.gather(*jobs)
-    assert not server.sql("SELECT FROM pg_namespace WHERE nspname = 'sterna'", "shop")
+    assert not server.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'sterna'", "shop")
 
 
 async def test_marks_of_many_jobs_come_and_go_side_by_side(postgres_server: StartPostgres) -> None:
     server = postgres_server()
     server.create_database("shop")
     await asyncio.gather(*(watch_a_little(endpoint(server), number) for number in range(JOBS)))
-    assert not server.sql("SELECT FROM pg_namespace WHERE nspname = 'sterna'", "shop")
-    assert not server.sql("SELECT FROM pg_event_trigger", "shop")
+    assert not server.sql("SELECT 1 FROM pg_namespace WHERE nspname = 'sterna'", "shop")
+    assert not server.sql("SELECT 1 FROM pg_event_trigger", "shop")

@@ -66,17 +66,27 @@ async def test_a_target_that_is_read_only_for_a_while_is_waited_for(scene: Scene
     await scene.ends_exactly(move)
 
 
+def all_places(server: PostgresServer, room: int) -> list[psycopg.Connection[Any]]:
+    """Take every place for a client. The job does not run meanwhile: those of its sessions are taken, too."""
+    while server.sql("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'sterna%'"):
+        time.sleep(0.02)
+    lines: list[psycopg.Connection[Any]] = []
+
+    def take() -> None:
+        while len(lines) <= room:
+            lines.append(psycopg.connect(server.dsn(), connect_timeout=int(PATIENCE)))
+
+    with pytest.raises(psycopg.OperationalError, match="too many clients"):
+        take()
+    return lines
+
+
 async def test_a_target_without_room_for_one_more_client_is_waited_for(scene: Scene) -> None:
     move = await scene.moving()
     await move.follows()
     room = int(scene.target.sql("SHOW max_connections")[0][0])
     drop_sessions(scene.target)
-    lines: list[psycopg.Connection[Any]] = []
-    try:
-        while len(lines) < room:
-            lines.append(psycopg.connect(scene.target.dsn(), connect_timeout=5))
-    except psycopg.OperationalError:
-        pass
+    lines = all_places(scene.target, room)
     drop = [line.info.backend_pid for line in lines]
     assert drop
     scene.run("INSERT INTO pile VALUES (1, 'late')")

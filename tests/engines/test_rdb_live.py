@@ -12,7 +12,9 @@ from sterna.engines.redis.wire.canon import canonical
 from sterna.engines.redis.wire.rdb import Big, End, Functions, Needs, Restored, Walker
 from tests.engines.redis_values import FAR_FUTURE_MS, fill, knows_field_expiry
 from tests.servers.fixtures import StartServer
-from tests.servers.redis import Server
+from tests.servers.redis import Server, running
+from tests.unit.rdb_files import sealed
+from tests.unit.test_rdb_empty import EMPTY, EMPTY_12, NOT_EMPTY
 
 pytestmark = pytest.mark.server
 
@@ -193,3 +195,18 @@ def test_expiries_arrive_to_the_millisecond(redis_server: StartServer, limit: in
         client.pexpireat(f"key:{n}", FAR_FUTURE_MS + n)
     move(saved(source), target, limit=limit, chunk=1 << 20)
     assert [target.client().pexpiretime(f"key:{n}") for n in range(20)] == [FAR_FUTURE_MS + n for n in range(20)]
+
+
+@pytest.mark.parametrize("flavor", ["redis80", "valkey81", "valkey91"])
+def test_servers_pass_over_the_same_empty_keys(flavor: str) -> None:
+    """Of each the file is what a server loads at its start; the server names those it passes over."""
+    newer = flavor == "redis80"
+    empty = EMPTY | (EMPTY_12 if newer else {})
+    kept = {name: record for name, record in NOT_EMPTY.items() if name != b"stream" or newer}
+    data = sealed(*empty.values(), *kept.values(), magic=b"REDIS0012" if newer else b"REDIS0011")
+    with running(flavor) as server:
+        server.kill9()  # it would save its own keys at an ordinary end
+        (server.folder / "dump.rdb").write_bytes(data)
+        server.restart()
+        client: Any = server.client()
+        assert set(client.keys()) == set(kept)

@@ -1,6 +1,7 @@
 """Each check against real servers that are right, worth an alarm, or wrong."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -328,14 +329,16 @@ async def test_a_backlog_that_the_writes_run_through_is_an_alarm(redis_server: S
     source = redis_server("redis70", "--repl-backlog-size", "16kb")
     replica = redis_server("redis70", "--replicaof", f"{source.host} {source.port}")
     wait_for(replica, "master_link_status", "up")
-    client, stop = source.client(), asyncio.Event()
+    client, begun, stop = source.client(), threading.Event(), threading.Event()
 
     def write() -> None:
         while not stop.is_set():
             client.set("a", "x" * 1000)
+            begun.set()
 
     writer = asyncio.create_task(asyncio.to_thread(write))
     try:
+        assert await asyncio.to_thread(begun.wait, PATIENCE)
         found = await look(endpoint(source), endpoint(redis_server("redis70")))
     finally:
         stop.set()

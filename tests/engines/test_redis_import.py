@@ -235,7 +235,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
         pipeline.execute()
         bucket = shelved(source, tmp_path / "bucket")
         move = await importing(
-            endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=Pace(copy_bytes_per_s=3 << 20)
+            endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=Pace(copy_bytes_per_s=1 << 20)
         ).start()
         for _ in range(3):
             before = (await move.progress()).bytes
@@ -243,6 +243,7 @@ async def test_an_import_that_is_cut_goes_on_and_applies_everything_once(tmp_pat
             await move.cut()
             assert client_of(target).dbsize() > 0
             move.go()
+        await move.hurry()
         await move.ended()
         await assert_equal(source, target)
         figures = await move.progress()
@@ -506,10 +507,11 @@ async def test_a_file_that_is_replaced_meanwhile_is_imported_anew(tmp_path: Path
             pipeline.incr(f"n:{number % 100}")
         pipeline.execute()
         bucket = shelved(source, tmp_path / "bucket")
-        pace = Pace(copy_bytes_per_s=1 << 20)
+        pace = Pace(copy_bytes_per_s=1 << 18)
         move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
         await move.until(lambda job, figures: figures.bytes > 0)
         await move.cut()
+        await move.hurry()
         client_of(source).incr("later")
         shelved(source, bucket)
         move.go()
@@ -630,15 +632,63 @@ async def test_an_import_onto_other_keys_that_is_cut_ends_the_same(tmp_path: Pat
         client_of(target).mset({f"n:{number}": 1_000_000 for number in range(150)})
         client_of(target).rpush("l:3", "old")
         bucket = shelved(source, tmp_path / "bucket")
-        pace = Pace(copy_bytes_per_s=2 << 20)
+        pace = Pace(copy_bytes_per_s=1 << 19)
         move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
         for _ in range(3):
             before = (await move.progress()).bytes
             await move.until(lambda job, figures, before=before: figures.bytes > before)  # type: ignore[misc]
             await move.cut()
             move.go()
+        await move.hurry()
         await move.ended()
         kept = [f"n:{number}" for number in (0, *range(101, 150))]
         assert client_of(target).mget(kept) == [None, *[b"1000000"] * 49], "n:0 was the file's, and flushed"
         client_of(target).delete(*kept)
         await assert_equal(source, target)
+
+
+def lengthy(client: Any) -> None:
+    """Commands that are too long to be held, on their own and in transactions, beside short ones."""
+    client.set("big:text", bytes(range(256)) * 40_000)
+    client.set("big:short-lived", b"x" * 3_000_000, ex=5000)
+    client.rpush("big:list", *(b"value:%d" % number for number in range(500_000)))
+    client.hset("big:hash", mapping={"short": "1", "long": b"v" * 5_000_000, b"f" * 2_000_000: "field"})
+    client.set(b"k" * 1_500_000, "a long key")
+    pipeline = client.pipeline(transaction=True)
+    for number in range(8):
+        pipeline.incr("count").append("big:text", b"%d" % number * 2_000_000)
+    pipeline.execute()
+    client.mset({f"many:{number}": "x" * 20 for number in range(150_000)})
+    client.execute_command("SELECT", 3)
+    client.append("other:database", b"y" * 4_000_000)
+    client.execute_command("SELECT", 0)
+    client.incr("count")
+
+
+@pytest.mark.parametrize("empty", [True, False])
+async def test_commands_that_are_too_long_to_be_held_are_carried_out_once(empty: bool, tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, running("redis70") as target:
+        lengthy(client_of(source))
+        bucket = shelved(source, tmp_path / "bucket")
+        if not empty:
+            client_of(target).rpush("big:list", "the target's own")
+        pace = Pace(copy_bytes_per_s=30 << 20)
+        move = await importing(endpoint(target), bucket, tmp_path / "job", "appendonlydir/", pace=pace).start()
+        for _ in range(2):
+            before = (await move.progress()).bytes
+            await move.until(lambda job, figures, before=before: figures.bytes > before)  # type: ignore[misc]
+            await move.cut()
+            move.go()
+        await move.ended()
+        await assert_equal(source, target)
+        assert client_of(target).get("count") == b"9"
+
+
+async def test_long_words_go_to_the_nodes_of_a_cluster(tmp_path: Path) -> None:
+    with running("redis70", *LOG) as source, cluster("redis70") as nodes:
+        lengthy(client_of(source))
+        client_of(source, db=3).flushdb()
+        rewritten(source)
+        bucket = shelved(source, tmp_path / "bucket")
+        await imported(endpoint(nodes[0]), bucket, tmp_path / "job", "appendonlydir/")
+        assert_spread(source, nodes)

@@ -21,6 +21,7 @@ from tests.engines.redis_values import fill, knows_field_expiry
 from tests.engines.test_redis_import import cluster
 from tests.servers.redis import Server, running
 from tests.unit.rdb_files import database, expiring, key, sealed, text_key
+from tests.unit.test_rdb_empty import EMPTY
 
 pytestmark = pytest.mark.server
 
@@ -245,3 +246,27 @@ def _in_cluster(nodes: Sequence[Server], *words: str) -> None:
         except redis.ResponseError:
             continue
     raise AssertionError("no node took it")
+
+
+async def test_keys_that_hold_no_element_are_told_of_and_on_neither_side(tmp_path: Path) -> None:
+    records = [*EMPTY.values(), text_key(b"there", b"x")]
+    with running("redis80") as target:
+        bucket = bucket_of(tmp_path, dump_rdb=sealed(*records))
+        move = await imported(endpoint(target), bucket, tmp_path / "job", "dump.rdb")
+        assert client_of(target).keys() == [b"there"]
+        (told,) = [event for event in await move.events() if event.level != "INFO"]
+        assert (told.code, "15 keys hold no element" in told.message) == ("redis.file.left_out", True)
+        assert "'set listpack'" not in told.message, "more than ten"
+        found = await compared(target, bucket, "dump.rdb")
+        assert found.equal, found.differences
+        assert found.compared == 1
+
+
+async def test_a_log_begins_a_key_anew_whose_part_before_it_held_no_element(tmp_path: Path) -> None:
+    part = sealed(b"\xfa" + string(b"aof-base") + string(b"1"), EMPTY[b"list"], magic=b"REDIS0010")
+    with running("redis70") as target:
+        client = client_of(target)
+        client.rpush("list", "the target's own")
+        bucket = bucket_of(tmp_path, log_aof=part + command(b"SELECT", 0) + command(b"RPUSH", b"list", b"a"))
+        await imported(endpoint(target), bucket, tmp_path / "job", "log.aof")
+        assert client.lrange("list", 0, -1) == [b"a"]

@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.backups.database import build
 from tests.backups.describe import Check, Col, Db, Default, ForeignKey, Index, Row, Tbl
 from tests.backups.writer import Set, write_backup
+from tests.effort import PATIENCE
 from tests.servers.postgres import PostgresServer, Unavailable, running
 
 pytestmark = pytest.mark.server
@@ -78,7 +79,7 @@ def test_names_and_expressions_of_a_backup_never_become_statements(server: Postg
     command = [sys.executable, "-m", "sterna", "backup", "load", str(path), "--to", url, "--yes"]
     command += ["--state", str(tmp_path / "state")]
     given = {**os.environ, "STERNA_TARGET_PASSWORD": str(to["password"]), "STERNA_DATA": str(tmp_path / "data")}
-    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     assert server.sql("SELECT count(*) FROM canary") == [(0,)]
     table = f'''"s{ATTACK.replace('"', '""')}"."t{ATTACK.replace('"', '""')}"'''

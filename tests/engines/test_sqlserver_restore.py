@@ -25,6 +25,7 @@ from sterna.core.errors import (
 from sterna.core.files import Blob
 from sterna.core.finding import Severity
 from sterna.core.job import JobId
+from tests.effort import PATIENCE
 from tests.engines.sqlserver_scene import ACCESS, JOB, SECRET, Scene, Shared, differential, full, log, scene
 from tests.servers.sqlserver import Database, Fault
 
@@ -261,7 +262,7 @@ async def test_a_credential_that_a_crash_left_is_made_anew_and_goes(stage: Scene
     stage.model.hold_at = 50
     plan = stage.by_url(stage.plan("shop.bak"))
     task = asyncio.create_task(stage.restore(plan))
-    await asyncio.to_thread(stage.model.held.wait, 20)
+    await asyncio.to_thread(stage.model.held.wait, PATIENCE)
     await asyncio.to_thread(stage.server.stop)
     with pytest.raises(Unreachable):
         await task
@@ -361,7 +362,7 @@ async def test_a_server_that_dies_halfway_restores_anew_in_the_next_run(stage: S
     stage.write("shop.bak", full())
     stage.model.hold_at = 40
     task = asyncio.create_task(stage.restore(stage.plan("shop.bak")))
-    await asyncio.to_thread(stage.model.held.wait, 20)
+    await asyncio.to_thread(stage.model.held.wait, PATIENCE)
     await asyncio.to_thread(stage.server.stop)
     with pytest.raises(Unreachable):
         await task
@@ -387,7 +388,7 @@ async def stopped_at(stage: Scene, percent: int, *files: str) -> None:
     """Cancel a run in the middle of a RESTORE."""
     stage.model.hold_at = percent
     task = asyncio.create_task(stage.restore(stage.plan(*(files or ("shop.bak",)))))
-    await asyncio.to_thread(stage.model.held.wait, 20)
+    await asyncio.to_thread(stage.model.held.wait, PATIENCE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

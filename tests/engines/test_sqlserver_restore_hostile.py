@@ -26,6 +26,7 @@ from sterna.core.job import JobId
 from sterna.core.plan import Endpoint, Picked, Plan, Selection
 from sterna.core.ports import Restores, Room
 from sterna.engines.sqlserver.restoring.checks import Size
+from tests.effort import PATIENCE
 from tests.engines.sqlserver_scene import (
     ACCESS,
     JOB,
@@ -56,7 +57,7 @@ def stage(tmp_path: Path) -> Iterator[Scene]:
 
 
 async def held(stage: Scene) -> None:
-    assert await asyncio.to_thread(stage.model.held.wait, 20)
+    assert await asyncio.to_thread(stage.model.held.wait, PATIENCE)
 
 
 def messages(stage: Scene, code: str) -> list[str]:
@@ -347,6 +348,7 @@ async def test_a_restore_that_goes_on_without_its_client_is_not_started_a_second
     stage.model.go_on.set()
     while stage.model.databases["Shop"].busy:
         await asyncio.sleep(0.01)
+    await no_locks(stage)
     await stage.restore(plan)
     assert stage.states() == {"Shop": "ONLINE"}
     assert len(stage.restores()) == 1
@@ -364,6 +366,7 @@ async def test_two_jobs_onto_one_name_do_not_mix(stage: Scene, monkeypatch: pyte
         await stage.restore(second, TWO)
     stage.model.go_on.set()
     await task
+    await no_locks(stage)
     assert stage.model.databases["Shop"].sets == [full().guid]
     with pytest.raises(KeyConflict):
         await stage.restore(replace(second, conflict=stage.plan("other.bak").conflict), TWO)
@@ -421,7 +424,7 @@ async def test_wherever_the_connection_breaks_the_next_run_ends_it_rightly(
 
 async def no_locks(stage: Scene) -> None:
     """The server has noticed that the sessions ended, and nothing is held any more."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while any(stage.model.locks.values()):
             await asyncio.sleep(0.01)
 

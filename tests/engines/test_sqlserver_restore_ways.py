@@ -17,6 +17,7 @@ from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.server import Server, connected
 from sterna.jobs.desk import Desk
 from tests.backups.corpus import MAKERS
+from tests.effort import PATIENCE
 from tests.engines.moving import Move
 from tests.engines.sqlserver_scene import PASSWORD, USER, Scene, full, scene
 from tests.servers.certificates import Certificates, certificates_in, make_certificates
@@ -115,7 +116,7 @@ async def test_a_server_that_does_not_stop_is_cut_off(stage: Scene, monkeypatch:
     stage.write("shop.bak", full())
     stage.model.hold_at = 40
     task = asyncio.create_task(stage.restore(stage.plan("shop.bak")))
-    await asyncio.to_thread(stage.model.held.wait, 20)
+    await asyncio.to_thread(stage.model.held.wait, PATIENCE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -194,7 +195,7 @@ async def test_a_restore_over_tls_is_stopped_by_an_attention_too(stage: Scene, c
     with serving(stage.model, tls=server_side(certificates)) as server:
         plan = replace(stage.plan("shop.bak"), target=at(server.port, Tls(ca_file=str(certificates.ca))))
         task = asyncio.create_task(stage.restore(plan))
-        await asyncio.to_thread(stage.model.held.wait, 20)
+        await asyncio.to_thread(stage.model.held.wait, PATIENCE)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -98,7 +98,7 @@ class Api:
     def sdk(self) -> Any:
         """The vendor's own."""
         credentials = BasicCredentials(*self.keys, self.project)
-        config = HttpConfig(timeout=(10, 60), retry_times=0)
+        config = HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)
         builder = v5.DrsClient.new_builder().with_credentials(credentials).with_http_config(config)
         return builder.with_endpoint(self.url).build()
 
@@ -108,7 +108,7 @@ class Api:
         user = {"name": self.user[0], "password": self.user[1], "domain": {"name": self.user[2]}}
         identity = {"methods": ["password"], "password": {"user": user}}
         token = {"auth": {"identity": identity, "scope": {"project": {"id": self.project}}}}
-        with httpx.Client(base_url=self.url, timeout=60) as client:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE) as client:
             client.headers["X-Auth-Token"] = client.post("/v3/auth/tokens", json=token).headers["X-Subject-Token"]
             yield client
 

@@ -1,5 +1,6 @@
 """Runs the real ``sterna`` command as a child process."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from tests.effort import PATIENCE
 
 SECONDS = PATIENCE
+_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Home:
     @contextmanager
     def running(self, *words: str, **more: str) -> "Iterator[Running]":
         """A command that runs beside the test; at the end it is told to end."""
-        out, err = self.folder / "running.out", self.folder / "running.err"
+        number = next(_NUMBERS)  # two that run at a time must not write into one file
+        out, err = self.folder / f"running-{number}.out", self.folder / f"running-{number}.err"
         with out.open("wb") as output, err.open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "sterna", *words],
@@ -110,17 +113,20 @@ class Running:
     out: Path
     err: Path
 
-    def until(self, holds: Callable[[str], bool]) -> str:
+    def until(self, holds: Callable[[str], object]) -> str:
         """Wait until what it wrote on both outputs has this property."""
         end = time.monotonic() + SECONDS
-        while not holds(text := self.written()):
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}: {text}"
+        while True:
+            code = self.process.poll()  # first: it may write and end between two looks
+            if holds(text := self.written()):
+                return text
+            assert code is None, f"it ended with {code}: {text}"
             assert time.monotonic() < end, text
             time.sleep(0.02)
-        return text
 
     def written(self) -> str:
-        return self.out.read_text() + self.err.read_text()
+        """So far: the last letter may be written in part."""
+        return self.out.read_text(errors="replace") + self.err.read_text(errors="replace")
 
     def end(self, how: signal.Signals) -> Ended:
         """Send a signal and wait for the end."""
@@ -146,5 +152,13 @@ def wait_for(holds: Callable[[], object], what: str) -> None:
 
 def files_with(folder: Path, text: str) -> list[Path]:
     """The files below a folder that hold a text in clear."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
-    return [path for path in found if text.encode() in path.read_bytes()]
+    return [path for path, content in contents(folder) if text.encode() in content]
+
+
+def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """The files below a folder; those that go while one looks are passed over."""
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    yield path, path.read_bytes()

@@ -31,7 +31,7 @@ class Stand:
 
     def client(self, kind: Any) -> Any:
         credentials = BasicCredentials(*self.keys, self.project)
-        config = HttpConfig(timeout=(10, 60), retry_times=0)
+        config = HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)
         builder = kind.new_builder().with_credentials(credentials).with_http_config(config)
         return builder.with_endpoint(self.url).build()
 

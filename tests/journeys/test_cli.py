@@ -16,6 +16,7 @@ from sterna.core.plan import Endpoint, Plan
 from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
 from sterna.main import engines, open_store
+from tests.effort import PATIENCE
 from tests.journeys.command import Home, Running, files_with
 
 pytestmark = pytest.mark.long
@@ -140,7 +141,7 @@ def answer(url: str, body: Any = None, headers: dict[str, str] | None = None) ->
         {"Content-Type": "application/json", **(headers or {})},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return response.status, response
     except urllib.error.HTTPError as error:
         with error:
@@ -149,10 +150,14 @@ def answer(url: str, body: Any = None, headers: dict[str, str] | None = None) ->
 
 def url_of(service: Running) -> str:
     """Where the service listens, once it does; the port is in its log."""
-    text = service.until(lambda text: '"listening"' in text)
-    found = re.search(r'"address": "([^"]+)"', text)
-    assert found
-    return f"http://{found[1]}"
+    text = service.until(_address)
+    return f"http://{_address(text)}"
+
+
+def _address(text: str) -> str:
+    """Empty while it was not said, or only in part."""
+    found = re.search(r'"address": "([^"]+)"', text) if '"listening"' in text else None
+    return found[1] if found else ""
 
 
 def login(facts: dict[str, str], password: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from huaweicloudsdkdcs.v2 import (
     TargetInstanceBody,
 )
 
+from tests.effort import PATIENCE
 from tests.engines.redis_files import assert_equal, rewritten, saved
 from tests.engines.redis_values import fill
 from tests.journeys.command import Home, wait_for
@@ -90,7 +91,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             wait_for(lambda: _answers(url), "the service does not answer")
             credentials = BasicCredentials(made["access_key"], made["secret_key"], made["project_id"])
             builder = DcsClient.new_builder().with_credentials(credentials).with_endpoint(url)
-            dcs = builder.with_http_config(HttpConfig(timeout=(10, 60), retry_times=0)).build()
+            dcs = builder.with_http_config(HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)).build()
             yield Stand(home, source, target, source_id, target_id, dcs)
 
 

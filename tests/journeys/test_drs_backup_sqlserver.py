@@ -10,9 +10,10 @@ from huaweicloudsdkcore.http.http_config import HttpConfig
 from huaweicloudsdkdrs import v5
 
 from tests.backups.corpus import MAKERS
+from tests.effort import PATIENCE
 from tests.engines.sqlserver_scene import PASSWORD, USER
 from tests.journeys.backup_stand import answers
-from tests.journeys.command import Home, wait_for
+from tests.journeys.command import Home, contents, wait_for
 from tests.servers.redis import free_port
 from tests.servers.sqlserver import Database, Fault, Model
 from tests.servers.tds import HOST, serving
@@ -68,7 +69,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
             url = f"http://127.0.0.1:{port}"
             wait_for(lambda: answers(url), "the service does not answer")
             keys = BasicCredentials(made["access_key"], made["secret_key"], made["project_id"])
-            config = HttpConfig(timeout=(10, 60), retry_times=0)
+            config = HttpConfig(timeout=(PATIENCE, PATIENCE), retry_times=0)
             builder = v5.DrsClient.new_builder().with_credentials(keys).with_http_config(config)
             yield Stand(model, builder.with_endpoint(url).build(), instance["id"], bucket, home)
 
@@ -111,6 +112,6 @@ def test_what_is_in_the_way_fails_the_checks_and_is_covered_if_that_is_wanted(st
     done = stand.run("covered", path.name, is_cover=True)
     assert done.status == "SUCCESS", done.error_log
     assert len(stand.model.databases["Shop"].sets) == 1
-    written = [each.read_bytes() for each in stand.home.folder.rglob("*") if each.is_file()]
+    written = [content for _, content in contents(stand.home.folder)]
     assert written
     assert not any(PASSWORD.encode() in each for each in written)

@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 import pytest
 from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
 
+from tests.effort import PATIENCE
 from tests.journeys.backup_stand import FAR, FOLDER, Stand, made_stand
 from tests.servers.objectstore import ACCESS_KEY, SECRET_KEY, ObjectStore
 from tests.servers.places import Unavailable
 from tests.servers.recording import Answer, Recording, Request, recording
 from tests.servers.seaweedfs import DOMAIN, seaweedfs
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 ODD = "Ünï çödé 日本/с пробелом (1) +&=%25#?;'.bak"
 DEEP = "n/" * 200 + "deep.bak"
@@ -99,7 +100,7 @@ def by_name(store: ObjectStore) -> Iterator[Recording]:
     """A proxy by which host names of buckets lead to the store, since no name server knows them here."""
 
     def passed_on(request: Request) -> Answer:
-        to, named = http.client.HTTPConnection(store.host, store.port, timeout=30), urlsplit(request.path)
+        to, named = http.client.HTTPConnection(store.host, store.port, timeout=PATIENCE), urlsplit(request.path)
         try:
             path = request.path.removeprefix(f"{named.scheme}://{named.netloc}")
             headers = {name: value for name, value in request.headers.items() if not name.startswith("proxy-")}

@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.effort import PATIENCE
 from tests.journeys.backup_stand import answers
 from tests.journeys.command import Home, wait_for
 from tests.servers.redis import Server, Unavailable, free_port, running
 
-pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SIZE = 6 << 20
 KEPT = 1 << 20
@@ -64,7 +65,7 @@ def test_a_service_without_room_says_so_and_goes_on_with_room(disk: Path, source
     url = f"http://127.0.0.1:{port}"
     with (
         home.running("serve", "--listen", f"127.0.0.1:{port}") as service,
-        httpx.Client(base_url=url, timeout=60) as client,
+        httpx.Client(base_url=url, timeout=PATIENCE) as client,
     ):
         wait_for(lambda: answers(url), "the service does not answer")
         user = {"name": made["user"], "password": made["password"], "domain": {"name": made["domain"]}}

@@ -5,6 +5,7 @@ import string
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import redis
@@ -334,13 +335,18 @@ def _expiry_times(wire: Wire, keys: Sequence[bytes]) -> list[int]:
     try:
         return wire.ask_all([("PEXPIRETIME", key) for key in keys])
     except redis.ResponseError:
-        before = wire.ask("TIME")
-        now = int(before[0]) * 1000 + int(before[1]) // 1000
-        replies = wire.ask_all([words for key in keys for words in (("TIME",), ("PTTL", key))])
-    left = replies[1::2]
+        found: dict[bytes, int] = {}
+    while missing := [key for key in keys if key not in found]:
+        found |= _times_by_what_is_left(wire, missing)
+    return [found[key] for key in keys]
+
+
+def _times_by_what_is_left(wire: Wire, keys: Sequence[bytes]) -> dict[bytes, int]:
+    """Of those keys alone between whose questions the server did not pause: else they say too little."""
+    replies = wire.ask_all([*(words for key in keys for words in (("TIME",), ("PTTL", key))), ("TIME",)])
     times = [int(seconds) * 1000 + int(micros) // 1000 for seconds, micros in replies[::2]]
-    assert all(at >= now for at in times)
-    return [at + ttl if ttl >= 0 else ttl for at, ttl in zip(times, left, strict=True)]
+    asked = zip(keys, replies[1::2], pairwise(times), strict=True)
+    return {key: at + left if left >= 0 else left for key, left, (at, then) in asked if left < 0 or then - at <= 1}
 
 
 def _question(kind: str, key: bytes) -> Words:

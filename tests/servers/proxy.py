@@ -3,6 +3,7 @@
     with proxy(server.host, server.port) as way:
         way.cut(after=10_000, direction="to_client")   # once 10,000 more bytes came from the server
         way.stall(); way.flow()
+    way.stall_after(10_000, "to_client")           # by itself, once so many more bytes came from the server
 
 It runs in a thread of its own; a control has taken effect when it returns.
 """
@@ -14,11 +15,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from tests.servers.redis import free_port
 
 Direction = Literal["to_server", "to_client"]
 HOST = "127.0.0.1"
 _PIECE = 65_536
+_BUFFER = 128 << 10
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -43,6 +47,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._cuts: list[_Cut] = []
+        self._stops: dict[Direction, int] = {}
         self._rate = 0
         self._moved: dict[Direction, int] = {"to_server": 0, "to_client": 0}
 
@@ -75,9 +80,22 @@ class Proxy:
         """Move no more bytes, keeping connections open."""
         self._do(self._flowing.clear)
 
+    def stall_after(self, more: int, direction: Direction) -> None:
+        """Stall by itself as soon as so many more bytes went in a direction, counted over all connections."""
+        self._do(lambda: self._stops.update({direction: self._moved[direction] + more}))
+
+    @property
+    def stalled(self) -> bool:
+        return not self._flowing.is_set()
+
     def flow(self) -> None:
-        """Move bytes again."""
-        self._do(self._flowing.set)
+        """Move bytes again, and forget a stall that has not come yet."""
+
+        def act() -> None:
+            self._stops.clear()
+            self._flowing.set()
+
+        self._do(act)
 
     def limit(self, bytes_per_second: int) -> None:
         """Slow each direction of each connection down; 0: as fast as it goes."""
@@ -107,8 +125,9 @@ class Proxy:
 
     async def _open_door(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._serve, self.host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
+            self.port = self.port or free_port()  # one of the kernel's choice others could take while it is closed
+            door = _narrow(socket.create_server((self.host, self.port)))
+            self._server = await asyncio.start_server(self._serve, sock=door)
 
     async def _close_door(self) -> None:
         if self._server:
@@ -122,6 +141,7 @@ class Proxy:
         self.accepted += 1
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
+            _narrow(far_writer.get_extra_info("socket"))
         except OSError:
             _reset(writer)
         else:
@@ -178,6 +198,9 @@ class Proxy:
         if cut:
             cut.left -= len(piece)
         self._moved[direction] += len(piece)  # before the peer can know that it came
+        if self._moved[direction] >= self._stops.get(direction, self._moved[direction] + 1):
+            del self._stops[direction]
+            self._flowing.clear()
         writer.write(piece)
         await writer.drain()
 
@@ -195,6 +218,13 @@ class Proxy:
 
 class _CutNow(Exception):
     """The moment of a cut has come."""
+
+
+def _narrow(sock: Any) -> Any:
+    """So that what a cut loses, and what goes on behind a limit, is little: else a kernel holds megabytes."""
+    for size in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        sock.setsockopt(socket.SOL_SOCKET, size, _BUFFER)
+    return sock
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

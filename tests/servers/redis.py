@@ -4,6 +4,8 @@ with running("redis70", "--maxmemory", "64mb", password="secret") as server:
     server.client().set("a", "1")
 """
 
+import fcntl
+import functools
 import os
 import random
 import shutil
@@ -12,11 +14,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import redis
 from redis.backoff import NoBackoff
@@ -33,11 +34,11 @@ __all__ = ["FLAVORS", "NotStarted", "Server", "Unavailable", "available", "free_
 HOST = "127.0.0.1"
 START_SECONDS = PATIENCE
 STOP_SECONDS = 60.0
-_WORKERS = 16
+_LOWEST, _BEYOND = 10_000, 32_000
+_TRIES = 100_000
 _chance = random.SystemRandom()
 """Not the generator that a test may seed: then all of them would try the same ports."""
-_given_ports: deque[int] = deque(maxlen=200)
-"""The last ones: what was given long ago is in use, or is not needed any more."""
+_given_ports: set[int] = set()
 _guardian = Guardian()
 
 
@@ -96,7 +97,7 @@ class Server:
     def client(self, **settings: Any) -> redis.Redis:
         """A new client that may do everything; it is closed with the server. ``settings`` go to redis-py."""
         words: dict[str, Any] = {"host": self.host, "port": self.port, "password": self.password}
-        words |= {"username": self.user, "protocol": 2, "socket_timeout": 60}
+        words |= {"username": self.user, "protocol": 2, "socket_timeout": PATIENCE}
         words["retry"] = Retry(NoBackoff(), 0)  # a test wants to see the first error
         if self.certificates:
             words |= {"ssl": True, "ssl_ca_certs": str(self.certificates.ca)}
@@ -274,21 +275,51 @@ def running(
 def free_port() -> int:
     """A port that nothing listens on, below those that the kernel hands to outgoing connections.
 
-    It is not given twice, and no other worker of the same test run gets it: it may be used a while later.
+    It is this process's own until it ends: it is not given twice, and no other process of any test run of this
+    user gets it. So it may be used a while later, and again after a server was ended.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    while True:
-        port = 10_000 + _chance.randrange(22_000 // _WORKERS) * _WORKERS + worker % _WORKERS
-        if port in _given_ports:
-            continue
-        _given_ports.append(port)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
+    for _ in range(_TRIES):
+        port = _chance.choice(_ports())
+        if port not in _given_ports and _reserved(port):
+            _given_ports.add(port)
+            if _is_free(port):
+                return port
+    raise Unavailable("all ports are taken")
+
+
+@functools.cache
+def _ports() -> range:
+    """Those to choose from."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):  # not Linux
+        return range(_LOWEST, _BEYOND)
+    return range(_LOWEST, min(first, _BEYOND) if first > _LOWEST + 2000 else _BEYOND)
+
+
+@functools.cache
+def _reservations() -> BinaryIO:
+    """A file whose byte number n is locked by the process that has port n; the kernel unlocks it at its end."""
+    return Path(tempfile.gettempdir(), f"sterna-test-ports-{os.geteuid()}").open("ab")
+
+
+def _reserved(port: int) -> bool:
+    """Take a port, unless another process has it."""
+    try:
+        fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def _certificates() -> Certificates:

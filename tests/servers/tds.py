@@ -20,6 +20,9 @@ from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
+from tests.effort import PATIENCE
+from tests.servers.redis import free_port
+
 HOST = "127.0.0.1"
 BATCH, RPC, REPLY, ATTENTION, LOGIN7, PRELOGIN = 1, 3, 4, 6, 16, 18
 MORE, ERROR, COUNT, ATTN = 1, 2, 0x10, 0x20
@@ -103,8 +106,8 @@ class TdsServer:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
+        self.port = self.port or free_port()  # one of the kernel's choice others could take while it is closed
         listener = socket.create_server((self.host, self.port))
-        self.port = listener.getsockname()[1]
         self._listener = listener
         self._run(lambda: self._accept(listener))
 
@@ -115,13 +118,17 @@ class TdsServer:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+        for number, thread in enumerate(self._threads):  # the first one took the connections in
+            if number == 1:
+                self._break()
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a connection of the stand-in does not end"
+        self._threads.clear()
+
+    def _break(self) -> None:
         for each in list(self._open):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(20)
-            assert not thread.is_alive(), "a connection of the stand-in does not end"
-        self._threads.clear()
 
     def _run(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, daemon=True)

@@ -5,6 +5,7 @@ import time
 import pytest
 import redis
 
+from tests.effort import PATIENCE
 from tests.servers.data import assert_same, differences, fill, snapshot
 from tests.servers.fixtures import StartServer
 from tests.servers.redis import FLAVORS
@@ -20,7 +21,7 @@ def test_a_native_replica_is_the_same(redis_server: StartServer, flavor: str) ->
     assert ("functions" in took) == (flavor != "redis62")
     assert ("field expiry" in took) == (flavor in {"redis80", "redis82", "valkey91"})
     target = redis_server(flavor, "--replicaof", source.host, str(source.port))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while target.client().info("replication")["master_link_status"] != "up":
         assert time.monotonic() < deadline, target.log()[-1000:]
         time.sleep(0.02)

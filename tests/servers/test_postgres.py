@@ -12,9 +12,10 @@ import pytest
 
 from tests.servers.certificates import make_certificates
 from tests.servers.fixtures import StartPostgres
+from tests.servers.guardian import is_zombie as gone
 from tests.servers.places import REPOSITORY
 from tests.servers.postgres import POSTGRES_FLAVORS, NotStarted, PostgresServer, Unavailable, program, start
-from tests.servers.test_redis import gone, wait_until_gone
+from tests.servers.test_redis import wait_until_gone
 
 pytestmark = pytest.mark.server
 

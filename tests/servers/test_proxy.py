@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.effort import PATIENCE
 from tests.servers.proxy import Proxy, proxy
 
 
@@ -37,8 +38,8 @@ def _echo(peer: socket.socket) -> None:
             return
 
 
-def connect(way: Proxy, timeout: float = 10) -> socket.socket:
-    return socket.create_connection((way.host, way.port), timeout=timeout)
+def connect(way: Proxy) -> socket.socket:
+    return socket.create_connection((way.host, way.port), timeout=PATIENCE)
 
 
 def read_all(sock: socket.socket) -> int:
@@ -77,15 +78,16 @@ def test_a_cut_lets_exactly_so_many_bytes_through(echo: Proxy) -> None:
 
 
 def test_a_stall_keeps_the_connection_and_ends_with_flow(echo: Proxy) -> None:
-    with connect(echo, timeout=0.2) as sock:
+    with connect(echo) as sock:
         sock.sendall(b"a")
         assert sock.recv(1) == b"a"
         echo.stall()
         sock.sendall(b"b")
+        sock.settimeout(0.2)
         with pytest.raises(TimeoutError):
             sock.recv(1)
         echo.flow()
-        sock.settimeout(10)
+        sock.settimeout(PATIENCE)
         assert sock.recv(1) == b"b"
 
 

@@ -11,19 +11,14 @@ import pytest
 import redis
 
 from tests.effort import PATIENCE
+from tests.servers import redis as servers
 from tests.servers.certificates import make_certificates
 from tests.servers.fixtures import StartServer
+from tests.servers.guardian import is_zombie as gone
 from tests.servers.places import REPOSITORY
 from tests.servers.redis import FLAVORS, NotStarted, Server, free_port, start
 
 pytestmark = pytest.mark.server
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def wait_until_gone(pid: int, folder: Path) -> None:
@@ -112,11 +107,10 @@ def test_a_taken_port_that_was_asked_for_is_an_error(redis_server: StartServer) 
 
 
 def test_servers_die_with_the_process_that_started_them_even_if_it_is_killed() -> None:
-    port = free_port()
     program = (
         "import sys, time\n"
         "from tests.servers.redis import start\n"
-        f"server = start(port={port})\n"
+        "server = start()\n"
         "print(server.pid, server.folder, flush=True)\n"
         "time.sleep(600)\n"
     )
@@ -128,3 +122,24 @@ def test_servers_die_with_the_process_that_started_them_even_if_it_is_killed() -
         assert not gone(int(pid))
         owner.send_signal(signal.SIGKILL)
     wait_until_gone(int(pid), Path(folder))
+
+
+def test_a_port_that_one_process_has_is_given_to_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = range(24_000, 24_060)
+    monkeypatch.setattr(servers, "_ports", lambda: few)
+    program = (
+        "import sys\n"
+        "from tests.servers import redis\n"
+        f"redis._ports = lambda: {few}\n"
+        "print(*[redis.free_port() for _ in range(20)], flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    ) as other:
+        assert other.stdout
+        theirs = {int(port) for port in other.stdout.readline().split()}
+        ours = {free_port() for _ in range(20)}
+        other.communicate()
+    assert len(theirs) == len(ours) == 20
+    assert not theirs & ours

@@ -9,6 +9,7 @@ import pytest
 
 from sterna.core.errors import BadData, NotFound, Unsupported
 from sterna.core.schema import Identity, Kind, Leftover, Table
+from sterna.engines.sqlserver.exporting.scripts import Scripts
 from sterna.engines.sqlserver.wire import base
 from sterna.engines.sqlserver.wire.affected import affected
 from sterna.engines.sqlserver.wire.catalog import OLDEST, Boot, Catalog, Place, Rowset, read_boot
@@ -329,6 +330,40 @@ def test_tables_of_files_without_a_database_are_refused(shop: MemoryBlob) -> Non
     with pytest.raises(BadData, match="no backup set 2"):
         list(count_tables([open_media(shop)], 2))
     assert [one.rows for one in count_tables([open_media(shop)])] == [4, 4]
+
+
+def test_indexes_that_nobody_keeps_up_are_not_made(tmp_path: Path) -> None:
+    indexes = [
+        made.Index("PK_t", ["a"], primary=True, clustered=True),
+        made.Index("IX_kept", ["b"]),
+        made.Index("UQ_off", ["b", "c"], unique=True, constraint=True, disabled=True),
+        made.Index("IX_off", ["c"], descending=["c"], disabled=True, predicate="([c]>(1))"),
+        made.Index("_dta_1", ["b"], hypothetical=True),
+        made.Index("_dta_2", ["c"], clustered=True, hypothetical=True, form="columnstore"),
+    ]
+    columns = [Col("a", "int", nullable=False), Col("b", "int"), Col("c", "int")]
+    of_t = made.ForeignKey("FK_off", ["x", "y"], ("dbo", "t"), ["b", "c"], disabled=True)
+    other = made.ForeignKey("FK_on", ["x"], ("dbo", "t"), ["a"])
+    child = Tbl("dbo", "u", [Col("x", "int"), Col("y", "int")], [(1, 2)], foreign_keys=[of_t, other])
+    db = Db("Tuned", [Tbl("dbo", "t", columns, [(1, 2, 3), (2, 2, 3)], indexes), child])
+    (path,) = write_backup(tmp_path / "tuned.bak", [Set(build(db, 2016))])
+    backup = opened(MemoryBlob(path.name, path.read_bytes()))
+    schema, found = backup.schema(), table(backup, "t")
+    assert (found.trouble, backup.count(found.path)) == ("", 2)
+    assert found.primary is not None
+    assert found.primary.name == "PK_t"
+    assert found.uniques == ()
+    assert [index.name for index in found.indexes] == ["IX_kept"]
+    assert {(one.kind, one.path[-1], one.text) for one in schema.leftovers} == {
+        ("disabled unique constraint", "UQ_off", "(b, c)"),
+        ("disabled index", "IX_off", "(c DESC) WHERE ([c]>(1))"),
+    }
+    scripts = Scripts(backup.name, schema.tables, schema.leftovers)
+    said = "".join([*scripts.schema(), *scripts.finish()])
+    assert "-- Left out: disabled index [dbo].[t].[IX_off] (It is disabled" in said
+    assert "-- Left out: [FK_off], which refers to [dbo].[t]" in said
+    assert "ADD CONSTRAINT [FK_on] FOREIGN KEY" in said
+    assert "_dta_" not in said
 
 
 def test_extended_properties_are_comments_or_left_over_with_their_text(tmp_path: Path) -> None:

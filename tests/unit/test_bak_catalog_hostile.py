@@ -92,12 +92,12 @@ def test_changed_pages_end_in_an_error_that_says_so(backups: dict[str, bytes], s
             changed[place] = bytes(page)
         backup = DatabaseBackup(sound.chain)
         backup.__dict__["_replay"] = Replay(Spoilt(below, changed), 0, 0, (), 0)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             look(backup)
         except (BadData, Unsupported):
             errors += 1
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
     assert errors or spoil is swap
 
 

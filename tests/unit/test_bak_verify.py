@@ -218,11 +218,15 @@ def test_encrypted_pages_are_not_called_wrong() -> None:
     assert any("TDE" in each for each in counts.not_checked)
 
 
-def test_a_stripe_that_is_missing_is_told_of() -> None:
-    first, _ = backup(Set(), stripes=2)
-    faults, counts = checked(first)
-    assert faults == []
+def test_a_stripe_that_is_missing_is_a_fault_and_what_is_there_is_checked() -> None:
+    first, _, third = backup(Set(), stripes=3)
+    (fault,), counts = checked(first, third)
+    assert fault.message == "set 1 of 0.bak is striped over 3 files, and file 2 of 3 is not among those given"
     assert any("not all of its stripes are here" in each for each in counts.not_checked)
+    assert counts.pages > 8
+    faults, _ = checked(changed(first, open_media(Bytes(first)).sets[0].regions[0].pieces[0].start + PAGE + 5000))
+    assert [each.page != "" for each in faults] == [False, True]
+    assert "files 2, 3 of 3 are not among those given" in faults[0].message
 
 
 def test_every_byte_that_a_checksum_guards_is_guarded() -> None:
@@ -248,7 +252,10 @@ def refused(blob: Bytes) -> bool:
 )
 def test_real_backups_have_no_fault(name: str) -> None:
     counts = Counts()
-    assert list(verify([open_media(real(name))], counts)) == []
+    media = open_media(real(name))
+    alone = media.media.family_count > 1
+    faults = [each.message for each in verify([media], counts)]
+    assert ["is not among those given" in each for each in faults] == [True] * alone
     assert counts.blocks > 10
 
 
@@ -306,6 +313,9 @@ def test_the_command_says_whether_files_are_sound(tmp_path: Path, capsys: pytest
     assert re.search(
         r"^[4-9]\d pages, 0 records, 2\d blocks checked, no fault$", capsys.readouterr().out, re.MULTILINE
     )
+    assert run(["backup", "verify", names[1], "--json"], tools()) == 4
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert fault["message"].endswith("file 1 of 2 is not among those given")
     data = paths[1].read_bytes()
     place = open_media(Bytes(data)).sets[0].regions[0].pieces[0].start
     file_id, page_id = own_id(data, place)

@@ -215,6 +215,19 @@ async def filled(store: Store) -> None:
         await store.add_project(Project(id, f"project {id}", "d"))
 
 
+@pytest.mark.parametrize(
+    "typed", ["s3://AKIA:geheim@shop/a.bak", "https://user:geheim@host/a.bak", "https://host/a.bak?sig=geheim"]
+)
+def test_secrets_in_the_name_of_a_file_are_never_repeated(
+    typed: str, tools: Tools, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["inspect"], ["load", "--to", "postgresql://nobody@localhost/x"]):
+        assert run(["backup", *command, typed, "--json"], tools) == 2
+        said = capsys.readouterr()
+        assert json.loads(said.out)["error"]["code"] == "STERNA.3003"
+        assert "geheim" not in said.out + said.err
+
+
 async def test_a_bucket_is_found_by_its_name_in_its_project_alone(tmp_path: Path) -> None:
     store = MemoryStore()
     await filled(store)

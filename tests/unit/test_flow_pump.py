@@ -13,6 +13,7 @@ from sterna.flow.copying import Copier
 from sterna.flow.pacing import Limit
 from sterna.flow.pump import pump
 from sterna.flow.reading import ahead
+from tests.effort import PATIENCE
 from tests.journeys.stage import until
 from tests.unit.test_flow_pacing import Clock
 
@@ -30,10 +31,12 @@ class Sink:
     story: list[str] = field(default_factory=list)
     hold: asyncio.Event | None = None
     breaks_at: str = ""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     formats: Sequence[Format] = (VALUES,)
 
     async def write(self, batch: Batch) -> None:
+        self.begun.set()
         if self.hold:
             await self.hold.wait()
         if batch.position == self.breaks_at:
@@ -149,14 +152,14 @@ async def test_a_stop_is_noticed_while_nothing_comes() -> None:
     pumping = asyncio.create_task(pump(nothing(), sink, sink.landed, stop=stop))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await pumping
 
 
 async def test_a_stop_waits_for_the_batch_that_is_being_written() -> None:
     sink, stop = Sink(hold=asyncio.Event()), asyncio.Event()
     pumping = asyncio.create_task(pump(endless(), sink, sink.landed, stop=stop))  # type: ignore[arg-type]
-    await asyncio.sleep(0.01)
+    await sink.begun.wait()
     stop.set()
     await asyncio.sleep(0.01)
     assert not pumping.done()
@@ -180,8 +183,9 @@ async def test_reading_ahead_is_bounded_by_bytes_and_closes_what_it_reads() -> N
 
     async with aclosing(ahead(numbers(), lambda _: 10, asyncio.Event(), most=50)) as ready:
         assert await anext(ready) == 0
+        await until(lambda: len(read) >= 5)
         await asyncio.sleep(0.01)
-        assert 5 <= len(read) <= 7
+        assert len(read) <= 7
     assert closed.is_set()
 
 

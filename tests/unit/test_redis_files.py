@@ -190,10 +190,10 @@ def test_other_packings_are_refused_by_name() -> None:
 def test_an_archive_that_unpacks_to_too_much_is_stopped_in_time(pack: Callable[[bytes], bytes]) -> None:
     bomb = pack(RDB[:9] + bytes(50_000_000))
     assert len(bomb) < 200_000
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(Unsupported, match="more than 1000000 bytes"):
         read(laid({"bomb": bomb}, limit=1_000_000))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lambda data: zipped({"dump.rdb": data}),
@@ -558,7 +558,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused_and_never_hangs(seed: int) 
     rounds, refused, longest = examples(120), 0, 0.0
     for _ in range(rounds):
         data = harmed(original, chance)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             found = scan(
                 {BUCKET: Memory({names[0]: data})}, [StoredFile(BUCKET, names[0])], 1 << 24, all_of_it=True
@@ -566,7 +566,7 @@ def test_whatever_a_file_holds_it_is_read_or_refused_and_never_hangs(seed: int) 
             assert all(isinstance(fault, str) and fault for fault in found.faults)
         except Trouble:
             refused += 1
-        longest = max(longest, time.monotonic() - began)
+        longest = max(longest, time.process_time() - began)
     assert longest < 5
     assert refused < rounds, "some harm is found only by looking into what was opened"
 

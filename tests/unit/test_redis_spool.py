@@ -12,6 +12,7 @@ import pytest
 from sterna.core.errors import BadData
 from sterna.engines.redis.frames import HEAD_BYTES, MAGIC, MOST_FRAME
 from sterna.engines.redis.spool import Spool, SpoolFull
+from tests.effort import PATIENCE
 
 REPLID = "a" * 40
 
@@ -328,8 +329,8 @@ async def test_who_waits_wakes_when_something_arrives(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     spool.append(1000, b"x", 1)
-    await asyncio.wait_for(waiting, 5)
-    await asyncio.wait_for(spool.wait(1000), 5)
+    await asyncio.wait_for(waiting, PATIENCE)
+    await asyncio.wait_for(spool.wait(1000), PATIENCE)
 
 
 async def test_who_waits_can_be_woken_without_data(tmp_path: Path) -> None:
@@ -337,7 +338,7 @@ async def test_who_waits_can_be_woken_without_data(tmp_path: Path) -> None:
     waiting = asyncio.create_task(spool.wait(1000))
     await asyncio.sleep(0)
     spool.wake()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE)
 
 
 def test_reading_follows_the_writer_and_forgetting_follows_the_reader(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from sterna import __version__
 from sterna.api import docs, metrics
 from sterna.api.dcs import codes
+from sterna.api.dcs.instances import routes as instance_routes
 from sterna.api.dcs.routes import old_routes
 from sterna.api.dcs.routes import routes as dcs_routes
 from sterna.api.door import REQUEST_ID, Door
@@ -27,6 +28,7 @@ from sterna.api.iam.routes import open_routes
 from sterna.api.iam.routes import routes as iam_routes
 from sterna.api.language import chosen
 from sterna.api.settings import ApiSettings
+from sterna.api.turn import Turn
 from sterna.core.errors import Refused
 from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
@@ -52,11 +54,11 @@ def create_app(store: Store, desk: Desk, settings: ApiSettings | None = None) ->
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
-    app.state.front = Front(store, desk, settings)
+    app.state.front = Front(store, desk, settings, turn=Turn(settings.turn_file))
     app.add_middleware(Door, body_limit=settings.body_limit)
     _handle_errors(app)
     _own_routes(app)
-    for router in (open_routes, iam_routes, dcs_routes, old_routes, drs_routes()):
+    for router in (open_routes, iam_routes, dcs_routes, instance_routes, old_routes, drs_routes()):
         app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app

@@ -18,6 +18,7 @@ from sterna.api.door import RAW
 from sterna.api.errors import NotProven, Told
 from sterna.api.settings import ApiSettings
 from sterna.api.signing import RawRequest
+from sterna.api.turn import Turn
 from sterna.core.people import Identity
 from sterna.core.stores import Store
 from sterna.jobs.desk import Desk
@@ -40,8 +41,8 @@ class Front:
     settings: ApiSettings
     logins: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGINS))
     """Passwords are slow to compare on purpose: only so many at once, or they would keep all else waiting."""
-    creating: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held from a look at the tasks that are there to the creation of one that must fit them."""
+    turn: Turn = field(default_factory=Turn)
+    """Held from a look at what is there to a change that must fit it: a name that is free, tags that are added."""
 
     @property
     def guard(self) -> Guard:

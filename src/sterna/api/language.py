@@ -257,6 +257,11 @@ DRS = {
     "DRS.10020102": Message(400, "Job does not exist, please check job ID", "任务不存在，请检查任务ID"),
     "DRS.10030014": Message(400, "Firstly, please the query object info.", "请先查询对象信息。"),
     "DRS.10030015": Message(400, "Failed to update database object", "更新数据库对象失败"),
+    "DRS.M00300.needed": Message(
+        400,
+        "Invalid request: {0}. End or delete them first.",
+        "请求无效：{0}。请先结束或删除这些任务。",
+    ),
     "DRS.M00300.nochain": Message(
         400,
         "Invalid request, no backup in the instance {0} waits for an incremental one: "

@@ -1,6 +1,7 @@
 """What the operator may choose about the APIs."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +20,7 @@ class ApiSettings:
     """What ``/metrics`` asks for as a bearer token; empty: it answers clients on this machine alone."""
     stop_wait_s: float = 60.0
     """How long a synchronous stop waits for the task to end."""
+    turn_file: Path | None = None
+    """Through whose lock services with the same store take turns; None: there is one service alone."""
     worker_address: str = ""
     """From where databases are reached, shown so that it can be whitelisted; empty: where the request came to."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from sterna.core.errors import Unreachable, Unsupported
 
 HOST = "127.0.0.1"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 
 # Runs in the child before it becomes the server: Linux shall end it with the thread that started it (prctl 1 is

@@ -1,5 +1,6 @@
 """Opens a file that a command line names: on this machine, or in a registered bucket."""
 
+import re
 from pathlib import Path
 
 from sterna.cli.context import Tools
@@ -8,6 +9,11 @@ from sterna.core.errors import Invalid, NotFound
 from sterna.core.files import Blob
 from sterna.core.people import Bucket
 from sterna.settings import Settings
+
+_FORMS = "A file in a bucket is bucket:NAME/FILE or s3://BUCKET/FILE"
+_KEYS = "The bucket's keys and endpoint are given once: sterna bucket add."
+_URL = re.compile(r"(?!bucket:)[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How a URL begins, its slashes made one."""
 
 HERE = "here:"
 """What the id of a folder of this machine begins with, where no bucket is registered for it."""
@@ -33,8 +39,8 @@ async def find_file(tools: Tools, settings: Settings, text: str, project: str | 
     if not found or where not in ("s3", "bucket"):
         return _local(Path(text))
     called, slash, name = name.partition("/")
-    if not called or not slash or not name:
-        raise Invalid("file", "A file in a bucket is bucket:NAME/FILE or s3://BUCKET/FILE")
+    if not called or not slash or not name or (where == "s3" and "@" in called):  # keys: never repeated
+        raise Invalid("file", _FORMS, hint=_KEYS if "@" in called else "")
     async with opened(tools, settings) as store:
         home = (await the_project(store, project)).id if project else None
         known = await store.buckets(home)
@@ -47,7 +53,9 @@ async def find_file(tools: Tools, settings: Settings, text: str, project: str | 
 def _local(path: Path) -> tuple[Bucket, str]:
     try:
         real = path.resolve(strict=True)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
+        if _URL.match(str(path)):  # of which a part may be secret
+            raise Invalid("file", f"A URL of that kind is not read. {_FORMS}", hint=_KEYS) from None
         raise NotFound(f"There is no file {path}") from None
     folder = Bucket(f"{HERE}{real.parent}", "", "here", "folder", folder=str(real.parent))
     return folder, real.name

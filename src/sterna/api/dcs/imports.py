@@ -1,11 +1,10 @@
 """From what a client wants imported to a plan: which files of which bucket, or the files of which backup."""
 
-from sterna.api.dcs.backups import record_of
+from sterna.api.dcs.backups import record_of, word
 from sterna.api.dcs.bodies import BackupFiles, CreateTask
 from sterna.api.dcs.plans import ENGINE, database_selection, endpoint_of
 from sterna.api.errors import Told
 from sterna.core.errors import NotFound
-from sterna.core.job import Condition
 from sterna.core.plan import Endpoint, Mode, Plan, StoredFile
 from sterna.jobs.desk import Desk
 
@@ -55,6 +54,6 @@ async def _recorded(desk: Desk, project_id: str, asked: BackupFiles) -> tuple[tu
         job = await record_of(desk, project_id, asked.backup_id or "")
     except Told as missing:
         raise Told("DCS.4063", "backup_files.backup_id") from missing
-    if job.condition is not Condition.DONE or job.failure or job.plan is None:
+    if word(job) != "succeed" or job.plan is None:
         raise Told("DCS.4087")
     return job.plan.target.files, str(job.extra.get("bucket_name", ""))

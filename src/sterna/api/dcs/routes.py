@@ -1,56 +1,33 @@
-"""The routes of DCS data migration. Each is a sentence: find the task, ask the desk, show what came of it."""
+"""The routes of DCS migration tasks. Each is a sentence: find the task, ask the desk, show what came of it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import AfterValidator
 
-from sterna.api.dcs import answers, backups, bodies, views
+from sterna.api.dcs import answers, bodies, views
 from sterna.api.dcs.codes import of_refusal
+from sterna.api.dcs.entry import LARGEST_PAGE, REFUSED, Offset, router
 from sterna.api.dcs.imports import import_plan
-from sterna.api.dcs.plans import ENGINES, IMPORT, KIND, TASKS, instance_of, moves_the_same, plan_of
+from sterna.api.dcs.plans import IMPORT, KIND, TASKS, moves_the_same, plan_of
 from sterna.api.dcs.states import MIGRATING, RESTARTABLE, STOPPABLE, Status, imports, status
-from sterna.api.errors import GatewayError, ServiceError, Told
-from sterna.api.front import DcsRoute, Front, FrontDep, front_of
+from sterna.api.errors import Told
+from sterna.api.front import Front, FrontDep, front_of
 from sterna.api.language import chosen
 from sterna.core.errors import NotFound, Refused
 from sterna.core.event import Level
 from sterna.core.job import Condition, Job
 from sterna.core.plan import Plan, Resume
 
-LARGEST_OFFSET = 2**31 - 1
-LARGEST_PAGE = 1000
 CLEANING_S = 15.0
 """How long a deletion waits for runs to take away what imports left on their targets."""
 
-_RESPONSES = {
-    400: {"model": ServiceError},
-    401: {"model": GatewayError},
-    403: {"model": ServiceError},
-    404: {"model": ServiceError},
-    500: {"model": ServiceError},
-}
-REFUSED = {"x-sterna-refused": True}
-"""Marks an operation that is answered with a refusal only."""
+routes = router("v2")
+old_routes = router("v1.0")
 
-routes = APIRouter(
-    route_class=DcsRoute,
-    prefix="/v2/{project_id}",
-    tags=["DCS"],
-    responses=_RESPONSES,  # type: ignore[arg-type]
-)
-old_routes = APIRouter(
-    route_class=DcsRoute,
-    prefix="/v1.0/{project_id}",
-    tags=["DCS"],
-    responses=_RESPONSES,  # type: ignore[arg-type]
-)
-
-Offset = Annotated[int, Query(ge=0, le=LARGEST_OFFSET)]
-TimeFilter = Annotated[str, Query(pattern=r"^(\d{14})?$", description="UTC, yyyyMMddHHmmss.")]
 NameFilter = Annotated[
     str, Query(max_length=256, description="Contained in the name."), AfterValidator(bodies.printable)
 ]
@@ -75,12 +52,6 @@ def _refuse_import(job: Job) -> None:
         raise Told("DCS.4957")
 
 
-def _instance_id(instance_id: str) -> str:
-    if not bodies.is_id(instance_id):
-        raise Told("DCS.4061")
-    return instance_id
-
-
 def _worker(request: Request) -> str:
     """The address from which databases are reached, as far as known."""
     server = request.scope.get("server") or ("127.0.0.1", 0)
@@ -88,7 +59,6 @@ def _worker(request: Request) -> str:
 
 
 TaskDep = Annotated[Job, Depends(_task)]
-InstanceId = Annotated[str, Depends(_instance_id)]
 WorkerDep = Annotated[str, Depends(_worker)]
 
 
@@ -252,84 +222,6 @@ async def exchange(job: TaskDep, body: bodies.Exchange) -> answers.Task:
 @routes.post("/migration-task/{task_id}/rollback-ip", name="RollbackExchangeInstanceIp", openapi_extra=REFUSED)
 async def roll_back(job: TaskDep) -> answers.Task:
     """Refused (DCS.4027), as the exchange is."""
-    raise Told("DCS.4027")
-
-
-@routes.get("/instances", name="ListInstances")
-async def list_instances(
-    front: FrontDep,
-    project_id: str,
-    offset: Offset = 0,
-    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
-    instance_id: str = "",
-    name: str = "",
-    name_equal: str = "",
-    status: str = "",
-    ip: str = "",
-) -> answers.InstancePage:
-    """The registered instances of the project that a task may name by id."""
-    exact = name_equal.lower() == "true"
-    found = [
-        one
-        for it in await front.store.instances(project_id)
-        if it.engine in ENGINES
-        for one in (views.instance(it),)
-        if instance_id in ("", it.id)
-        and (it.name == name if exact and name else name in it.name)
-        and status in ("", one.status)
-        and ip in one.ip
-    ]
-    return answers.InstancePage(instance_num=len(found), instances=found[offset : offset + limit])
-
-
-@routes.get("/instances/{instance_id}", name="ShowInstance")
-async def show_instance(front: FrontDep, project_id: str, instance_id: str) -> answers.Instance:
-    """One registered instance."""
-    if not bodies.is_id(instance_id):
-        raise Told("DCS.4061")
-    found = await instance_of(front.store, project_id, instance_id)
-    if found.engine not in ENGINES:
-        raise Told("DCS.3022")
-    return views.instance(found)
-
-
-@routes.get("/instances/{instance_id}/backups", name="ListBackupRecords")
-async def list_backups(
-    front: FrontDep,
-    project_id: str,
-    instance_id: InstanceId,
-    begin_time: TimeFilter = "",
-    end_time: TimeFilter = "",
-    offset: Offset = 0,
-    limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 10,
-) -> answers.BackupPage:
-    """The backups of an instance, newest first."""
-    return await backups.page(front.desk, project_id, instance_id, begin_time, end_time, offset, limit)
-
-
-@routes.post("/instances/{instance_id}/backups", name="CopyInstance")
-async def take_backup(
-    front: FrontDep, project_id: str, instance_id: InstanceId, body: bodies.TakeBackup
-) -> answers.Taken:
-    """Take a backup: the instance's data set as it sends it to a replica, put into the project's own bucket."""
-    async with front.creating:  # two that ask at once must not both find that nobody takes one
-        return answers.Taken(backup_id=await backups.take(front.desk, project_id, instance_id, body))
-
-
-@routes.delete("/instances/{instance_id}/backups/{backup_id}", name="DeleteBackupFile", status_code=204)
-async def delete_backup(front: FrontDep, project_id: str, instance_id: InstanceId, backup_id: str) -> None:
-    """Delete a backup and its files."""
-    await backups.remove(front.desk, await backups.record_of(front.desk, project_id, backup_id, instance_id))
-
-
-@routes.post(
-    "/instances/{instance_id}/backups/{backup_id}/links", name="ListBackupFileLinks", openapi_extra=REFUSED
-)
-async def link_backup(
-    front: FrontDep, project_id: str, instance_id: InstanceId, backup_id: str, body: bodies.Links
-) -> answers.BackupLinks:
-    """Refused (DCS.4027): buckets make no links; the file is in the project's bucket, by the record's id."""
-    await backups.record_of(front.desk, project_id, backup_id, instance_id)
     raise Told("DCS.4027")
 
 

@@ -18,6 +18,7 @@ KIND = "drs"
 
 UNKNOWN = "DRS.M00289"
 GONE = "DRS.M05004"
+TAKEN = "DRS.M00277"
 
 
 async def find(front: Front, project_id: str, id: str, *, unknown: str = UNKNOWN, gone: str = GONE) -> Job:
@@ -44,9 +45,7 @@ async def all_of(front: Front, project_id: str) -> list[Job]:
     return list((await front.store.jobs(project_id, kinds=(KIND,)))[1])
 
 
-async def check_name(
-    front: Front, project_id: str, name: str, but: str = "", *, taken: str = "DRS.M00277"
-) -> None:
+async def check_name(front: Front, project_id: str, name: str, but: str = "", *, taken: str = TAKEN) -> None:
     """Raises Told if another task of the project has the name, in whatever case. ``but``: the id of its owner."""
     for job in await all_of(front, project_id):
         if job.name.lower() == name.lower() and job.id != but:
@@ -54,26 +53,36 @@ async def check_name(
 
 
 async def create(
-    front: Front, project_id: str, name: str, description: str, facts: Facts, source: Said, target: Said
+    front: Front,
+    project_id: str,
+    name: str,
+    description: str,
+    facts: Facts,
+    source: Said,
+    target: Said,
+    *,
+    taken: str = TAKEN,
 ) -> Job:
     """A new task, to be configured. Raises Told for what cannot be moved, and for a name that is taken."""
     link = link_of(facts.engine_type, facts.db_use_type, front.desk.engines)
     mode = mode_of(facts.task_type)
-    await check_name(front, project_id, name)
+    await check_name(front, project_id, name, taken=taken)
     plan = Plan(
         await endpoint_of(front.store, project_id, link, source),
         await endpoint_of(front.store, project_id, link, target),
         mode,
     )
-    return await front.desk.create(
-        project_id,
-        KIND,
-        name,
-        description=description,
-        plan=plan,
-        extra=replace(facts, source=kept(source, plan.source), target=kept(target, plan.target)).extra(),
-        id=new_task_id(facts.db_use_type, link.engine),
-    )
+    async with front.turn:
+        await check_name(front, project_id, name, taken=taken)  # once more: nobody else may take it now
+        return await front.desk.create(
+            project_id,
+            KIND,
+            name,
+            description=description,
+            plan=plan,
+            extra=replace(facts, source=kept(source, plan.source), target=kept(target, plan.target)).extra(),
+            id=new_task_id(facts.db_use_type, link.engine),
+        )
 
 
 def link(front: Front, job: Job) -> Link:

@@ -5,12 +5,14 @@ stream of a slot, ``bulk`` (asyncpg) for COPY, which moves several times as many
 """
 
 import asyncio
+import os
 import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, LiteralString
 
 import asyncpg
@@ -206,7 +208,20 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 @lru_cache(maxsize=64)
 def _file_of(certificates: str) -> str:
-    """A file with this text, for libpq, which takes certificates from files alone; it goes with the process."""
+    """A file with this text, for libpq, which takes certificates from files alone; it goes with the process.
+
+    It lies in memory where the system has such files (Linux), so that nothing of it stays behind when the process
+    is killed; else in the folder for temporary files.
+    """
+    if not (hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir()):
+        return _temporary(certificates)
+    file = os.memfd_create("sterna-certificates")  # open as long as the process lives
+    with os.fdopen(file, "wb", closefd=False) as written:
+        written.write(certificates.encode("ascii"))
+    return f"/proc/self/fd/{file}"
+
+
+def _temporary(certificates: str) -> str:
     file = tempfile.NamedTemporaryFile("w", prefix="sterna-", suffix=".pem", encoding="ascii")  # noqa: SIM115
     file.write(certificates)
     file.flush()

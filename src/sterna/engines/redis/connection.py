@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import hiredis
@@ -156,6 +157,13 @@ class Connection:
             for place in range(0, len(part), SEND_AT_ONCE):
                 self.send(part[place : place + SEND_AT_ONCE])
                 await self.drain()
+
+    async def send_pieces(self, *parts: Iterable[bytes]) -> None:
+        """Send what is made piece by piece, in a thread, since that may take a disk's time. Raises Unreachable."""
+        pieces = chain(*parts)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            await self.send_all(piece)
+            await self.drain()
 
     async def drain(self) -> None:
         """Wait until the socket has taken most of what was sent."""

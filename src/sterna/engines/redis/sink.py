@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import hiredis
 
-from sterna.core.change import Batch, Chunk, Command, Format, Part, Position
+from sterna.core.change import Batch, Chunk, Command, Format, Part, Pieces, Position
 from sterna.core.errors import ApplyFailed, BadData, Fenced, NeedsOperator, Trouble, Unreachable, Unsupported
 from sterna.core.event import Level
 from sterna.core.ports import Room, Teller
@@ -19,6 +19,7 @@ from sterna.engines.redis.checkpoint import Checkpoint
 from sterna.engines.redis.connection import Argument, Connection, Reply, ReplyError, pack, trouble
 from sterna.engines.redis.names import RESP, checkpoint_key, printable
 from sterna.engines.redis.preparing import Preparing
+from sterna.engines.redis.spilled import short
 from sterna.engines.redis.wire.replies import ReplyError as CommandError
 
 _MULTI = pack("MULTI")
@@ -90,11 +91,11 @@ class RedisSink:
             raise
 
     async def load(self, part: Part, chunk: Chunk) -> None:
-        assert isinstance(chunk.data, bytes), "only commands were offered"
+        assert isinstance(chunk.data, bytes | Pieces), "only commands were offered"
         self._refuse_failed()
         await self._apply(chunk.data, chunk.count, self._state.at(f"copy:{part.id}", chunk.position))
 
-    async def _apply(self, data: bytes, count: int, state: Checkpoint) -> None:
+    async def _apply(self, data: bytes | Pieces, count: int, state: Checkpoint) -> None:
         """``_transact``; that a command failed outlives this run."""
         try:
             await self._transact(data, count, state)
@@ -179,27 +180,33 @@ class RedisSink:
         data = pack("SELECT", database) + b"".join(pack(*words) for words in commands)
         await self._transact(data, len(commands) + 1, self._state)
 
-    async def _transact(self, data: bytes, count: int, state: Checkpoint) -> None:
+    async def _transact(self, data: bytes | Pieces, count: int, state: Checkpoint) -> None:
         """Send commands and the new checkpoint; returns once the target has carried out all of it or none."""
         if self._broken:
             raise self._broken
         while not await self._carried_out(data, count, replace(state, shared=self._state.shared)):
             self._state = replace(self._state, shared=True)
 
-    async def _carried_out(self, data: bytes, count: int, state: Checkpoint) -> bool:
+    async def _carried_out(self, data: bytes | Pieces, count: int, state: Checkpoint) -> bool:
         """One try. False: nothing was done, since another job has just said that it shares the target."""
         saved = state.encode()
         ending = _SELECT_0 + pack("SET", self._key, saved) + _EXEC + self._watch
         try:
-            await self._connection.send_all(_MULTI, data, ending)
+            if isinstance(data, Pieces):
+                await self._connection.send_pieces([_MULTI], data, [ending])
+            else:
+                await self._connection.send_all(_MULTI, data, ending)
             answers, last = await self._connection.count_replies(count + 6, len(saved) + 64)
         except Unreachable as error:
             self._broken = error  # whether it was carried out is unknown: only a new connection can tell
             raise
+        except NeedsOperator as error:
+            self._broken = error  # a piece could not be read, and half a transaction is on its way
+            raise
         executed = count + 3
         for wrong in answers.errors:
             if wrong.within < 0:
-                raise self._refusal(wrong.text, data, wrong.index - 1 if wrong.index < executed else -1)
+                raise self._refusal(wrong.text, short(data), wrong.index - 1 if wrong.index < executed else -1)
         if executed in answers.nulls:
             if last.endswith(_bulk(replace(self._state, shared=True).encode())) and not self._state.shared:
                 return False
@@ -209,7 +216,7 @@ class RedisSink:
             raise self._fenced(last)
         self._state = found[0]
         if answers.errors:
-            raise self._failure(answers.errors[0], answers.failed, data)
+            raise self._failure(answers.errors[0], answers.failed, short(data))
         return True
 
     def _fenced(self, last: bytes) -> Trouble:

@@ -179,6 +179,7 @@ class RedisSource:
         self._dump = dump
         self._intake = intake
         self._foreign = foreign
+        self._tell = tell
         self._log = RedisLog(plan, intake, spool, dump, self._aim, checkpoint, tell)
 
     @property
@@ -266,6 +267,8 @@ class RedisSource:
                     at, done = walker.place, 0
                     yield Chunk(RESP, b"", 1, at.offset - before.offset, Position(f"{mark}{at}#0"))
                 case End():
+                    for note in walker.facts.said():
+                        self._tell(Level.WARN, "redis.left_out", note)
                     yield Chunk(RESP, b"", 0, 0, copied)
                     return
 

@@ -15,6 +15,7 @@ from sterna.api.drs.backup.fields import (
     MOST_FILES,
     BackupTags,
     BucketName,
+    CheckMode,
     Databases,
     FileName,
     FileSource,
@@ -88,7 +89,7 @@ class Options(Body):
     recovery_mode: Mode | None = None
     db_names: Databases = Field(default_factory=list)
     reset_db_name_map: NewNames = Field(default_factory=dict)
-    consistency_check_mode: Annotated[Text, Field(max_length=128)] = ""
+    consistency_check_mode: CheckMode = ""
 
     @property
     def everything(self) -> bool:

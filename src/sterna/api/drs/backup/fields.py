@@ -57,6 +57,11 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def lower(value: object) -> object:
+    """For words that come in any case."""
+    return value.lower() if isinstance(value, str) else value
+
+
 def _mode(value: object) -> object:
     """Both APIs number the modes in some of their answers."""
     word = str(value).lower() if isinstance(value, str | int) and not isinstance(value, bool) else value
@@ -106,6 +111,7 @@ BucketName = Annotated[Text, AfterValidator(_bucket)]
 FileName = Annotated[Text, Field(max_length=512), AfterValidator(_file)]
 Folder = Annotated[Text, Field(max_length=512), AfterValidator(_folder)]
 FileSource = Annotated[Literal["OBS", "RDS"], BeforeValidator(_upper)]
+CheckMode = Annotated[Literal["sync", "async", ""], BeforeValidator(lower)]
 Mode = Annotated[Literal["full", "incre"], BeforeValidator(_mode)]
 DatabaseName = Annotated[Text, Field(max_length=128)]
 Databases = Annotated[

@@ -10,6 +10,7 @@ from sterna.api.drs.endpoints import endpoint_of_instance
 from sterna.api.errors import Told
 from sterna.api.front import Front
 from sterna.core.errors import NotFound
+from sterna.core.event import Level
 from sterna.core.files import Entry
 from sterna.core.job import Job
 from sterna.core.people import Bucket
@@ -25,6 +26,12 @@ TARGETS: Mapping[str, str] = {
     "postgres": "postgresql",
 }
 """What engine a registered instance has, and which of ours restores into it."""
+
+UNCHECKED = (
+    "consistency_check_mode has no effect here: no DBCC CHECKDB is run. Run it on a SQL Server when the task has "
+    "ended; what was loaded into PostgreSQL is compared by sterna backup load --compare."
+)
+"""What the history of a task tells whoever asked for a check that is not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +66,12 @@ async def make(front: Front, project_id: str, id: str, new: New, codes: Codes) -
     own = [StoredFile(bucket.id, file.path + file.name) for file in asked.files]
     found = await front.desk.stored(own)
     files = tuple(_known(file, entry) for file, entry in zip(asked.files, found, strict=True))
-    async with front.creating:
+    async with front.turn:
         # Once more: the bucket may have taken its time, and a client that did not wait may have asked again.
         earlier = await _fitting(front, project_id, new, target, codes)
         plan = plan_of(asked, own, target, earlier.plan if earlier else None)
         plan = replace(plan, options={**plan.options, **await _shared(front, asked.instance_id)})
-        return await front.desk.create(
+        job = await front.desk.create(
             project_id,
             KIND,
             new.name,
@@ -74,6 +81,9 @@ async def make(front: Front, project_id: str, id: str, new: New, codes: Codes) -
             id=id,
             start=True,
         )
+    if asked.consistency_check_mode:
+        await front.desk.tell(job.id, Level.WARN, "backup.unchecked", UNCHECKED)
+    return job
 
 
 async def _fitting(front: Front, project_id: str, new: New, target: Endpoint, codes: Codes) -> Job | None:

@@ -17,6 +17,7 @@ from sterna.api.drs.backup.fields import (
     Mode,
     NewNames,
     fits,
+    lower,
     twice,
 )
 from sterna.api.drs.backup.making import New
@@ -40,10 +41,6 @@ def _described(text: str) -> str:
 
 def _flag(value: object) -> object:
     return {"true": True, "false": False}.get(value.strip().lower(), value) if isinstance(value, str) else value
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
 
 
 def _trimmed(value: Any) -> Any:
@@ -88,7 +85,7 @@ class Options(Body):
 class CreateTask(Body):
     """Creates a task of backup migration, which starts at once."""
 
-    source: Annotated[Literal["obs", "rds"], BeforeValidator(_lower)]
+    source: Annotated[Literal["obs", "rds"], BeforeValidator(lower)]
     engine: Literal["sqlserver"]
     name: Name = Field(examples=["migration-5be2"])
     description: Annotated[Text, Field(max_length=256), AfterValidator(_described)] = ""

@@ -90,7 +90,7 @@ async def update(front: FrontDep, project_id: str, job: TaskDep, body: bodies.Up
     """Give a task another name, and another description if one is sent."""
     if body.name != job.name and not bodies.is_name(body.name):
         raise Told("DRS.M00202", "name")
-    async with front.creating:
+    async with front.turn:
         if body.name != job.name:
             others = [it for it in await all_of(front, project_id) if it.id != job.id]
             check_name(others, body.name, TAKEN)

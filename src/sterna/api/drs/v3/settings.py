@@ -204,7 +204,10 @@ async def _modify(call: Call, wanted: bodies.Modification) -> None:
         await tasks.check_name(front, call.project_id, wanted.name, but=job.id)
     if wanted.configures:
         job = await _configure(call, job, wanted)
-    await front.store.describe(job.id, name=wanted.name, description=wanted.description, extra=_said(wanted))
+    async with front.turn:
+        if wanted.name is not None:  # once more: nobody else may take it now
+            await tasks.check_name(front, call.project_id, wanted.name, but=job.id)
+        await front.store.describe(job.id, name=wanted.name, description=wanted.description, extra=_said(wanted))
 
 
 def _check_same(job: Job, wanted: bodies.Modification) -> None:

@@ -56,8 +56,9 @@ async def _redescribe(front: Front, job: Job, kind: str, params: bodies.Params) 
     match kind:
         case "name":
             name = _given(base.name, "name")
-            await tasks.check_name(front, job.project_id, name, job.id, taken=TAKEN)
-            await store.describe(job.id, name=name)
+            async with front.turn:
+                await tasks.check_name(front, job.project_id, name, job.id, taken=TAKEN)
+                await store.describe(job.id, name=name)
         case "description":
             await store.describe(job.id, description=base.description or "")
         case "expired_days":

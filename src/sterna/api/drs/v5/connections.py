@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Depends
 
+from sterna.api.drs.backup.finding import KIND as BACKUPS
 from sterna.api.drs.endpoints import endpoint_of, shown_addresses
 from sterna.api.drs.entry import DrsRoute
 from sterna.api.drs.links import link_of
@@ -21,9 +22,10 @@ from sterna.api.drs.v5.finding import Filter, Limit, Offset
 from sterna.api.drs.v5.plans import said_of
 from sterna.api.errors import Told
 from sterna.api.front import Front, FrontDep
-from sterna.core.errors import NotFound
+from sterna.core.errors import IllegalMove, NotFound
 from sterna.core.people import Instance
 from sterna.core.plan import Endpoint, Tls
+from sterna.jobs.using import check_instance
 
 Json = dict[str, Any]
 
@@ -50,7 +52,6 @@ ConnectionDep = Annotated[Instance, Depends(_connection)]
 @routes.post("/connections", name="CreateConnection")
 async def create(front: FrontDep, project_id: str, body: bodies.NewConnection) -> Json:
     """Register a database server."""
-    await _free(front, project_id, body.name)
     endpoint = await _endpoint(front, project_id, body.db_type, body, None)
     if not endpoint.addresses:
         raise Told("DRS.M00201", "endpoint.ip")
@@ -64,7 +65,9 @@ async def create(front: FrontDep, project_id: str, body: bodies.NewConnection) -
         facts=bodies.kept(body),
     )
     made = _at(made, endpoint)
-    await front.store.add_instance(made)
+    async with front.turn:
+        await _free(front, project_id, body.name)
+        await front.store.add_instance(made)
     return _shown(made)
 
 
@@ -114,20 +117,30 @@ _SORTS: Mapping[str, Any] = {
 @routes.put("/connections/{connection_id}", name="ModifyConnection")
 async def modify(front: FrontDep, known: ConnectionDep, body: bodies.ChangedConnection) -> Json:
     """Change what is given. Tasks that were made with it keep what they have."""
-    if body.name is not None:
-        await _free(front, known.project_id, body.name, known.id)
     changed = replace(known, name=body.name or known.name, facts={**known.facts, **bodies.kept(body)})
     if body.endpoint is not None or body.ssl is not None:
         endpoint = await _endpoint(front, known.project_id, body.db_type or known.engine, body, known)
         changed = _at(changed, endpoint)
-    await front.store.put_instance(changed)
+    async with front.turn:
+        if body.name is not None:
+            await _free(front, known.project_id, body.name, known.id)
+        await front.store.put_instance(changed)
     return {}
 
 
 @routes.delete("/connections/{connection_id}", name="DeleteConnection")
 async def delete(front: FrontDep, known: ConnectionDep) -> Json:
-    """Forget a database server. Tasks that were made with it keep what they have."""
-    await front.store.remove_instance(known.id)
+    """Forget a database server. Tasks that were made with it keep what they have.
+
+    Refused while backups are being restored into it, or while a chain of them waits for its next one.
+    """
+    async with front.turn:
+        _, restores = await front.store.jobs(known.project_id, kinds=(BACKUPS,))
+        try:
+            check_instance(restores, known.id, known.name)
+        except IllegalMove as needed:
+            raise Told("DRS.M00300.needed", needed.message) from needed
+        await front.store.remove_instance(known.id)
     return {}
 
 

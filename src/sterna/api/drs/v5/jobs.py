@@ -41,10 +41,9 @@ async def create(front: FrontDep, project_id: str, body: bodies.CreateJob) -> Js
     wanted = body.job
     base, source, target = wanted.base_info, wanted.source_endpoint[0], wanted.target_endpoint[0]
     node = bodies.kept(wanted.node_info)
-    await tasks.check_name(front, project_id, base.name, taken=TAKEN)
     facts = plans.facts_of(base, source, target, node)
     sides = plans.said_of(source), plans.said_of(target)
-    job = await tasks.create(front, project_id, base.name, base.description, facts, *sides)
+    job = await tasks.create(front, project_id, base.name, base.description, facts, *sides, taken=TAKEN)
     await front.store.describe(job.id, extra=plans.own_facts(base, source, target, node))
     return _created(job, "false")
 
@@ -54,16 +53,17 @@ async def clone(front: FrontDep, project_id: str, body: bodies.Clone) -> Json:
     """Describe another task as this one is, with its servers and passwords."""
     job = await task(front, project_id, body.job_id)
     check(job, Action.CLONE, front.desk.clock())
-    await tasks.check_name(front, project_id, body.name, taken=TAKEN)
-    copy = await front.desk.create(
-        project_id,
-        tasks.KIND,
-        body.name,
-        description=job.description,
-        plan=job.plan,
-        extra={key: value for key, value in job.extra.items() if key not in (RELEASED, plans.START, POLICY)},
-        id=new_task_id(facts_of(job).db_use_type, tasks.link(front, job).engine),
-    )
+    async with front.turn:
+        await tasks.check_name(front, project_id, body.name, taken=TAKEN)
+        copy = await front.desk.create(
+            project_id,
+            tasks.KIND,
+            body.name,
+            description=job.description,
+            plan=job.plan,
+            extra={key: value for key, value in job.extra.items() if key not in (RELEASED, plans.START, POLICY)},
+            id=new_task_id(facts_of(job).db_use_type, tasks.link(front, job).engine),
+        )
     return _created(copy, True)
 
 

@@ -1,6 +1,7 @@
 """Tags of tasks: the newer calls, and the older ones that Terraform makes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
@@ -31,7 +32,7 @@ async def add(
     front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: tag_bodies.TagList
 ) -> Response:
     """Give a task tags; one with the same key is replaced."""
-    await _add(front, await _of_kind(front, project_id, resource_type, resource_id), body.tags)
+    await _change(front, project_id, resource_type, resource_id, partial(_added, body.tags))
     return Response(status_code=204)
 
 
@@ -40,7 +41,7 @@ async def remove(
     front: FrontDep, project_id: str, resource_type: Kind, resource_id: str, body: tag_bodies.TagList
 ) -> Response:
     """Take tags away, by their keys. Those that are not there are passed over."""
-    await _remove(front, await _of_kind(front, project_id, resource_type, resource_id), body.tags)
+    await _change(front, project_id, resource_type, resource_id, partial(_without, body.tags))
     return Response(status_code=204)
 
 
@@ -49,8 +50,8 @@ async def change(
     front: FrontDep, project_id: str, resource_type: Kind, job_id: str, body: tag_bodies.TagAction
 ) -> Response:
     """Give a task tags, or take them away."""
-    job = await _of_kind(front, project_id, resource_type, job_id)
-    await (_add if body.action == "create" else _remove)(front, job, body.tags)
+    how = _added if body.action == "create" else _without
+    await _change(front, project_id, resource_type, job_id, partial(how, body.tags))
     return Response(status_code=204)
 
 
@@ -126,22 +127,27 @@ def _by_key(job: Job) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in _tags(job)}
 
 
-async def _add(front: Front, job: Job, given: Sequence[tag_bodies.ResourceTag]) -> None:
-    known = _by_key(job) | {tag.key: tag.value for tag in given}
-    if len(known) > MOST_TAGS:
+async def _change(
+    front: Front, project_id: str, kind: str, id: str, how: Callable[[Mapping[str, str]], Mapping[str, str]]
+) -> None:
+    """Change a task's tags, by key. Of two who do so at once the second sees what the first has done."""
+    async with front.turn:
+        job = await _of_kind(front, project_id, kind, id)
+        rows = [{"key": key, "value": value} for key, value in how(_by_key(job)).items()]
+        ended = noted_end(job) if job.kind == backups.KIND else {}
+        await front.store.describe(job.id, extra={"tags": rows, **ended})
+
+
+def _added(given: Sequence[tag_bodies.ResourceTag], known: Mapping[str, str]) -> Mapping[str, str]:
+    tags = {**known, **{tag.key: tag.value for tag in given}}
+    if len(tags) > MOST_TAGS:
         raise Told("DRS.M00271")
-    await _keep(front, job, known)
+    return tags
 
 
-async def _remove(front: Front, job: Job, given: Sequence[tag_bodies.ResourceTag]) -> None:
+def _without(given: Sequence[tag_bodies.ResourceTag], known: Mapping[str, str]) -> Mapping[str, str]:
     gone = {tag.key for tag in given}
-    await _keep(front, job, {key: value for key, value in _by_key(job).items() if key not in gone})
-
-
-async def _keep(front: Front, job: Job, known: Mapping[str, str]) -> None:
-    rows = [{"key": key, "value": value} for key, value in known.items()]
-    ended = noted_end(job) if job.kind == backups.KIND else {}
-    await front.store.describe(job.id, extra={"tags": rows, **ended})
+    return {key: value for key, value in known.items() if key not in gone}
 
 
 async def _all(front: Front, project_id: str, kind: str) -> list[Json]:

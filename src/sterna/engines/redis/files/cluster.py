@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sterna.core.change import Batch, Chunk, Format, Part, Position
+from sterna.core.change import Batch, Chunk, Format, Part, Pieces, Position
 from sterna.core.errors import ApplyFailed, BadData, ServerBusy, Trouble, Unsupported
 from sterna.core.plan import Conflict, Endpoint, Plan
 from sterna.core.ports import Room, Teller
@@ -22,6 +22,7 @@ from sterna.engines.redis.mapping import Mapping
 from sterna.engines.redis.names import RESP, checkpoint_key
 from sterna.engines.redis.preparing import Transact, call
 from sterna.engines.redis.sink import RedisSink
+from sterna.engines.redis.spilled import Spilled, short
 
 _MOVED = ("MOVED", "ASK", "CLUSTERDOWN", "TRYAGAIN")
 
@@ -61,13 +62,13 @@ class Nodes:
         """The number of the node that has a key."""
         return self._owner[slot(key)]
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | Pieces) -> None:
         """Send commands to where they belong; wait for all answers. Raises ServerBusy, ApplyFailed, BadData …"""
         parts: list[list[bytes]] = [[] for _ in self._connections]
-        for sent in routed(data):
+        for sent in routed(short(data)):
             for number in self._numbers(sent.slot):
                 parts[number].append(sent.data)
-        works = [self._send(number, part) for number, part in enumerate(parts) if part]
+        works = [self._send(number, part, data) for number, part in enumerate(parts) if part]
         results = await asyncio.gather(*works, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -76,9 +77,13 @@ class Nodes:
     def _numbers(self, number: int) -> Sequence[int]:
         return range(len(self._connections)) if number == EVERYWHERE else (self._owner[number],)
 
-    async def _send(self, number: int, part: Sequence[bytes]) -> None:
+    async def _send(self, number: int, part: Sequence[bytes], whole: bytes | Pieces) -> None:
         connection = self._connections[number]
-        await connection.send_all(b"".join(part))
+        data = b"".join(part)
+        if isinstance(whole, Spilled):
+            await connection.send_pieces(whole.of(data))
+        else:
+            await connection.send_all(data)
         answers, _ = await connection.count_replies(len(part), 1)
         for wrong in answers.errors:
             raise self._refusal(connection.where, wrong.text, part[wrong.index])
@@ -146,7 +151,7 @@ class ClusterSink:
 
     async def load(self, part: Part, chunk: Chunk) -> None:
         """The data, then its position. Another run that took over is seen before and after."""
-        assert isinstance(chunk.data, bytes), "only commands were offered"
+        assert isinstance(chunk.data, bytes | Pieces), "only commands were offered"
         if chunk.data:
             await self._keeper.verify()
             await self._nodes.write(chunk.data)

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sterna.core.change import Chunk
+from sterna.core.change import Chunk, Pieces
 from sterna.core.errors import BadData, Unsupported
 from sterna.core.event import Level
 from sterna.core.plan import Plan
@@ -17,6 +17,7 @@ from sterna.engines.redis.files.noting import BATCH_BYTES, feed, note_keys
 from sterna.engines.redis.files.position import FilePosition
 from sterna.engines.redis.files.preparing import NOTHING_HELD
 from sterna.engines.redis.files.reader import Reader
+from sterna.engines.redis.files.scratch import Scratch
 from sterna.engines.redis.files.shelf import Content, Entry, Item, Shelf
 from sterna.engines.redis.files.sieve import MOST_WORDS, Sieve
 from sterna.engines.redis.files.touched import Touched
@@ -43,7 +44,7 @@ class Work:
     progress: "Steps"
 
     def chunk(
-        self, data: bytes, count: int, at: FilePosition, reached: int, rows: int = 0, skipped: int = 0
+        self, data: bytes | Pieces, count: int, at: FilePosition, reached: int, rows: int = 0, skipped: int = 0
     ) -> Chunk:
         """``reached``: bytes of the shelf's files that are used up."""
         size = self.progress.step(reached)
@@ -130,7 +131,7 @@ class ItemReading:
     def _tell_done(self) -> None:
         """What came of it, in this run."""
         parts = [f"{self._keys} keys restored"] if self._keys or not self._item.is_log else []
-        parts += [f"{self._left_out} left out: expired, or not selected"] if self._left_out else []
+        parts += [f"{self._left_out} left out: expired, empty, or not selected"] if self._left_out else []
         parts += [f"{self._commands_sent} commands carried out"] if self._item.is_log else []
         self._tell(Level.INFO, "redis.file.read", f"{self._item.name}: {', '.join(parts)}", file=self._item.name)
 
@@ -221,11 +222,12 @@ class ItemReading:
             hold_ms=HOLD_MS if self._item.is_log else 0,
             absolute=aim.modern,
             hints=aim.modern,
+            clear=touched is not None,
             place=place,
         )
 
     def _tell_end(self, entry: Entry, walker: Walker, end: End) -> None:
-        for note in walker.facts.notes:
+        for note in walker.facts.said():
             self._tell(Level.WARN, "redis.file.left_out", f"{entry.name}: {note}", file=entry.name)
         if not end.checked:
             message = f"{entry.name} was written without a checksum: damage within values would not be seen"
@@ -249,7 +251,11 @@ class ItemReading:
         at = self._at
         (self._folder / NOTHING_HELD).unlink(missing_ok=True)
         words = MOST_WORDS if self._work.aim.aim.rdb_version >= FIRST_WITHOUT_LIMIT else MOST_WORDS_BEFORE
-        sieve = Sieve(entry.name, at.offset, at.database, self._touched, alone=at.alone, words=words)
+        scratch, matter = Scratch(self._folder), self._work.aim.cluster or self._work.aim.aim.keep is not None
+        sieve = Sieve(
+            entry.name, at.offset, at.database, self._touched, alone=at.alone, words=words, store=scratch,
+            keys_matter=matter,
+        )  # fmt: skip
         transformer = Transformer(self._rules(), database=at.database, offset=at.offset)
         taking = _Taking(sieve, transformer)
         data, self._rest = self._rest or await reader.read(), b""
@@ -258,7 +264,7 @@ class ItemReading:
             while True:
                 for piece, place in taking.pieces():
                     at = at.in_log(place, piece.database)
-                    yield self._piece(entry, reader, piece, at)
+                    yield self._piece(entry, reader, piece, at, scratch)
                 for note in taking.notes():
                     self._tell(Level.WARN, "redis.file.left_out", note, file=entry.name)
                 if not sieve.needs_touched:
@@ -268,16 +274,17 @@ class ItemReading:
             data = await reader.read()
         self._cut_off(entry, sieve, taking.reached)
 
-    def _piece(self, entry: Entry, reader: Reader, piece: Piece, at: FilePosition) -> Chunk:
+    def _piece(self, entry: Entry, reader: Reader, piece: Piece, at: FilePosition, scratch: Scratch) -> Chunk:
         """The commands of a piece. A SWAPDB takes our checkpoint along: the one that was moved is taken away."""
         self._commands_sent += piece.count
         place = 0
         for one, other in piece.swaps:
             place = other if place == one else one if place == other else place
-        if not place:
-            return self._chunk(entry, reader, piece.data, piece.count, at)
-        away = pack("SELECT", place) + pack("DEL", self._work.aim.checkpoint)
-        return self._chunk(entry, reader, piece.data + away, piece.count + 2, at)
+        data, count = piece.data, piece.count
+        if place:
+            data += pack("SELECT", place) + pack("DEL", self._work.aim.checkpoint)
+            count += 2
+        return self._chunk(entry, reader, scratch.commands(data, at.offset), count, at)
 
     def _rules(self) -> Rules:
         aim = self._work.aim.aim
@@ -302,7 +309,7 @@ class ItemReading:
         self,
         entry: Entry,
         reader: Reader,
-        data: bytes,
+        data: bytes | Pieces,
         count: int,
         at: FilePosition,
         rows: int = 0,
@@ -329,7 +336,7 @@ class ItemReading:
         self._touched = Touched(self._folder / "touched.db")
         for number, entry in enumerate(self._item.entries[: upto.entry + 1]):
             last = upto if number == upto.entry else None
-            await note_keys(entry, self._touched, last)
+            await note_keys(entry, self._touched, last, self._folder)
 
 
 class _Taking:

@@ -1,9 +1,11 @@
 """Notes which keys a data set has touched before a place in it, by reading that again."""
 
 import asyncio
+from pathlib import Path
 
 from sterna.engines.redis.files.position import FilePosition
 from sterna.engines.redis.files.reader import Reader
+from sterna.engines.redis.files.scratch import Scratch
 from sterna.engines.redis.files.shelf import Content, Entry
 from sterna.engines.redis.files.sieve import Sieve
 from sterna.engines.redis.files.touched import Touched
@@ -12,8 +14,11 @@ from sterna.engines.redis.wire.rdb import End, Needs, Walker
 BATCH_BYTES = 1 << 20
 
 
-async def note_keys(entry: Entry, touched: Touched, upto: FilePosition | None) -> None:
-    """Note the keys of a file up to a place in it, which may be passed within an RDB part; None: of all of it."""
+async def note_keys(entry: Entry, touched: Touched, upto: FilePosition | None, folder: Path) -> None:
+    """Note the keys of a file up to a place in it, which may be passed within an RDB part; None: of all of it.
+
+    ``folder`` is for long words.
+    """
     reader = Reader(entry.opened, 0)
     try:
         await reader.open()
@@ -22,7 +27,8 @@ async def note_keys(entry: Entry, touched: Touched, upto: FilePosition | None) -
             rest, offset = await _note_rdb(reader, touched, upto.place.offset if upto and upto.place else -1)
             if upto and upto.place:
                 return
-        await _note_commands(entry, reader, touched, rest, offset, upto.offset if upto else -1)
+        sieve = Sieve(entry.name, offset, 0, touched, alone=True, store=Scratch(folder))
+        await _note_commands(sieve, reader, rest, upto.offset if upto else -1)
     finally:
         await reader.close()
 
@@ -46,10 +52,7 @@ async def _note_rdb(reader: Reader, touched: Touched, upto: int) -> tuple[bytes,
     return b"", upto
 
 
-async def _note_commands(
-    entry: Entry, reader: Reader, touched: Touched, rest: bytes, offset: int, upto: int
-) -> None:
-    sieve = Sieve(entry.name, offset, 0, touched, alone=True)
+async def _note_commands(sieve: Sieve, reader: Reader, rest: bytes, upto: int) -> None:
     data = rest or await reader.read()
     while data:
         left = len(data) if upto < 0 else max(0, upto - sieve.at - sieve.waiting)

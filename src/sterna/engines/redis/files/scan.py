@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sterna.core.errors import NeedsOperator
 from sterna.core.files import Storage
 from sterna.core.plan import StoredFile
+from sterna.engines.redis.files.scratch import Nowhere
 from sterna.engines.redis.files.shelf import Content, Entry, Item, lay_out
 from sterna.engines.redis.files.sieve import Sieve
 from sterna.engines.redis.files.streams import Stream
@@ -84,7 +85,7 @@ def _whole(entry: Entry, found: Scanned) -> None:
         data = rest or stream.read(BLOCK)
         if offset and data[:1] not in (b"*", b"#", b"\r", b"\n"):
             return
-        sieve = Sieve(entry.name, offset, 0, _Databases(found.databases), alone=True)
+        sieve = Sieve(entry.name, offset, 0, _Databases(found.databases), alone=True, store=Nowhere())
         while data:
             sieve.feed(data)
             for _ in sieve.take():

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from sterna.core.errors import Trouble, Unsupported
+from sterna.engines.redis.files.longs import Long
+from sterna.engines.redis.files.scratch import Store
 from sterna.engines.redis.wire import commands
 from sterna.engines.redis.wire.draft import Words
 from sterna.engines.redis.wire.resp import Framer, bad, command
@@ -48,6 +50,8 @@ class Sieve:
     """Commands of one file from ``offset`` on, where ``database`` is selected.
 
     ``alone``: the target holds nothing but what the file brings. ``words``: how many a command may have.
+    ``store`` takes long words; what is given out has marks in their place. ``keys_matter``: somebody behind it has
+    to look at each key.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Sieve:
         *,
         alone: bool,
         words: int = MOST_WORDS,
+        store: Store | None = None,
+        keys_matter: bool = True,
     ) -> None:
         self.touched = touched
         self._alone = alone
@@ -72,6 +78,7 @@ class Sieve:
         self._base = offset
         self._framer = Framer()
         self._database = database
+        self._longs = Long(name, store, keys_matter=keys_matter or touched is not None) if store else None
         self._given = 0
         self._marks: deque[tuple[int, int, bool]] = deque([(0, offset, True)])
         """From how many bytes given out on, which place in the file that is, and whether it moves with them."""
@@ -79,7 +86,12 @@ class Sieve:
     @property
     def waiting(self) -> int:
         """Bytes of a command that has not come to its end."""
-        return len(self._buffer)
+        return len(self._buffer) + self._gone
+
+    @property
+    def _gone(self) -> int:
+        """Bytes that the first command has in the file and not in the buffer."""
+        return self._longs.gone if self._longs else 0
 
     @property
     def at(self) -> int:
@@ -87,7 +99,7 @@ class Sieve:
         return self._base
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer += self._longs.swallow(data, self._buffer) if self._longs else data
         self._too_long()
 
     def place(self, given: int) -> int:
@@ -107,6 +119,9 @@ class Sieve:
         wrong: Trouble | None = None
         try:
             while (end := self._next(start)) > 0:
+                if self._longs and self._longs.gone:
+                    yield from self._give_long(self._longs, end)
+                    continue
                 instead = self._instead(start, end) if self._framer.spans else b""
                 if self.needs_touched:
                     self._framer.restart()
@@ -124,6 +139,18 @@ class Sieve:
         yield from self._let_go(run, start)
         if wrong:
             raise wrong
+        if self._longs and self._framer.expected and not self.needs_touched:
+            self._longs.relieve(self._buffer, self._framer, self._base)
+
+    def _give_long(self, long: Long, end: int) -> Iterator[bytes]:
+        """The first command in the buffer, of which something was put away."""
+        end = long.finish(self._buffer, self._framer, end, self._base)
+        instead = self._instead(0, end)
+        whole = self._cut(0, end) if instead is None else instead
+        yield from self._give_instead(whole, self._base, self._base + end + long.gone)
+        self._drop(end)
+        self._base += long.gone
+        long.done()
 
     def _let_go(self, run: int, upto: int) -> Iterator[bytes]:
         """Give out what stays, a part at a time, holding none of it longer than that."""
@@ -145,16 +172,22 @@ class Sieve:
         """Where the command, or a line between commands, ends; below 0: it is not all there."""
         if start < len(self._buffer) and self._buffer[start] == _HASH:
             return self._annotation(start)
-        end = self._framer.next(self._buffer, start, self._base)
+        end = self._framer.next(self._buffer, start, self._base + self._gone)
         if end - start > MOST_COMMAND:
-            raise self._long(start, end - start)
-        if (words := self._framer.expected) > self._words:
+            raise self._refuse_long(start, end - start)
+        if (words := self._framer.expected) > self._words and not self._any_number():
             raise Unsupported(
                 f"{self._name}: the command at byte {self._base + start} has {words} words; at most {self._words}"
                 " can be taken",
                 hint="Import an RDB file of the same data: there a value may have any size.",
             )
         return end
+
+    def _any_number(self) -> bool:
+        """Whether the command may have more words than others."""
+        if self._longs is None or self._words < MOST_WORDS:
+            return False
+        return not self._framer.spans or self._longs.takes(self._buffer, self._framer)
 
     def _cut(self, start: int, end: int) -> bytes:
         with memoryview(self._buffer) as view:
@@ -299,9 +332,9 @@ class Sieve:
 
     def _too_long(self) -> None:
         if len(self._buffer) > MOST_COMMAND + OUT * 8:
-            raise self._long(0, len(self._buffer))
+            raise self._refuse_long(0, len(self._buffer))
 
-    def _long(self, start: int, size: int) -> Unsupported:
+    def _refuse_long(self, start: int, size: int) -> Unsupported:
         return Unsupported(
             f"{self._name}: the command at byte {self._base + start} has {size} bytes or more; at most"
             f" {MOST_COMMAND} can be held",

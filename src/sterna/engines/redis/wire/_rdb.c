@@ -555,6 +555,20 @@ typedef struct {
     Py_ssize_t keys, expired, left_out;
 } Counts;
 
+/* Whether a value may be a collection of no elements, which is for Python to say: of its bytes, those are looked at
+ * that tell a full one at once. */
+static int may_be_empty(const Skip *layout, unsigned number, const unsigned char *p, const unsigned char *end) {
+    uint64_t count;
+    size_t first = layout->layout[0] == '8';
+    if (!number) return 0;
+    if (first) p += 8;
+    if (layout->layout[first] == 's') return *p == 7 || *p == 11;
+    p = read_plain(p, end, &count);
+    if (!p || !count) return 1;
+    if (number == 18) p++;
+    return (number == 14 || number == 18) && p < end && (*p == 7 || *p == 11);
+}
+
 /* One record: 1 done, 0 for Python, -1 an exception, -2 no memory. */
 static int one(Output *out, const Plan *plan, Counts *counts, const unsigned char **at, const unsigned char *end) {
     Record record = {0};
@@ -573,7 +587,8 @@ static int one(Output *out, const Plan *plan, Counts *counts, const unsigned cha
         } else if (done && record.expires && record.expires_ms <= plan->cutoff) {
             counts->expired++;
             result = 1;
-        } else if (done && (uint64_t)(p - value) <= plan->limit) {
+        } else if (done && (uint64_t)(p - value) <= plan->limit &&
+                   !may_be_empty(&plan->layouts[record.number], record.number, value, p)) {
             result = emit(out, plan, &record, value, (size_t)(p - value)) ? 1 : -2;
             counts->keys += result == 1;
         }

@@ -106,3 +106,16 @@ def readable(kind: Kind, target: int) -> bool:
     if kind.number in _COMMON:
         return kind.since <= target
     return (kind.number == HASH_2) == is_valkey(target) and kind.since <= target
+
+
+def tables(version: int, target: int, most: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """For the compiled loop, of each number below ``most`` in a file of that version: the version in a payload's
+    footer (0: a value of this kind is not for the loop), and the layout. Version 0: not known yet.
+    """
+    known = [kind_in(version, number) for number in range(most)] if version else []
+    layouts = tuple(kind.layout if kind else b"" for kind in known)
+    return bytes(_footer(kind, target) for kind in known).ljust(256, b"\0"), layouts
+
+
+def _footer(kind: Kind | None, target: int) -> int:
+    return kind.since if kind and kind.number != MODULE_2 and readable(kind, target) else 0

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 from sterna.engines.redis.wire.command import command
 from sterna.engines.redis.wire.place import Place
+from sterna.engines.redis.wire.tape import shown
+
+MOST_NAMED = 10
+"""So many keys that hold nothing are named, as servers do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,7 @@ class Restored:
     expired: int
     """Keys that were left out because their time is over."""
     left_out: int
-    """Keys that the selection does not want."""
+    """Keys that the selection does not want, or that hold nothing."""
     place: Place
     selected: int | None
     """The target's database after these commands."""
@@ -71,6 +75,23 @@ class Facts:
     """How many keys the databases seen so far hold; 0 if not said."""
     notes: list[str] = field(default_factory=list)
     """What was passed over and is not on the target."""
+    empty: int = 0
+    """Keys that hold nothing; they are left out, as a server does that loads the file."""
+    empty_keys: list[bytes] = field(default_factory=list)
+    """The first of them."""
+
+    def note_empty(self, key: bytes) -> None:
+        self.empty += 1
+        if self.empty <= MOST_NAMED:
+            self.empty_keys.append(key)
+
+    def said(self) -> list[str]:
+        """What was passed over, in sentences."""
+        if not self.empty:
+            return list(self.notes)
+        names = ", ".join(map(shown, self.empty_keys)) + (" …" if self.empty > MOST_NAMED else "")
+        what = "1 key holds no element and is" if self.empty == 1 else f"{self.empty} keys hold no element and are"
+        return [*self.notes, f"{what} left out, as a server does that loads the file: {names}"]
 
 
 @dataclass(slots=True)

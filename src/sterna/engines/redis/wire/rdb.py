@@ -5,17 +5,20 @@ command, a function library, the end, or the wish for more bytes. Every result h
 walker could go on. Whatever is wrong with the file is said before anything behind the wrong byte is given out.
 """
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from struct import Struct
+from typing import TypeVar
 
-from sterna.core.errors import BadData, NeedsOperator, Unsupported
-from sterna.engines.redis.wire.kinds import MODULE_2, Kind, is_valkey, kind_in, readable
+from sterna.core.errors import NeedsOperator
+from sterna.engines.redis.wire.aside import SELECT, SLOT_IMPORT, Passing, Scanning, hint, recoded, wall_ms
+from sterna.engines.redis.wire.command import command
+from sterna.engines.redis.wire.empty import is_empty
+from sterna.engines.redis.wire.kinds import MODULE_2, Kind, kind_in, readable, tables
+from sterna.engines.redis.wire.large import cut_off, read_large, rebuilt
 from sterna.engines.redis.wire.native import native
 from sterna.engines.redis.wire.outcome import Big, End, Facts, Functions, Gathered, Needs, Restored
 from sterna.engines.redis.wire.place import Place, version_of
-from sterna.engines.redis.wire.recode import recode
 from sterna.engines.redis.wire.record import (
     BEFORE_KEYS,
     FIRST_OPCODE,
@@ -25,40 +28,18 @@ from sterna.engines.redis.wire.record import (
     Style,
     read_record,
 )
-from sterna.engines.redis.wire.refusing import damaged, module_name, refuse_kind, refuse_module, refuse_opcode
+from sterna.engines.redis.wire.refusing import damaged, refuse_kind, refuse_module, refuse_opcode
 from sterna.engines.redis.wire.skipping import Skip
-from sterna.engines.redis.wire.tape import Short, Tape, shown
-from sterna.engines.redis.wire.values import Piece, rebuild
+from sterna.engines.redis.wire.tape import Short, Tape
+from sterna.engines.redis.wire.values import Piece
 
 __all__ = ["Big", "End", "Facts", "Functions", "Needs", "Piece", "Place", "Restored", "Walker"]
 
+T = TypeVar("T")
+
 _U64 = Struct("<Q")
-_SELECT, _RESIZE, _AUX, _MODULE_AUX, _FUNCTIONS = 254, 251, 250, 247, 245
-_SLOT_INFO, _SLOT_IMPORT, _END = 244, 243, 255
+_FUNCTIONS, _END = 245, 255
 _ENOUGH = Needs(0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Scanning:
-    """A key whose value was not seen to its end yet. ``reached`` counts from the beginning of the file."""
-
-    skip: Skip
-    record: Record
-    reached: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Passing:
-    """Something that is left out while it goes past, and what is to be counted when it is over."""
-
-    skip: Skip
-    record: Record | None
-    expired: bool = False
-    note: str = ""
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Walker:
@@ -83,11 +64,12 @@ class Walker:
         databases: Callable[[int], int | None] | None = None,
         keep: Callable[[int, bytes], bool] | None = None,
         hold_ms: int = 0,
-        now_ms: Callable[[], int] = _wall_ms,
+        now_ms: Callable[[], int] = wall_ms,
         replace: bool = True,
         absolute: bool = True,
         hints: bool = True,
         skip_expired_before_ms: int | None = None,
+        clear: bool = False,
         place: Place | None = None,
     ) -> None:
         self.facts = Facts()
@@ -100,11 +82,12 @@ class Walker:
         self._style = Style(min(hold_ms, MOST_MS), replace, absolute, hints)
         self._now_ms = now_ms
         self._before_ms = skip_expired_before_ms
+        self._clear = clear
         self._now = self._cutoff = 0
         self._enter(self._place.database)
         self._learn(self._place.magic)
-        self._scanning: _Scanning | None = None
-        self._passing: _Passing | None = None
+        self._scanning: Scanning | None = None
+        self._passing: Passing | None = None
         self._big: Big | None = None
         self._ended = False
 
@@ -159,26 +142,11 @@ class Walker:
         pieces every time, so ``skip`` of them can be left out after an interruption. Raises BadData,
         Unsupported.
         """
-        if self._big is None or self._scanning is None:
-            raise RuntimeError("pieces() without a Big")
-        return self._pieces(self._big, self._scanning.record, skip)
-
-    def _pieces(self, big: Big, record: Record, skip: int) -> Iterator[Piece | None]:
-        tape, target = self._tape, self._target_version
-        tape.at = record.value - tape.base
-        expires_ms, delete = big.expires_ms, self._style.replace
-        for piece in rebuild(
-            tape, self._kind(record), big.key, target=target, expires_ms=expires_ms, delete=delete
-        ):
-            tape.drop()
-            if piece is None:
-                if tape.closed:
-                    raise self._cut_off()
-                yield None
-            elif piece.number >= skip:
-                yield piece
-        self._scanning = self._big = None
-        self._settle()
+        big, record, kind = self._large()
+        pieces = rebuilt(
+            self._tape, record, kind, self._target_version, big.expires_ms, delete=self._style.replace, skip=skip
+        )
+        return self._over(pieces)
 
     def read(self, adding: Callable[[Tape, Kind], Iterator[None]]) -> Iterator[None]:
         """Instead of ``pieces``: ``adding`` reads the value of the Big that ``walk`` just returned.
@@ -186,15 +154,18 @@ class Walker:
         It gives None where more bytes are to be fed first, and lets go of what it has read. Raises BadData,
         Unsupported.
         """
+        _, record, kind = self._large()
+        return self._over(read_large(self._tape, record, kind, adding))
+
+    def _large(self) -> tuple[Big, Record, Kind]:
         if self._big is None or self._scanning is None:
-            raise RuntimeError("read() without a Big")
-        tape, record = self._tape, self._scanning.record
-        tape.at = record.value - tape.base
-        for _ in adding(tape, self._kind(record)):
-            tape.drop()
-            if tape.closed:
-                raise self._cut_off()
-            yield
+            raise RuntimeError("the last result was no Big")
+        record = self._scanning.record
+        return self._big, record, self._kind(record)
+
+    def _over(self, steps: Iterator[T]) -> Iterator[T]:
+        """All of a large value; then the walk goes on behind it."""
+        yield from steps
         self._scanning = self._big = None
         self._settle()
 
@@ -254,20 +225,20 @@ class Walker:
         try:
             record, at = read_record(tape)
         except NotBeforeKeys as error:
-            if error.opcode == _SLOT_IMPORT:
+            if error.opcode == SLOT_IMPORT:
                 refuse_opcode(self._version, error.opcode, error.offset)
             raise
         kind = self._kind(record)
         selected = self._is_selected(record)
-        if not selected or self._is_expired(record):
-            self._pass_by(_Passing(Skip(kind.layout), record, expired=selected), at, gathered)
+        if not selected or (record.expires_ms is not None and record.expires_ms <= self._cutoff):
+            self._pass_by(Passing(Skip(kind.layout), record, expired=selected), at, gathered)
             return None
         if record.number == MODULE_2:
             refuse_module(record, Tape(tape.data[at : at + 9]).length())
-        scanning = _Scanning(Skip(kind.layout), record, tape.base + at)
+        scanning = Scanning(Skip(kind.layout), record, tape.base + at)
         return self._go_on_scanning(scanning, gathered)
 
-    def _go_on_scanning(self, scanning: _Scanning, gathered: Gathered) -> Big | None:
+    def _go_on_scanning(self, scanning: Scanning, gathered: Gathered) -> Big | None:
         """Look for the value's end; there, make the command. Nothing is consumed before."""
         tape, skip, record = self._tape, scanning.skip, scanning.record
         try:
@@ -280,7 +251,11 @@ class Walker:
             return self._begin_big(record, gathered)
         if not skip.done:
             raise Short(max(1, skip.owed))
-        self._restore(record, bytes(tape.data[record.value - tape.base : at]), gathered)
+        value = bytes(tape.data[record.value - tape.base : at])
+        if is_empty(self._kind(record), value):
+            self._pass_empty(record, gathered)
+        else:
+            self._restore(record, value, gathered)
         self._scanning = None
         tape.at = at
         return None
@@ -288,16 +263,20 @@ class Walker:
     def _restore(self, record: Record, value: bytes, gathered: Gathered) -> None:
         kind = self._kind(record)
         if not readable(kind, self._target_version):
-            kind, value = self._recoded(record, kind, value)
+            kind, value = recoded(record, kind, value, self._target_version)
         assert self._target is not None
         gathered.select(self._target)
         gathered.add(self._style.restore(record, kind, value, self._now), 1)
 
-    def _recoded(self, record: Record, kind: Kind, value: bytes) -> tuple[Kind, bytes]:
-        try:
-            return recode(kind, value, self._target_version)
-        except (BadData, Unsupported) as error:
-            raise type(error)(f"RDB offset {record.value}: key {shown(record.key)}: {error.message}") from error
+    def _pass_empty(self, record: Record, gathered: Gathered) -> None:
+        """A collection of no elements is no key: servers pass it over."""
+        self.facts.note_empty(record.key)
+        gathered.left_out += 1
+        if self._clear:
+            assert self._target is not None
+            gathered.select(self._target)
+            gathered.add(command(b"DEL", record.key), 0)
+            gathered.commands += 1
 
     def _begin_big(self, record: Record, gathered: Gathered) -> Big:
         self._settle()
@@ -317,15 +296,12 @@ class Walker:
     def _is_selected(self, record: Record) -> bool:
         return self._target is not None and (self._keep is None or self._keep(self._database, record.key))
 
-    def _is_expired(self, record: Record) -> bool:
-        return record.expires_ms is not None and record.expires_ms <= self._cutoff
-
     # What is left out
 
-    def _pass_by(self, passing: _Passing, at: int, gathered: Gathered) -> None:
+    def _pass_by(self, passing: Passing, at: int, gathered: Gathered) -> None:
         """Let go of a large value as it comes; the place stays before its record until it is over."""
         tape = self._tape
-        end = self._passed(passing, at)
+        end = passing.run(tape, at)
         if passing.skip.done:
             tape.at = end
             self._count(passing, gathered)
@@ -336,23 +312,15 @@ class Walker:
         self._passing = passing
         raise Short(1)
 
-    def _go_on_passing(self, passing: _Passing, gathered: Gathered) -> None:
+    def _go_on_passing(self, passing: Passing, gathered: Gathered) -> None:
         tape = self._tape
-        tape.at = self._passed(passing, tape.at)
+        tape.at = passing.run(tape, tape.at)
         if not passing.skip.done:
             raise Short(1)
         self._passing = None
         self._count(passing, gathered)
 
-    def _passed(self, passing: _Passing, at: int) -> int:
-        try:
-            return passing.skip.run(self._tape.data, at)
-        except ValueError as error:
-            if passing.record:
-                raise damaged(passing.record, error) from error
-            raise BadData(f"RDB offset {self._tape.base + at}: {error}") from error
-
-    def _count(self, passing: _Passing, gathered: Gathered) -> None:
+    def _count(self, passing: Passing, gathered: Gathered) -> None:
         if passing.record is None:
             self.facts.notes.append(passing.note)
         elif passing.expired:
@@ -371,37 +339,16 @@ class Walker:
                 return self._functions()
             if code == _END:
                 return self._end()
-            passing = self._hint(code, tape.base + start)
+            if code == SELECT:
+                self._enter(tape.count())
+                return None
+            passing = hint(tape, code, tape.base + start, self._version, self.facts)
         except (Short, NeedsOperator):
             tape.at = start
             raise
         if passing:
             at, tape.at = tape.at, start
             self._pass_by(passing, at, Gathered(None))
-        return None
-
-    def _hint(self, code: int, offset: int) -> _Passing | None:
-        """Something about the file or the keys that follow; what is returned goes on for long and is left out."""
-        tape = self._tape
-        if code == _SELECT:
-            self._enter(tape.count())
-        elif code == _AUX:
-            name, value = tape.string(), tape.string()
-            self.facts.aux[name.decode("utf-8", "replace")] = value.decode("utf-8", "replace")
-        elif code == _RESIZE:
-            keys, _ = tape.length(), tape.length()
-            self.facts.keys += keys
-        elif code == _SLOT_INFO:
-            _ = tape.length(), tape.length(), tape.length()
-        elif code == _MODULE_AUX:
-            module = repr(module_name(tape.length()))
-            return _Passing(
-                Skip(b"llm"), None, note=f"What the module {module} keeps beside its keys is not moved"
-            )
-        elif code == _SLOT_IMPORT and is_valkey(self._version):
-            return _Passing(Skip(b"s(ll)"), None, note="The source was importing slots")
-        else:
-            refuse_opcode(self._version, code, offset)
         return None
 
     def _enter(self, database: int) -> None:
@@ -438,14 +385,7 @@ class Walker:
         """From the file's first bytes, what its numbers mean; the tables are for the compiled loop."""
         self._version = version_of(magic.encode("latin-1")) if magic else 0
         self._place = replace(self._place, magic=magic)
-        known = [kind_in(self._version, number) for number in range(FIRST_OPCODE)] if magic else []
-        self._layouts = tuple(kind.layout if kind else b"" for kind in known)
-        self._footers = bytes(self._footer(kind) for kind in known).ljust(256, b"\0")
-
-    def _footer(self, kind: Kind | None) -> int:
-        """The version in the payload's footer; 0: a value of this kind is for Python."""
-        direct = kind and kind.number != MODULE_2 and readable(kind, self._target_version)
-        return kind.since if kind and direct else 0
+        self._footers, self._layouts = tables(self._version, self._target_version, FIRST_OPCODE)
 
     def _settle(self) -> None:
         """Let go of what was read; from here another walker could go on, unless something is going past."""
@@ -456,8 +396,5 @@ class Walker:
 
     def _missing(self, short: Short, gathered: Gathered) -> Needs:
         if self._tape.closed and not gathered.anything:
-            raise self._cut_off() from None
+            raise cut_off(self._tape) from None
         return Needs(short.missing)
-
-    def _cut_off(self) -> BadData:
-        return BadData(f"The RDB file is truncated at offset {self._tape.base + len(self._tape.data)}")

@@ -57,6 +57,19 @@ class Framer:
         """How many words the command that has arrived in part says it has; 0: none has."""
         return self._left + len(self.spans) // 2 if self._left else 0
 
+    def awaited(self, buffer: bytearray) -> tuple[int, int, int]:
+        """Of the word that has arrived in part: where its head is, where its bytes begin, and how many it has.
+
+        A length below 0: that is not known yet, or there is no such word.
+        """
+        begin, length = _length(buffer, self._at, 0) if self._left else (INCOMPLETE, 0)
+        return self._at, begin, length if begin >= 0 else INCOMPLETE
+
+    def cut(self, words: int, size: int) -> None:
+        """All words that were seen but the first ones have been taken out of the buffer, ``size`` bytes."""
+        del self.spans[2 * words :]
+        self._at -= size
+
     def restart(self) -> None:
         """Look at the command at which ``next`` will be asked to start from its beginning."""
         self._left = 0

@@ -1,17 +1,17 @@
-"""Rows as Parquet, in exact types. Row groups are bounded in bytes, so memory is flat.
-
-A single value is whole in memory, some times over: the format has no pieces of values.
+"""Rows as Parquet, in exact types. Row groups are bounded in bytes, and no long value is held: memory is flat.
 
 ``datetime2(7)`` counts nanoseconds, which reach from 1677 to 2262: a column with a value beyond becomes text, and
 the table is written again from its beginning.
 """
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from sterna.core.errors import BadData, Unsupported
 from sterna.core.schema import Column, Kind, Type
+from sterna.engines.sqlserver.exporting.apart import Sink, Value
 from sterna.engines.sqlserver.exporting.texts import Unicode, encoded, text_of
 from sterna.engines.sqlserver.wire.longs import Long
 from sterna.engines.sqlserver.wire.moments import DAY, Instant, Time, Timestamp
@@ -86,9 +86,15 @@ class Parquet:
             field.name for field, column in zip(schema, columns, strict=True) if not _of_any_length(column.type)
         ]
         words = {"compression": "zstd", "use_dictionary": short or False, "write_statistics": short or False}
-        with self._parquet.ParquetWriter(file, schema, **words) as writer:
-            for group in _groups(self._batches(schema, columns, converts, rows, unicode)):
-                writer.write_table(arrow.Table.from_batches(group, schema))
+        sink = Sink(file)
+        with self._parquet.ParquetWriter(sink, schema, **words) as writer:
+            for number, group in enumerate(_groups(self._batches(schema, columns, converts, rows, unicode))):
+                writer.write_table(arrow.Table.from_batches([each.rows for each in group], schema))
+                for place, values in group[0].apart.items():
+                    column = columns[place]
+                    sink.put(arrow, number, place, values, column.nullable, column.name)
+            sink.keep()
+        sink.finish()
 
     def _batches(
         self,
@@ -97,29 +103,22 @@ class Parquet:
         converts: Sequence[Convert],
         rows: Iterable[Row],
         unicode: Unicode,
-    ) -> Iterator[Any]:
+    ) -> Iterator["_Batch"]:
         for some in _some(rows, [n for n, column in enumerate(columns) if _may_be_long(column.type)]):
             arrays = []
-            for column, kind, convert, values in zip(
-                columns, schema, converts, zip(*some, strict=True), strict=True
+            apart: dict[int, list[Value]] = {}
+            for number, (column, kind, convert, values) in enumerate(
+                zip(columns, schema, converts, zip(*some, strict=True), strict=True)
             ):
-                if type(values[0]) is Long:  # such a row comes alone
-                    arrays.append(self._long(kind.type, values[0], column, unicode))
-                    continue
                 try:
                     given = [None if value is None else convert(value) for value in values]
+                    if any(type(value) is Long for value in values):
+                        apart[number] = [_apart(value, column.name, unicode) for value in given]
+                        given = [None if column.nullable else ""] * len(given)
                     arrays.append(self._arrow.array(given, kind.type))
                 except (ValueError, OverflowError, self._arrow.ArrowException) as wrong:
                     raise BadData(f"column {column.name}: {wrong}") from wrong
-            yield self._arrow.record_batch(arrays, schema=schema)
-
-    def _long(self, kind: Any, value: Long, column: Column, unicode: Unicode) -> Any:
-        """An array of one long value, which is in memory once."""
-        data = bytearray()
-        for piece in value:
-            data += piece if isinstance(piece, bytes) else encoded(piece, column.name, unicode)
-        ends = self._arrow.py_buffer(struct.pack("<ii", 0, len(data)))
-        return self._arrow.Array.from_buffers(kind, 1, [None, ends, self._arrow.py_buffer(data)])
+            yield _Batch(self._arrow.record_batch(arrays, schema=schema), apart)
 
     def _type(self, kind: Type) -> Any:
         arrow = self._arrow
@@ -144,6 +143,16 @@ class Parquet:
                 return arrow.binary()
             case _:
                 return arrow.string()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some rows."""
+
+    rows: Any
+    """Of Arrow, with nothing in the columns that are written apart."""
+    apart: Mapping[int, Sequence[Value]]
+    """Those, by their numbers: the rows are a row group of their own if there are some."""
 
 
 class _BeyondError(Exception):
@@ -184,10 +193,27 @@ def _moment(column: int, value: Timestamp | Instant, fine: bool) -> int:
     return found
 
 
+def _apart(value: object, column: str, unicode: Unicode) -> Value:
+    """A value of a column that is written apart."""
+    if not isinstance(value, Long):
+        return value.encode() if isinstance(value, str) else cast(bytes | None, value)
+    if value.binary:
+        return partial(iter, cast(Iterable[bytes], value))
+    anew = unicode.once()
+
+    def pieces() -> Iterator[bytes]:
+        unicode = anew()
+        return (encoded(cast(str, piece), column, unicode) for piece in value)
+
+    return pieces
+
+
 def _texts(column: Column, unicode: Unicode) -> Convert:
     to_text = text_of(column)
 
-    def convert(value: object) -> str:
+    def convert(value: object) -> object:
+        if type(value) is Long:
+            return value
         text = to_text(value)
         try:
             text.encode()
@@ -207,33 +233,37 @@ def _may_be_long(kind: Type) -> bool:
 
 
 def _some(rows: Iterable[Row], long: Sequence[int]) -> Iterator[list[Row]]:
-    """A few rows at a time, bounded in bytes; one with a long value alone."""
+    """A few rows at a time, bounded in bytes: with long values among them, as many as a row group has."""
     some: list[Row] = []
-    size = 0
+    size, most = 0, BATCH_BYTES
     for row in rows:
-        if any(type(row[n]) is Long for n in long):
-            if some:
-                yield some
-            yield [row]
-            some, size = [], 0
-            continue
         some.append(row)
-        size += sum(len(cast(bytes | str, row[n])) for n in long if row[n] is not None)
-        if len(some) >= BATCH_ROWS or size >= BATCH_BYTES:
+        for value in (row[n] for n in long):
+            if type(value) is Long:
+                size, most = size + value.size, GROUP_BYTES
+            elif value is not None:
+                size += len(cast(bytes | str, value))
+        if len(some) >= BATCH_ROWS or size >= most:
             yield some
-            some, size = [], 0
+            some, size, most = [], 0, BATCH_BYTES
     if some:
         yield some
 
 
-def _groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
+def _groups(batches: Iterable[_Batch]) -> Iterator[list[_Batch]]:
     """Batches for a row group each."""
-    group: list[Any] = []
+    group: list[_Batch] = []
     size = rows = 0
     for batch in batches:
+        if batch.apart:
+            if group:
+                yield group
+            yield [batch]
+            group, size, rows = [], 0, 0
+            continue
         group.append(batch)
-        size += batch.nbytes
-        rows += batch.num_rows
+        size += batch.rows.nbytes
+        rows += batch.rows.num_rows
         if size >= GROUP_BYTES or rows >= GROUP_ROWS:
             yield group
             group, size, rows = [], 0, 0

@@ -5,10 +5,10 @@ Each row has a statement of its own: rows that share a list of VALUES would shar
 an sql_variant is. So many statements as a batch holds are one transaction.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from sterna.core.errors import BadData
 from sterna.core.plan import Path
@@ -61,6 +61,7 @@ class _Long:
     """A row with values that are not held: a batch of its own, and so a transaction."""
 
     values: Sequence[str | Long]
+    kinds: Sequence[Kind]
 
     def pieces(self) -> Iterator[bytes]:
         """Text as its bytes: what it holds is not known before its end."""
@@ -71,25 +72,33 @@ class _Long:
             elif value.binary:
                 yield from hex_of(value)
             else:
-                yield b"CONVERT(nvarchar(max), "
+                is_xml = self.kinds[number] is Kind.XML
+                yield b"CONVERT(xml, CONVERT(nvarchar(max), " if is_xml else b"CONVERT(nvarchar(max), "
                 yield from hex_of(value)
-                yield b")"
+                yield b"), 1)" if is_xml else b")"
 
 
 def _values(
     rows: Iterable[Row], places: Sequence[int], columns: Sequence[Column], writers: Sequence[Write]
 ) -> Iterator[str | _Long]:
     fields = list(zip(places, writers, strict=True))
+    kinds = [column.type.kind for column in columns]
     for row in rows:
         done: list[str | Long] = []
         try:
             for place, write in fields:
-                value = row[place]
-                done.append(NULL if value is None else value if isinstance(value, Long) else write(value))
+                done.append(_written(row[place], kinds[len(done)], write))
         except (ValueError, OverflowError, ArithmeticError) as wrong:
             raise BadData(f"column {columns[len(done)].name}: {wrong}") from wrong
         texts = [each for each in done if isinstance(each, str)]
-        yield ", ".join(texts) if len(texts) == len(done) else _Long(done)
+        yield ", ".join(texts) if len(texts) == len(done) else _Long(done, kinds)
+
+
+def _written(value: object, kind: Kind, write: Write) -> str | Long:
+    """A shape is written from its text as a whole: what has to be said of it does not stand in one place."""
+    if isinstance(value, Long):
+        return value if kind is not Kind.GEOMETRY else write("".join(cast(Iterable[str], value)))
+    return NULL if value is None else write(value)
 
 
 def _batches(lines: Iterable[str | _Long]) -> Iterator[list[str] | _Long]:
@@ -120,7 +129,7 @@ def _is_given(column: Column) -> bool:
 def check_names(table: Table) -> None:
     """Raises Unsupported if the table cannot be made by a script."""
     _created(table)
-    there = {tuple(key.target) for key in table.foreign}
+    there = {tuple(key.target): {frozenset(key.target_columns)} for key in table.foreign}
     for key in table.foreign:
         _foreign(table, key, there)
     for _ in _after(table):
@@ -157,7 +166,9 @@ class Scripts:
         """``finish.sql``: indexes, checks that rows need not hold to, foreign keys, next numbers, comments."""
         yield f"-- What is made of {_told((self.database,))} when the rows are there\n"
         yield _SESSION
-        there = {table.path[1:] for table in self.tables}
+        there: dict[Path, set[frozenset[str]]] = {}
+        for table in self.tables:
+            there.setdefault(tuple(table.path[1:]), set()).update(_unique(table))
         for table in self.tables:
             for statement in _after(table):
                 yield statement + _GO
@@ -227,8 +238,17 @@ def _check(table: Table, check: Condition) -> str:
     return made + ("" if check.enabled else f"ALTER TABLE {on} NOCHECK CONSTRAINT {name};\n")
 
 
-def _foreign(table: Table, key: ForeignKey, there: set[Path]) -> str:
-    if tuple(key.target) not in there:
+def _unique(table: Table) -> Iterator[frozenset[str]]:
+    """The columns that a foreign key can refer to."""
+    yield from (frozenset(key.columns) for key in (*([table.primary] if table.primary else []), *table.uniques))
+    yield from (
+        frozenset(name for name, _ in each.columns) for each in table.indexes if each.unique and not each.where
+    )
+
+
+def _foreign(table: Table, key: ForeignKey, there: Mapping[Path, Collection[frozenset[str]]]) -> str:
+    """``there``: the tables that are made, and what of them is unique. A disabled key of theirs is not."""
+    if frozenset(key.target_columns) not in there.get(tuple(key.target), ()):
         return f"-- Left out: {_told((key.name,))}, which refers to {_told(key.target)}\n"
     on, name = _name(table.path), quoted(key.name)
     checked = "CHECK" if key.enabled and key.trusted else "NOCHECK"

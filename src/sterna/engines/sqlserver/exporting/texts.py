@@ -64,6 +64,11 @@ class Unicode:
         self._replaces = replaces
         self.replaced = 0
 
+    def once(self) -> Callable[[], "Unicode"]:
+        """For a value that is read several times: one that counts the first time, then others that do not."""
+        counts = iter((self,))
+        return lambda: next(counts, Unicode(self._replaces))
+
     def clean(self, text: str, column: str) -> str:
         """The text as UTF-8 can hold it. Raises BadData, naming the column."""
         halves = sum("\ud800" <= letter <= "\udfff" for letter in text)

@@ -49,6 +49,7 @@ from sterna.engines.sqlserver.wire.properties import SHIPPED, SYSTEM_SCHEMA, USE
 from sterna.engines.sqlserver.wire.records import Layout, Physical
 from sterna.engines.sqlserver.wire.texts import Texts
 from sterna.engines.sqlserver.wire.types import (
+    OLD_LOBS,
     VARBINARY,
     unreadable,
 )
@@ -56,6 +57,8 @@ from sterna.engines.sqlserver.wire.types import (
 FIRST_USER_TYPE = 257
 IDENTITY, FILESTREAM, COLUMN_SET = 0x4, 0x20, 0x2000000
 REAL_INDEX, UNIQUE, PRIMARY, UNIQUE_CONSTRAINT = 0x1, 0x8, 0x20, 0x40
+DISABLED_INDEX, HYPOTHETICAL = 0x80, 0x100
+"""As ``sys.indexes`` reads its ``is_disabled`` and ``is_hypothetical`` from the status of sysidxstats."""
 INDEX_COLUMN, DESCENDING, INCLUDED = 0x2, 0x4, 0x10
 DISABLED, NOT_TRUSTED = 0x100, 0x400
 NEVER_USED = 1
@@ -176,17 +179,28 @@ class Definitions:
         Where one is kept and cannot be read, such rows must not be taken for ones with NULL.
         """
         kept = self._catalog.defaults.get((rowset.id, place.stored_id))
-        if kept is None or not (kept.raw("value") or kept.raw("imageval")):
-            return physical_of(row, place, None, self._catalog.boot.collation)
-        default = default_of(kept.raw("value"), place)
+        is_kept = kept is not None and bool(kept.raw("value") or kept.raw("imageval"))
+        default = default_of(kept.raw("value"), place) if kept is not None and is_kept else None
         physical = physical_of(row, place, default, self._catalog.boot.collation)
-        return physical if default is not None else replace(physical, nullable=False)
+        if is_kept and default is None:
+            physical = replace(physical, nullable=False)
+        in_row = place.xtype in OLD_LOBS and self._has_text_in_row(rowset.table)
+        return replace(physical, text_in_row=True) if in_row else physical
+
+    def _has_text_in_row(self, table: int) -> bool:
+        """Whether the option ``text in row`` has a limit: a property of the heap or the clustered index."""
+        rows = (row for row in self._catalog.indexes.get(table, ()) if row["indid"] <= _CLUSTERED)
+        return any(row["intprop"] for row in rows)
 
     def _trouble(
         self, table: int, columns: Sequence[Row], rowsets: Sequence[Rowset], places: Sequence[dict[int, Place]]
     ) -> str:
         """Why the rows of a table cannot be read; empty: they can."""
-        clustered = {row["type"] for row in self._catalog.indexes.get(table, ()) if row["indid"] <= _CLUSTERED}
+        clustered = {
+            row["type"]
+            for row in self._catalog.indexes.get(table, ())
+            if row["indid"] <= _CLUSTERED and not row["status"] & HYPOTHETICAL
+        }
         if clustered & {5, 6} or any(rowset.compression not in ROW_STORES for rowset in rowsets):
             return "Its rows are kept in a columnstore, which is not read."
         if not rowsets or any(IN_ROW not in rowset.units for rowset in rowsets):  # empty tables have units too
@@ -233,8 +247,17 @@ class Definitions:
     def _column_names(self, table: int) -> dict[int, str]:
         return {row["colid"]: row.text("name") for row in self._catalog.columns.get(table, ())}
 
-    def _real_indexes(self, table: int) -> list[Row]:
-        rows = [row for row in self._catalog.indexes.get(table, ()) if row["status"] & REAL_INDEX and row["indid"]]
+    def _real_indexes(self, table: int, *, disabled: bool = False) -> list[Row]:
+        """Those that are kept up, or those that are not. Hypothetical ones, which tools of tuning leave behind,
+        have never been made by any server.
+        """
+        rows = [
+            row
+            for row in self._catalog.indexes.get(table, ())
+            if row["indid"]
+            and row["status"] & (REAL_INDEX | HYPOTHETICAL) == REAL_INDEX
+            and bool(row["status"] & DISABLED_INDEX) == disabled
+        ]
         return sorted(rows, key=lambda row: row["indid"])
 
     def _index_columns(self, table: int, index: int) -> list[Row]:
@@ -251,22 +274,24 @@ class Definitions:
                 )
 
     def _indexes(self, table: int) -> Iterator[Index]:
-        names = self._column_names(table)
         for row in self._real_indexes(table):
-            if row["status"] & (PRIMARY | UNIQUE_CONSTRAINT) or row["type"] not in (_CLUSTERED, _NONCLUSTERED):
-                continue
-            columns = self._index_columns(table, row["indid"])
-            yield Index(
-                row.text("name"),
-                tuple(
-                    (names.get(one["intprop"], ""), bool(one["status"] & DESCENDING))
-                    for one in columns
-                    if _in_key(one)
-                ),
-                tuple(names.get(one["intprop"], "") for one in columns if one["status"] & INCLUDED),
-                bool(row["status"] & UNIQUE),
-                self._texts.find(TEXT_OF_FILTER, table, row["indid"]),
-            )
+            if not row["status"] & (PRIMARY | UNIQUE_CONSTRAINT) and row["type"] in (_CLUSTERED, _NONCLUSTERED):
+                yield self._index(table, row)
+
+    def _index(self, table: int, row: Row) -> Index:
+        names = self._column_names(table)
+        columns = self._index_columns(table, row["indid"])
+        return Index(
+            row.text("name"),
+            tuple(
+                (names.get(one["intprop"], ""), bool(one["status"] & DESCENDING))
+                for one in columns
+                if _in_key(one)
+            ),
+            tuple(names.get(one["intprop"], "") for one in columns if one["status"] & INCLUDED),
+            bool(row["status"] & UNIQUE),
+            self._texts.find(TEXT_OF_FILTER, table, row["indid"]),
+        )
 
     def _checks(self, table: int) -> Iterator[Condition]:
         for row in _by_name(self._catalog.children.get(table, ()), b"C "):
@@ -301,6 +326,7 @@ class Definitions:
                 yield Leftover(kind, self._path(row), *self._module(row["id"]))
             elif self._ours(row, USER_TABLE):
                 yield from self._special_indexes(row)
+                yield from self._disabled_indexes(row)
                 yield from self._column_sets(row)
         for row in sorted(self._catalog.types.values(), key=lambda row: row.text("name")):
             if row["id"] >= FIRST_USER_TYPE and row["xtype"] not in (240, 243):
@@ -332,6 +358,19 @@ class Definitions:
         for row in self._real_indexes(table["id"]):
             if row["type"] in _KINDS_OF_INDEX:
                 yield Leftover(_KINDS_OF_INDEX[row["type"]], (*self._path(table), row.text("name")))
+
+    def _disabled_indexes(self, table: Row) -> Iterator[Leftover]:
+        """With their columns: rows that came since need not hold to them."""
+        for row in self._real_indexes(table["id"], disabled=True):
+            status, index = row["status"], self._index(table["id"], row)
+            kind = "primary key" if status & PRIMARY else "unique constraint" if status & UNIQUE_CONSTRAINT else ""
+            columns = ", ".join(f"{name}{' DESC' if descending else ''}" for name, descending in index.columns)
+            yield Leftover(
+                f"disabled {kind or _KINDS_OF_INDEX.get(row['type'], 'index')}",
+                (*self._path(table), row.text("name")),
+                f"({columns})" + (f" WHERE {index.where}" if index.where else ""),
+                "It is disabled: the server does not keep it up.",
+            )
 
 
 def _in_key(row: Row) -> bool:

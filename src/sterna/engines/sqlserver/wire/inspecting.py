@@ -66,6 +66,12 @@ def join(medias: Sequence[MediaFile]) -> list[list[BackupSet]]:
     return list(found.values())
 
 
+def missing_stripes(shares: Sequence[BackupSet]) -> list[int]:
+    """The places in the media set of which a set has no share."""
+    there = {each.media.family_sequence for each in shares}
+    return sorted(set(range(1, shares[0].media.family_count + 1)) - there)
+
+
 def has_encrypted_pages(share: BackupSet) -> bool:
     """Whether the database was encrypted (TDE): most of the first pages say so. A few say so in any database."""
     if not share.regions or not share.regions[0].pieces:
@@ -107,7 +113,7 @@ def _needs(shares: Sequence[BackupSet], tde: bool) -> list[str]:
     first = shares[0]
     needs = [f"the rest of {each.file}: it ends before the set does" for each in shares if not each.complete]
     count = first.media.family_count
-    missing = sorted(set(range(1, count + 1)) - {each.media.family_sequence for each in shares})
+    missing = missing_stripes(shares)
     needs += [f"file {each} of {count} of the striped backup" for each in missing[:10]]
     if len(missing) > 10:
         needs.append(f"{len(missing) - 10} more files of it")

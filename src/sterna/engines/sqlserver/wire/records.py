@@ -44,6 +44,8 @@ class Physical:
     """As the catalogue numbers it; a sparse column is found by it."""
     default: object = None
     """The value of rows that are older than the column, where the catalogue keeps one."""
+    text_in_row: bool = False
+    """Whether short values of text, ntext and image lie in their row: 16 bytes there need not be a pointer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sterna.core.errors import BadData, Trouble, Unsupported
 from sterna.engines.sqlserver.wire import compressed, copytext, lob, longs, plan, types
 from sterna.engines.sqlserver.wire.copytext import NULL, Losses, Unstorable
 from sterna.engines.sqlserver.wire.lob import Fetch
-from sterna.engines.sqlserver.wire.longs import Long
+from sterna.engines.sqlserver.wire.longs import Long, Room
 from sterna.engines.sqlserver.wire.native import compiled
 from sterna.engines.sqlserver.wire.records import (
     OLDER,
@@ -75,7 +75,10 @@ class Rows:
         self._late = Losses() if late is None else late
         self._unstorable = unstorable
         self._open = compressed.opener(layout) if layout.compression else opener(layout)
-        self._readers = [_reader(column, layout.compression, fetch, self.older) for column in layout.columns]
+        self._room = Room()
+        self._readers = [
+            _reader(column, layout.compression, fetch, self.older, self._room) for column in layout.columns
+        ]
         self._values = [
             _plain(read) if column.xtype == types.VARIANT and not variants else read if long else _held(read)
             for column, read in self._pairs()
@@ -94,6 +97,7 @@ class Rows:
         """
         for slot, raws in self._records(page):
             row: list[object] = []
+            self._room.empty()
             try:
                 for read, raw in zip(self._values, raws, strict=True):
                     value = None if raw is None else read(raw)
@@ -106,6 +110,7 @@ class Rows:
         """The rows of one page as the text of COPY, and how many they are. Raises as ``values`` does, and BadData
         for text that PostgreSQL cannot store, if such is refused; so do pieces.
         """
+        self._room.empty()
         pieces, rows = self._texts(page)
         texts = [piece for piece in pieces if isinstance(piece, bytes)]
         return b"".join(texts) if len(texts) == len(pieces) else Pieces(pieces), rows
@@ -167,7 +172,7 @@ class Rows:
     def _guarded(self, value: Long, page: bytes, slot: int, column: int) -> Long:
         """The value, its errors naming its place."""
         watched: Callable[[], Any] = partial(self._watched, value, page, slot, column)
-        return Long(value.binary, watched)
+        return Long(value.binary, value.size, watched)
 
     def _anew(self, text: Later, page: bytes, slot: int, column: int) -> Iterator[bytes]:
         """The text of a long value once more, its errors naming its place."""
@@ -265,10 +270,10 @@ def _near(column: Physical, decode: types.Decode, compression: int) -> types.Dec
     return decode
 
 
-def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str]) -> Read:
+def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str], room: Room) -> Read:
     far = _decoder(column)
     near = _near(column, far, compression)
-    by_length = column.xtype in types.OLD_LOBS
+    by_length = column.xtype in types.OLD_LOBS and not column.text_in_row
     decode, binary = longs.decoder(column), longs.is_binary(column)
 
     def read(raw: Raw) -> object:
@@ -285,7 +290,7 @@ def _reader(column: Physical, compression: int, fetch: Fetch, older: Counter[str
             raw, OffRow | bytes
         )  # the 16 bytes of text, ntext and image are a pointer without a mark
         pointer = raw.pointer if isinstance(raw, OffRow) else raw
-        if decode is not None and (long := longs.found(pointer, fetch, binary, decode)) is not None:
+        if decode is not None and (long := longs.found(pointer, fetch, binary, decode, room)) is not None:
             return long
         data = lob.whole(pointer, fetch)
         return None if data is None else far(data)

@@ -12,7 +12,7 @@ from sterna.engines.sqlserver.wire import sums
 from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
 from sterna.engines.sqlserver.wire.frames import PLACE_BITS
-from sterna.engines.sqlserver.wire.inspecting import has_encrypted_pages, join
+from sterna.engines.sqlserver.wire.inspecting import has_encrypted_pages, join, missing_stripes
 from sterna.engines.sqlserver.wire.media import MediaFile
 from sterna.engines.sqlserver.wire.mtf import LEAD, WITH_CHECKSUM, Block, Source, Stream, Window, walk
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
@@ -39,7 +39,8 @@ class Counts:
 def verify(
     medias: Sequence[MediaFile], counts: Counts | None = None, only: Sequence[BackupSet] | None = None
 ) -> Iterator[Fault]:
-    """Reads the files whole and gives each fault as it is found. All stripes of a set belong together.
+    """Reads the files whole and gives each fault as it is found. All stripes of a set belong together: to lack
+    one is a fault, as no server restores the rest.
 
     ``only``: the sets that matter; what lies around them is stepped over. Bounded in memory. What no checksum
     guards, or what cannot be read, is told in ``counts``.
@@ -85,11 +86,16 @@ def _fit_together(
     """Whether the extents of a set are those that its allocation maps name; and which extent lies where."""
     first = shares[0]
     name = f"set {first.position} of {first.file}"
+    missing = missing_stripes(shares)
+    if missing:
+        count = first.media.family_count
+        told = f"{name} is striped over {count} files, and {_numbered(missing, count)} not among those given"
+        faults.append(Fault(first.file, first.at, told))
     if not all(each.complete for each in shares):
         return  # told of when the file is gone through
     if not any(each.regions for each in shares):
         return
-    if len({each.media.family_sequence for each in shares}) < first.media.family_count:
+    if missing:
         counts.not_checked.append(f"the order of the pages of {name}: not all of its stripes are here")
         return
     if has_encrypted_pages(first):
@@ -107,6 +113,14 @@ def _fit_together(
         by_source = {id(media.source): owners[id(media)] for media in medias}
         for number, share in enumerate(woven.stripes):
             by_source[id(share.source)].learn(woven, number)
+
+
+def _numbered(missing: Sequence[int], count: int) -> str:
+    """``file 2 of 3 is``, or of several the first ten."""
+    if len(missing) == 1:
+        return f"file {missing[0]} of {count} is"
+    named = ", ".join(str(each) for each in missing[:10])
+    return f"files {named}{f' and {len(missing) - 10} more' if len(missing) > 10 else ''} of {count} are"
 
 
 class _Owners:
