@@ -174,6 +174,35 @@ async def test_a_comparison_finds_what_was_changed_on_the_target(
     assert (await proof.compare()).equal
 
 
+async def test_a_computed_column_without_a_value_for_some_rows_is_given_up_and_not_the_rows(
+    postgres_server: StartPostgres, tmp_path: Path
+) -> None:
+    """SQL Server computes one that is not persisted when it is read, and so keeps rows that overflow it."""
+    square = integer("square", computed="([n]*[n])", stored=False)
+    kept = integer("kept", computed="(case when [t]='A' then (1) else (0) end)")
+    numbers = table(("odd", "dbo", "N"), integer("n"), square, text("t", 5), kept)
+    rows = [b"%d\ta\t1" % n for n in range(40)] + [b"100000\tA\t1"]
+    server = postgres_server("pg18")
+    move = await moved(Shop(Schema("tsql", (numbers,)), {numbers.path: rows}, chunk=5), plan_for(server), tmp_path)
+    assert server.sql('SELECT count(*), max(n), sum(kept) FROM dbo."N"', "odd") == [(41, 100000, 41)]
+    left = {event.fields["name"]: event.message for event in await move.events("schema.left")}
+    assert set(left) == {"odd.dbo.N.square", "odd.dbo.N.kept"}
+    assert "integer out of range" in left["odd.dbo.N.square"]
+    assert [event.fields["tables"] for event in await move.events("proof.equal")] == ["1"]
+
+
+async def test_a_row_too_wide_for_a_page_names_its_table(postgres_server: StartPostgres, tmp_path: Path) -> None:
+    columns = [column(f"c{number}", Kind.TIMESTAMP, "smalldatetime", scale=0) for number in range(1023)]
+    wide = table(("odd", "dbo", "Wide"), *columns)
+    shop = Shop(Schema("tsql", (wide,)), {wide.path: [b"\t".join([b"2020-01-01 00:00:00"] * 1023)]})
+    move = ShopMove(shop, plan_for(postgres_server("pg18")), tmp_path)
+    await move.start()
+    said = await move.fails("STERNA.2007")
+    assert "odd.dbo.Wide" in said
+    assert "row is too big" in said
+    assert "split it" in said
+
+
 async def test_a_database_without_tables_is_made_and_one_that_begins_read_only_is_refused(
     postgres_server: StartPostgres, tmp_path: Path
 ) -> None:

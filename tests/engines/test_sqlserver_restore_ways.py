@@ -277,6 +277,23 @@ async def test_a_job_whose_run_dies_goes_on_in_another(stage: Scene) -> None:
     assert stage.states() == {"Shop": "ONLINE"}
 
 
+async def test_a_database_that_others_keep_taking_is_given_up_after_some_tries_and_had_by_the_next_start(
+    stage: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sterna.engines.sqlserver.restoring.patience.TRIES", 3)
+    stage.write("shop.bak", full())
+    stage.model.databases["Shop"] = Database("Shop", users=3)
+    stage.model.intruders = 1
+    move = await RestoreMove(stage, stage.plan("shop.bak", cover=True)).start()
+    assert "Others keep taking the database Shop" in await move.fails("STERNA.2007")
+    assert len(await move.events("run.retry")) == 2
+    stage.model.databases["Shop"].users = 0
+    await move.again()
+    await move.ended()
+    assert stage.states() == {"Shop": "ONLINE"}
+    assert not stage.model.databases["Shop"].single_user
+
+
 async def test_a_busy_server_and_one_that_restarts_are_waited_for(stage: Scene) -> None:
     stage.write("shop.bak", full())
     stage.model.faults = [

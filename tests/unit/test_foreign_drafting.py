@@ -151,6 +151,17 @@ def test_an_index_does_not_carry_along_what_would_not_fit_into_a_page_later() ->
     assert [(each.kind, each.text) for each in found.left] == [("included columns", "t2")]
 
 
+def test_unique_keys_of_texts_are_named() -> None:
+    table = Table(
+        PATH,
+        (Column("a", Type(Kind.TEXT, "varchar(9)", length=9), nullable=False), Column("n", NUMBER)),
+        primary=Key("PK", ("a",)),
+        uniques=(Key("UQ", ("n",)),),
+        indexes=(Index("UX", (("n", False), ("a", True)), unique=True), Index("IX", (("a", False),))),
+    )
+    assert drafted(table)[1].compares_text == ["d.dbo.T.PK", "d.dbo.T.UX"]
+
+
 def test_a_computed_column_that_compares_texts_is_named() -> None:
     table = Table(
         PATH,

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 _MESSAGE = 256 << 10
 """Bytes that go into one message to the server."""
 _ROWS = quoted("pg_temp", "sterna_rows")
-_REFUSED = ("22", "23", "42", "0A", "P0", "XX")
+_REFUSED = ("22", "23", "42", "54", "0A", "P0", "XX")
 """Classes of errors that are about the rows or the table: trying again changes nothing."""
+
+_TOO_LARGE = "PostgreSQL has no room for such a row: leave the table out, or split it on the source."
 
 
 class Loader:
@@ -131,7 +133,8 @@ def _raise_refused(error: BaseException, piece: Piece, target: Any) -> None:
         raise Fenced("The checkpoint of the job is gone from the target") from error
     if state[:2] in _REFUSED and state != "42501" and isinstance(error, Exception):
         said = trouble_of(error, target).message
-        raise ApplyFailed(f"Rows of {shown(piece.path)} were refused: {said}") from error
+        hint = _TOO_LARGE if state[:2] == "54" else ""
+        raise ApplyFailed(f"Rows of {shown(piece.path)} were refused: {said}", hint=hint) from error
 
 
 async def copy(connection: "asyncpg.Connection[Any]", piece: Piece, chunk: Chunk) -> None:

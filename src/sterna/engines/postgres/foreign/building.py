@@ -272,8 +272,8 @@ def tell_compared(names: Sequence[str], tell: Teller) -> None:
     if names:
         more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
         message = (
-            "Conditions and computed columns that compare texts: in PostgreSQL with regard to case, accents and "
-            f"blanks at the end, in SQL Server by their collation: {', '.join(names[:MOST_TOLD])}{more}"
+            "Keys, conditions and computed columns that compare texts: PostgreSQL does by case, accents "
+            f"and blanks at the end, SQL Server by their collation: {', '.join(names[:MOST_TOLD])}{more}"
         )
         tell(Level.WARN, "schema.compares", message, count=str(len(names)))
 

@@ -7,12 +7,12 @@ from functools import partial
 
 from sterna.core.change import Batch, Chunk, Format, Part, Pieces, Position
 from sterna.core.digest import Digest, Running, digest_of
-from sterna.core.errors import BadData, StartAgain, Unsupported
+from sterna.core.errors import ApplyFailed, BadData, StartAgain, Unsupported
 from sterna.core.plan import Path, Plan
 from sterna.core.ports import Describes, Room, Teller
 from sterna.engines.postgres.checkpoint import enterable
 from sterna.engines.postgres.checkpoints import FOLLOW, Checkpoints
-from sterna.engines.postgres.connection import Connection, connected, translated
+from sterna.engines.postgres.connection import Connection, connected, sqlstate, translated
 from sterna.engines.postgres.foreign.building import (
     AT_ONCE,
     Finisher,
@@ -27,6 +27,7 @@ from sterna.engines.postgres.foreign.building import (
     tell_compared,
     tell_left,
 )
+from sterna.engines.postgres.foreign.computing import drop_computed
 from sterna.engines.postgres.foreign.drafting import draft
 from sterna.engines.postgres.foreign.drafts import Draft, Drafted
 from sterna.engines.postgres.foreign.letters import tell_letters
@@ -39,6 +40,8 @@ from sterna.engines.postgres.names import own, shown
 _NOTHING = Position("{}")
 """What is kept where changes would follow from: there are none."""
 _LANE = "copy:"
+_NO_VALUE = "22"
+"""The class of SQLSTATE for a value that cannot be, as a number that is too large."""
 LONGEST_LINE = (1 << 30) - 8
 """Bytes: PostgreSQL reads a line of COPY into one piece of memory, and none is larger (its MaxAllocSize)."""
 
@@ -57,6 +60,7 @@ class ForeignSink:
         self._turns = Turns(plan.target, f"{own(room.job_id)} turn")
         self._draft: Draft | None = None
         self._drafting = asyncio.Lock()
+        self._computing = asyncio.Lock()
         self._generated: dict[str, Mapping[Path, frozenset[str]]] = {}
         self._asked: set[str] = set()
 
@@ -107,8 +111,24 @@ class ForeignSink:
         computed = (await self._computed(table.to[0])).get(table.to, frozenset())
         written = tuple(name for name in table.columns if name not in computed)
         numbers = {number for number, name in enumerate(table.columns) if name in computed}
-        await self._loader.place(part, table.to, written, without(chunk, numbers), was, now)
+        whole = without(chunk, numbers)
+        try:
+            await self._loader.place(part, table.to, written, whole, was, now)
+        except ApplyFailed as refused:
+            if not await self._uncomputed(table, refused):
+                raise
+            await self._loader.place(part, table.to, written, whole, was, now)
         self._checkpoints.landed(lane, now.lane(table.to))
+
+    async def _uncomputed(self, table: Drafted, refused: ApplyFailed) -> bool:
+        """Whether columns went that PostgreSQL cannot compute for a row: SQL Server does so when it is read.
+
+        Those alone of which the rows bring no value; parts of the same table find them gone.
+        """
+        if not refused.__cause__ or sqlstate(refused.__cause__)[:2] != _NO_VALUE:
+            return False
+        async with self._computing, self._builder(table.to[0]) as target:
+            return await drop_computed(target, table, refused.message, self._tell)
 
     async def write(self, batch: Batch) -> None:
         if batch.changes:

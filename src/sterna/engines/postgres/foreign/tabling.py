@@ -88,6 +88,8 @@ class OfTable:
             if column.computed:
                 try:
                     said = self._translated(column.computed, partial(self.translator.computed, column=column))
+                    if said.notes.compares_text and column.stored:
+                        raise Untranslatable("it compares texts, which PostgreSQL does with regard to case")
                     found[column.name] = said.sql
                     if said.notes.compares_text:
                         self.all.compares.append(f"{shown(self.table.path)}.{column.name}")
@@ -195,7 +197,14 @@ class OfTable:
             self._leave(kind, name, ", ".join(columns), f"it needs {', '.join(missing)}, which is left out")
         return not missing
 
+    def _compares(self, name: str, columns: Iterable[str]) -> None:
+        """Note a key that lets in more than on the source, where 'a' and 'A ' may be the same."""
+        known = columns_of(self.table)
+        if any(known[each].type.kind is Kind.TEXT for each in columns if each in known):
+            self.all.compares.append(f"{shown(self.table.path)}.{name}")
+
     def _constraint(self, kind: str, name: str, words: str, columns: Sequence[str]) -> Order:
+        self._compares(name, columns)
         given = self.all.give(self.to[:2], name, self.to[2])
         other = unlike(self.to[2], given)
         sql = f"ALTER TABLE {self._quoted} ADD CONSTRAINT "
@@ -238,6 +247,8 @@ class OfTable:
         included = f" INCLUDE ({self._list(include)})" if include else ""
         nulls = self._one_null(index.name, [column for column, _ in index.columns]) if index.unique else ""
         unique = "UNIQUE " if index.unique else ""
+        if index.unique and not where:
+            self._compares(index.name, dict(index.columns))
         rest = f" ON {self._quoted} ({columns}){included}{nulls}{where}"
         sql, other = f"CREATE {unique}INDEX ", unlike(self.to[2], name)
         source = f"{index.name} ({', '.join(dict(index.columns))}) {index.where}".rstrip()

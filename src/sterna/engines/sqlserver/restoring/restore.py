@@ -20,6 +20,7 @@ from sterna.engines.sqlserver.restoring import tsql
 from sterna.engines.sqlserver.restoring.credentials import Web, lock_name, take_away
 from sterna.engines.sqlserver.restoring.folders import Folder, Located
 from sterna.engines.sqlserver.restoring.ordering import Todo, todo
+from sterna.engines.sqlserver.restoring.patience import Patience
 from sterna.engines.sqlserver.restoring.reaching import Way, folder_of, note_of, opened_way, tag_of, way_of
 from sterna.engines.sqlserver.restoring.server import Server, connected
 from sterna.engines.sqlserver.restoring.targets import check_names, new_files, target_name
@@ -89,7 +90,8 @@ class SqlServerRestoring:
             await self._bring(way, files, lambda percent: heard(percent * share // 100))
             async with opened_way(way, server, self._tell):
                 devices = [way.device(number, each) for number, each in enumerate(files)]
-                work = _Work(self._plan, server, instance, way, devices, self._tag, self._tell)
+                patience = Patience(self._room.folder / "taken")
+                work = _Work(self._plan, server, instance, way, devices, self._tag, self._tell, patience)
                 sets = await work.sets([each.file.name for each in files])
                 await self._compare(files, sets)
                 await work.restore(sets, lambda percent: heard(share + percent * (100 - share) // 100))
@@ -143,6 +145,7 @@ class _Work:
         devices: Sequence[Device],
         tag: str,
         tell: Teller,
+        patience: Patience,
     ) -> None:
         self._plan = plan
         self._server = server
@@ -151,6 +154,7 @@ class _Work:
         self._devices = devices
         self._tag = tag
         self._tell = tell
+        self._patience = patience
         self._last = plan.options.get(LAST, "").lower() != "false"
 
     async def sets(self, names: Sequence[str]) -> Sequence[BackedUp]:
@@ -259,12 +263,17 @@ class _Work:
         if not left.send_away:
             yield
             return
-        await self._server.run(tsql.single_user(left.target), f"Sending the users of {left.target} away")
         try:
-            yield
-        except BaseException:
-            await self._let_in(left.target)
+            await self._server.run(tsql.single_user(left.target), f"Sending the users of {left.target} away")
+            try:
+                yield
+            except BaseException:
+                await self._let_in(left.target)
+                raise
+        except ServerBusy as busy:
+            self._patience.taken(left.target, busy)
             raise
+        self._patience.over()
 
     async def _let_in(self, target: str) -> None:
         """After a failure: the old database, if it still is one, takes users again."""
