@@ -111,7 +111,7 @@ class Sieve:
         return place + given - out if moves else place
 
     def take(self) -> Iterator[bytes]:
-        """All commands that are complete, in pieces; each is to be carried on before the next is asked for.
+        """All commands that are complete, in pieces.
 
         Raises BadData, Unsupported, with the place in the file; what came before is given out first.
         """
