@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sterna.core.finding import Finding, Severity
-from sterna.core.plan import Endpoint, Plan, Rename, Selection
+from sterna.core.plan import Endpoint, Plan, Rename, Selection, Tls
 from sterna.engines.redis.checks import checks
 from sterna.engines.redis.checks_pair import clock, versions
 from sterna.engines.redis.checks_source import backlog, modules, output_buffer, psync, replication
@@ -19,7 +19,7 @@ from sterna.engines.redis.survey import Facts, _ahead
 from sterna.engines.redis.verdict import Scene
 from tests.effort import PATIENCE
 from tests.servers.fixtures import StartServer
-from tests.servers.redis import Server, free_port
+from tests.servers.redis import Server, free_port, running
 
 server = pytest.mark.server
 PASSED, ALARM, FAILED = Severity.PASSED, Severity.ALARM, Severity.FAILED
@@ -98,6 +98,17 @@ async def test_a_wrong_password_fails_and_is_never_shown(redis_server: StartServ
     assert found["redis.source.authenticated"].severity is FAILED
     assert "right-one" not in str(found)
     assert not password or password not in found["redis.source.authenticated"].evidence.replace("WRONGPASS", "")
+
+
+@server
+async def test_a_certificate_that_nobody_knows_is_no_wrong_password(redis_server: StartServer) -> None:
+    plain = redis_server("redis70")
+    with running("redis70", tls=True) as secure:
+        end = Endpoint("redis", ((secure.host, secure.port),), tls=Tls())
+        finding = (await look(endpoint(plain), end))["redis.target.authenticated"]
+    assert finding.severity is FAILED
+    assert "certificate not accepted" in finding.evidence
+    assert "ssl_ca_certs" in finding.remedy
 
 
 @server

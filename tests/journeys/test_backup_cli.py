@@ -25,6 +25,7 @@ import sqlglot
 from sqlglot import exp
 
 from sterna.core.schema import Column, Kind, Table
+from sterna.engines.redis.wire.resp import command as resp
 from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.copytext import variant_text
 from sterna.engines.sqlserver.wire.database import DatabaseBackup
@@ -37,7 +38,7 @@ from tests.backups.reading import opened
 from tests.effort import PATIENCE
 from tests.journeys.command import Ended, Home, wait_for
 from tests.servers.fixtures import StartPostgres, StartServer
-from tests.unit.rdb_files import recorded
+from tests.unit.rdb_files import recorded, sealed, text_key
 
 pytestmark = pytest.mark.long
 
@@ -679,3 +680,13 @@ def test_load_moves_an_rdb_file_into_a_redis_server(home: Home, redis_server: St
     assert target.client().dbsize() > 0
     file.write_bytes(b"no dump at all")
     assert home.run(*words, "--restart").code in (3, 4)
+    target.client().flushall()
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    (folder / "a.aof.1.base.rdb").write_bytes(sealed(text_key(b"counter", b"5")))
+    (folder / "a.aof.1.incr.aof").write_bytes(resp(b"SELECT", 0) + resp(b"INCR", b"counter"))
+    parts = b"file a.aof.1.base.rdb seq 1 type b\nfile a.aof.1.incr.aof seq 1 type i\n"
+    (folder / "a.aof.manifest").write_bytes(parts)
+    ended = home.run("backup", "load", str(folder), *words[3:])
+    assert ended.code == 0, ended.all
+    assert target.client().get("counter") == b"6"

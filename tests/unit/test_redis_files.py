@@ -460,6 +460,29 @@ def test_a_key_is_taken_away_before_the_first_command_for_it(step: int, tmp_path
     touched.close()
 
 
+def test_very_many_keys_of_one_command_go_in_parts(tmp_path: Path) -> None:
+    touched = Touched(tmp_path / "keys.db")
+    names = [b"%d" % number for number in range(10_000)]
+    data = command(b"SET", b"7", b"x") + command(b"MSET", *[word for name in names for word in (name, b"v")])
+    data += command(b"DEL", *names)
+    sieve = Sieve("x", 0, 0, touched, alone=False)
+    sieve.feed(data)
+    given, places = b"", []
+    for piece in sieve.take():
+        given += piece
+        places.append(sieve.place(len(given)))
+    found = commands(given)
+    assert [words[0] for words in found] == [
+        b"UNLINK", b"SET", b"UNLINK", b"MSET", b"UNLINK", b"MSET", b"UNLINK", b"MSET", b"DEL", b"DEL",
+    ]  # fmt: skip
+    assert [word for words in found if words[0] == b"MSET" for word in words[1::2]] == names
+    assert [word for words in found if words[0] == b"DEL" for word in words[1:]] == names
+    assert {word for words in found if words[0] == b"UNLINK" for word in words[1:]} == set(names)
+    ends = [len(command(b"SET", b"7", b"x")), len(data) - len(command(b"DEL", *names)), len(data)]
+    assert set(places) == set(ends), "no place is within a command"
+    touched.close()
+
+
 def test_databases_are_swapped_only_where_nothing_else_is(tmp_path: Path) -> None:
     touched = Touched(tmp_path / "keys.db")
     data = command(b"SET", b"a", b"1") + command(b"SWAPDB", 0, 1)

@@ -24,6 +24,7 @@ Words = list[bytes]
 def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(longs, "LONG_WORD", 60)  # a mark has 50 bytes
     monkeypatch.setattr(longs, "LONG_RUN", 150)
+    monkeypatch.setattr(longs, "MIDDLING", 55)
 
 
 def through(

@@ -50,6 +50,11 @@ async def find_file(tools: Tools, settings: Settings, text: str, project: str | 
     return bucket, name.removeprefix(bucket.prefix)
 
 
+def with_slash(bucket: Bucket, name: str) -> str:
+    """The name; of a folder on this machine as the name of all files below it."""
+    return f"{name}/" if bucket.id.startswith(HERE) and (Path(bucket.folder) / name).is_dir() else name
+
+
 def _local(path: Path) -> tuple[Bucket, str]:
     try:
         real = path.resolve(strict=True)

@@ -14,7 +14,7 @@ import typer
 from sterna.cli.backup import FILES
 from sterna.cli.checks import route_of
 from sterna.cli.context import Tools, tools_of
-from sterna.cli.files import find_file
+from sterna.cli.files import find_file, with_slash
 from sterna.cli.folder import settings_of
 from sterna.cli.logs import set_up_logging
 from sterna.cli.migrate import command_to_go_on, log_level, report
@@ -129,6 +129,8 @@ def load_backup(
     settings = settings_of(tools, data, config)
     found = [asyncio.run(find_file(tools, settings, text, project)) for text in files]
     target = read_url(to, "target", tools.environ.get(PREFIX + "TARGET_PASSWORD", ""))
+    if target.endpoint.engine == "redis":
+        found = [(bucket, with_slash(bucket, name)) for bucket, name in found]
     options = {"set": str(set_number)} if set_number else {}
     if stop_at:
         options["stop_at"] = stop_at.isoformat()

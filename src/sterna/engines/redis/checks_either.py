@@ -18,9 +18,9 @@ def authenticated(facts: Facts, endpoint: Endpoint) -> Verdict:
     if isinstance(facts.trouble, Unreachable):
         return alarm("Not tried: nothing answers", "Mend reachability first")
     if isinstance(facts.trouble, AccessDenied):
-        return failed(
-            facts.trouble.message, "Give the right user and password; try them: redis-cli --user … --askpass PING"
-        )
+        tried = "Give the right user and password; try them: redis-cli --user … --askpass PING"
+        usual = facts.trouble.hint == AccessDenied.hint
+        return failed(facts.trouble.message, tried if usual else facts.trouble.hint)
     if facts.trouble:
         return failed(facts.trouble.message, facts.trouble.hint or "Look into the server's log")
     how = f"user {endpoint.user}" if endpoint.user else "a password" if endpoint.password else "no password"

@@ -20,6 +20,11 @@ ANSWER_S = 60.0
 """A server that sends nothing for so long while an answer is due is taken for gone."""
 CONNECT_S = 10.0
 SEND_AT_ONCE = 4 << 20
+_CERTIFICATE = (
+    "Give the certificate of the authority that signed the server's (in a URL: ssl_ca_certs), and the name that is"
+    " in it; or let it not be checked (ssl_cert_reqs=none)."
+)
+_TLS_FILES = "Give files in the PEM form that can be read here."
 
 _pack: Any = hiredis.pack_command  # its stub is narrower than what it takes
 
@@ -100,12 +105,13 @@ class Connection:
         try:
             context = tls_context(endpoint.tls) if endpoint.tls else None
         except (OSError, ssl.SSLError) as error:
-            raise AccessDenied(f"{where}: the TLS files cannot be used: {error}") from error
+            raise AccessDenied(f"{where}: the TLS files cannot be used: {error}", hint=_TLS_FILES) from error
         try:
             async with asyncio.timeout(connect_timeout or CONNECT_S):
                 reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=READ_SIZE)
         except ssl.SSLCertVerificationError as error:
-            raise AccessDenied(f"{where}: certificate not accepted: {error.verify_message}") from error
+            why = f"{where}: certificate not accepted: {error.verify_message}"
+            raise AccessDenied(why, hint=_CERTIFICATE) from error
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{where}: {_reason(error)}") from error
         connection = cls(reader, writer, where, timeout or ANSWER_S)

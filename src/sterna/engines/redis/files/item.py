@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sterna.core.change import Chunk, Pieces
-from sterna.core.errors import BadData, Unsupported
+from sterna.core.errors import BadData, Trouble, Unsupported
 from sterna.core.event import Level
 from sterna.core.plan import Plan
 from sterna.core.ports import Teller
@@ -349,13 +349,33 @@ class _Taking:
         self._notes: list[str] = []
 
     def pieces(self) -> Iterator[tuple[Piece, int]]:
-        """All that is complete. Raises BadData, Unsupported, after what came before."""
-        for commands in self._sieve.take():
+        """All that is complete, as much together as fits. Raises BadData, Unsupported, after what came before."""
+        wrong: Trouble | None = None
+        fed = 0
+        given = self._sieve.take()
+        while not wrong:
+            try:
+                commands = next(given, None)
+            except Trouble as error:
+                wrong, commands = error, None
+            if commands is None:
+                break
             self._transformer.feed(commands, time.time_ns() // 1_000_000)
-            while (piece := self._transformer.take(BATCH_BYTES, BATCH_COMMANDS)).consumed:
-                self._taken += piece.consumed
-                self._notes += piece.notes
-                yield piece, self._sieve.place(self._taken)
+            fed += len(commands)
+            if (
+                fed >= BATCH_BYTES
+            ):  # the sieve may give out each command alone: one after the other would take long
+                yield from self._complete()
+                fed = 0
+        yield from self._complete()
+        if wrong:
+            raise wrong
+
+    def _complete(self) -> Iterator[tuple[Piece, int]]:
+        while (piece := self._transformer.take(BATCH_BYTES, BATCH_COMMANDS)).consumed:
+            self._taken += piece.consumed
+            self._notes += piece.notes
+            yield piece, self._sieve.place(self._taken)
 
     @property
     def reached(self) -> int:

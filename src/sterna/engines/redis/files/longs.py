@@ -16,6 +16,8 @@ LONG_WORD = 1 << 20
 """A word of so many bytes goes into the store."""
 LONG_RUN = 4 << 20
 """So do many words that have so many bytes together."""
+MIDDLING = 4 << 10
+"""Where a command is that long and may not have any number of words, each one of so many bytes goes there."""
 MOST_WORD = 512 << 20
 """What a server takes (``proto-max-bulk-len``)."""
 _AFTER_ONE_KEY = b"RPUSH LPUSH RPUSHX LPUSHX SADD SREM ZADD ZREM HSET HMSET HDEL PFADD XADD GEOADD".split()
@@ -42,6 +44,8 @@ class Long:
         self._kept = 0
         """Words that stay before those of the run."""
         self._ghost = False
+        self._looked = 0
+        """How many bytes the buffer had after the last look at each word."""
 
     def swallow(self, data: bytes, buffer: bytearray) -> bytes:
         """Of the file's next bytes, keep those of a long word; the rest is given back."""
@@ -69,9 +73,11 @@ class Long:
             at = f"{self._name}: the command at byte {offset}"
             raise Unsupported(f"{at} has a word of {length} bytes; servers take {MOST_WORD}")
         is_long = length >= LONG_WORD
-        if is_long or len(buffer) > LONG_RUN:
-            cut = self._take_run(buffer, framer, place, offset)
-            place, begin = place - cut, begin - cut
+        if is_long or len(buffer) > self._looked + LONG_RUN:
+            self._take_run(buffer, framer, place, offset)
+            if not self._run:
+                self._take_words(buffer, framer, offset)
+            place, begin, _ = framer.awaited(buffer)
         if not is_long:
             return
         self._word = self._run or self._store.begin(offset)
@@ -100,7 +106,7 @@ class Long:
 
     def done(self) -> None:
         """The command was given out."""
-        self.gone = self._kept = 0
+        self.gone = self._kept = self._looked = 0
         self._run, self._ghost = None, False
 
     def _words_before_run(self, buffer: bytearray, framer: Framer) -> int:
@@ -126,6 +132,21 @@ class Long:
             self.gone += upto - start
             framer.cut(self._kept, upto - start)
         return upto - start
+
+    def _take_words(self, buffer: bytearray, framer: Framer, offset: int) -> None:
+        """Put away each word that is not short."""
+        spans, kept, done = framer.spans, bytearray(), 0
+        for place in range(2, len(spans), 2):
+            begin, end = spans[place : place + 2]
+            if end - begin >= MIDDLING:
+                holding = self._store.begin(offset)
+                holding.write(bytes(buffer[begin:end]))
+                kept += buffer[done : buffer.rindex(b"$", 0, begin)] + bulk(holding.mark)
+                done = end + 2
+        self._replace(buffer, 0, done, bytes(kept))
+        self._looked = len(buffer)
+        framer.restart()
+        framer.next(buffer, 0, offset)
 
     def _restore_keys(self, buffer: bytearray, framer: Framer) -> bool:
         """A long word that is a key is needed as it is."""

@@ -24,6 +24,10 @@ MOST_WORDS = 4 << 20
 MOST_ANNOTATION = 1024
 OUT = 1 << 20
 """Bytes that are given out at once, or a little more."""
+PART = 8192
+"""So many words of a command that means the same for each key are given out at once where keys are tracked."""
+_DIVISIBLE = {b"MSET": 2, b"DEL": 1, b"UNLINK": 1}
+"""With the number of words for each key."""
 _HASH, _LINE_END = ord("#"), b"\n"
 
 _PASS, _LOOK = 0, 1
@@ -111,7 +115,7 @@ class Sieve:
         return place + given - out if moves else place
 
     def take(self) -> Iterator[bytes]:
-        """All commands that are complete, in pieces; each is to be carried on before the next is asked for.
+        """All commands that are complete, in pieces.
 
         Raises BadData, Unsupported, with the place in the file; what came before is given out first.
         """
@@ -291,9 +295,12 @@ class Sieve:
             hint="Import the file alone, into an empty target.",
         )
 
-    def _first_touches(self, name: bytes, words: Words, start: int, end: int) -> bytes | None:
+    def _first_touches(self, name: bytes, words: Words, start: int, end: int) -> "bytes | Iterator[bytes] | None":
         """The command, after an UNLINK of the keys that were not touched before."""
         assert self.touched is not None, "asked before"
+        step = _DIVISIBLE.get(name, 0)
+        if step and len(words) > PART and len(words) % step == 1 % step:
+            return self._parted(name, words, step, self.touched)
         there, found = self._places(name, words), b""
         for database, keys in there.items():
             if new := [key for key in keys if self.touched.first(database, key)]:
@@ -302,6 +309,13 @@ class Sieve:
                 found += command(b"UNLINK", *new)
                 found += command(b"SELECT", self._database) if choice else b""
         return found + bytes(self._buffer[start:end]) if found else None
+
+    def _parted(self, name: bytes, words: Words, step: int, touched: Tracks) -> Iterator[bytes]:
+        """The same for very many keys, some at a time: written again from its beginning it gives the same."""
+        for at in range(1, len(words), PART):
+            some = words[at : min(at + PART, len(words))]
+            new = [key for key in some[::step] if touched.first(self._database, key)]
+            yield (command(b"UNLINK", *new) if new else b"") + command(name, *some)
 
     def _places(self, name: bytes, words: Words) -> dict[int, list[bytes]]:
         """The keys of a command, by their database."""
