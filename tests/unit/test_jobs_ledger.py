@@ -1,11 +1,12 @@
 """The figures on a job's page are true to what was done, and show whether anybody still looks."""
 
+import asyncio
 import time
 from dataclasses import replace
 
 import pytest
 
-from sterna.core.job import JobId, Phase
+from sterna.core.job import Condition, JobId, Phase
 from sterna.core.plan import Endpoint, Pace, Plan, Window
 from sterna.flow.progress import Meter
 from sterna.jobs.desk import Desk
@@ -73,3 +74,26 @@ async def test_a_copy_that_is_cut_short_does_not_become_complete() -> None:
             ledger.stop.set()
         await ledger.enter(Phase.CLOSE)
         assert ledger.meter.read().percent == percent
+
+
+async def test_a_phase_that_is_cut_short_while_it_is_written_is_known_on_both_sides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = await begun(Wall())
+    written = asyncio.Event()
+    report = ledger.store.report
+
+    async def slow(*words: object, **more: object) -> None:
+        await report(*words, **more)  # type: ignore[arg-type]
+        written.set()
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(ledger.store, "report", slow)
+    entering = asyncio.ensure_future(ledger.enter(Phase.FOLLOW))
+    await written.wait()
+    entering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await entering
+    await ledger.end(Condition.PAUSED)
+    job = await ledger.store.job(ledger.job.id)
+    assert (job.phase, job.condition) == (Phase.FOLLOW, Condition.PAUSED)

@@ -20,6 +20,7 @@ from sterna.core.plan import Pace
 from sterna.core.progress import Progress
 from sterna.core.stores import JobStore
 from sterna.flow.progress import Meter
+from sterna.jobs.background import whole
 from sterna.jobs.tempo import Tempo
 
 log = structlog.get_logger(__name__)
@@ -220,5 +221,9 @@ class Ledger:
             stopping.cancel()
 
     async def _report(self, phase: Phase, condition: Condition, failure: Failure | None = None) -> None:
+        """As a whole, since a pause that came in between would write the phase before it again."""
+        await whole(self._write(phase, condition, failure))
+
+    async def _write(self, phase: Phase, condition: Condition, failure: Failure | None) -> None:
         await self.store.report(self.job.id, phase, condition, failure, epoch=self.job.epoch)
         self.job = replace(self.job, phase=phase, condition=condition)
