@@ -362,9 +362,8 @@ class _Taking:
                 break
             self._transformer.feed(commands, time.time_ns() // 1_000_000)
             fed += len(commands)
-            if (
-                fed >= BATCH_BYTES
-            ):  # the sieve may give out each command alone: one after the other would take long
+            # The sieve may give out each command alone: one after the other would take long.
+            if fed >= BATCH_BYTES:
                 yield from self._complete()
                 fed = 0
         yield from self._complete()
