@@ -18,10 +18,11 @@ from sterna.core.plan import Path as TablePath
 from sterna.engines.sqlserver.backups import SqlServerBackups
 from sterna.engines.sqlserver.wire import redo
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases
-from sterna.engines.sqlserver.wire.log import Replay, replay, stretches
+from sterna.engines.sqlserver.wire.log import Replay, replay
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
 from sterna.engines.sqlserver.wire.rowpage import RowPage, page_lsn
+from sterna.engines.sqlserver.wire.stretches import stretches
 from tests.backups.reading import joined
 
 SAMPLES = next(

@@ -16,10 +16,11 @@ from sterna.engines.sqlserver.wire.catalog import OLDEST, Boot, Catalog, Place, 
 from sterna.engines.sqlserver.wire.coltypes import describe
 from sterna.engines.sqlserver.wire.counting import count_tables, verify_rows
 from sterna.engines.sqlserver.wire.database import DatabaseBackup, open_databases, text_decoder
-from sterna.engines.sqlserver.wire.definitions import Definitions, _identity
+from sterna.engines.sqlserver.wire.definitions import Definitions
 from sterna.engines.sqlserver.wire.log import Lost, Replay
 from sterna.engines.sqlserver.wire.media import open_media
 from sterna.engines.sqlserver.wire.physical import default_of
+from sterna.engines.sqlserver.wire.saying import identity
 from sterna.engines.sqlserver.wire.tables import PageRange
 from sterna.engines.sqlserver.wire.texts import Texts, readable
 from sterna.engines.sqlserver.wire.units import PAGES_OF_MAP, Allocation, Span
@@ -137,7 +138,7 @@ class Made(base.Row):
 
 
 def identity_of(xtype: int, data: bytes) -> Identity | None:
-    return _identity(Made({"xtype": xtype}, {"idtval": data}))
+    return identity(Made({"xtype": xtype}, {"idtval": data}))
 
 
 def test_the_next_number_of_a_row_follows_the_last_one() -> None:

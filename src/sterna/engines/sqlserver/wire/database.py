@@ -20,10 +20,11 @@ from sterna.engines.sqlserver.wire.chain import Chain, LogicalSet, chains
 from sterna.engines.sqlserver.wire.copytext import Losses, Unstorable
 from sterna.engines.sqlserver.wire.definitions import Definitions, Found
 from sterna.engines.sqlserver.wire.headers import SetRecord
-from sterna.engines.sqlserver.wire.log import Replay, replay, stretches
+from sterna.engines.sqlserver.wire.log import Replay, replay
 from sterna.engines.sqlserver.wire.media import MediaFile, open_media
 from sterna.engines.sqlserver.wire.pagemap import PageMap
 from sterna.engines.sqlserver.wire.rows import Row
+from sterna.engines.sqlserver.wire.stretches import stretches
 from sterna.engines.sqlserver.wire.tables import PART_PAGES, BulkPages, PageRange, Piece, TableReader
 from sterna.engines.sqlserver.wire.texts import Texts
 

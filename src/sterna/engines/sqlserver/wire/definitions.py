@@ -14,7 +14,6 @@ from sterna.core.schema import (
     Column,
     Condition,
     ForeignKey,
-    Identity,
     Index,
     Key,
     Leftover,
@@ -23,7 +22,6 @@ from sterna.core.schema import (
 )
 from sterna.engines.sqlserver.wire.base import Row
 from sterna.engines.sqlserver.wire.catalog import (
-    DECIMALS,
     FOREIGN_COLUMN,
     FOREIGN_KEY,
     IN_ROW,
@@ -48,6 +46,7 @@ from sterna.engines.sqlserver.wire.physical import (
 )
 from sterna.engines.sqlserver.wire.properties import SHIPPED, SYSTEM_SCHEMA, USER_TABLE, Properties
 from sterna.engines.sqlserver.wire.records import Layout, Physical
+from sterna.engines.sqlserver.wire.saying import by_name, enabled, identity, in_key, referenced, trusted
 from sterna.engines.sqlserver.wire.texts import Texts
 from sterna.engines.sqlserver.wire.types import (
     OLD_LOBS,
@@ -60,9 +59,7 @@ IDENTITY, FILESTREAM, COLUMN_SET = 0x4, 0x20, 0x2000000
 REAL_INDEX, UNIQUE, PRIMARY, UNIQUE_CONSTRAINT = 0x1, 0x8, 0x20, 0x40
 DISABLED_INDEX, HYPOTHETICAL = 0x80, 0x100
 """As ``sys.indexes`` reads its ``is_disabled`` and ``is_hypothetical`` from the status of sysidxstats."""
-INDEX_COLUMN, DESCENDING, INCLUDED = 0x2, 0x4, 0x10
-DISABLED, NOT_TRUSTED = 0x100, 0x400
-NEVER_USED = 1
+INDEX_COLUMN, DESCENDING = 0x2, 0x4
 ACTIONS = ("NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT")
 ROW_STORES = (0, 1, 2)
 """No compression, row and page compression."""
@@ -236,7 +233,7 @@ class Definitions:
             default_name=self._name_of(default) if default else "",
             computed=self._texts.find(TEXT_OF_COMPUTED, table, row["colid"]) if row["status"] & COMPUTED else "",
             stored=stored,
-            identity=_identity(row) if row["status"] & IDENTITY else None,
+            identity=identity(row) if row["status"] & IDENTITY else None,
             comment=self._properties.comment(table, row["colid"]),
         )
 
@@ -273,9 +270,7 @@ class Definitions:
         for row in self._real_indexes(table):
             if row["status"] & which:
                 columns = self._index_columns(table, row["indid"])
-                yield Key(
-                    row.text("name"), tuple(names.get(one["intprop"], "") for one in columns if _in_key(one))
-                )
+                yield Key(row.text("name"), tuple(names.get(one["intprop"], "") for one in columns if in_key(one)))
 
     def _indexes(self, table: int) -> Iterator[Index]:
         for row in self._real_indexes(table):
@@ -288,24 +283,22 @@ class Definitions:
         return Index(
             row.text("name"),
             tuple(
-                (names.get(one["intprop"], ""), bool(one["status"] & DESCENDING))
-                for one in columns
-                if _in_key(one)
+                (names.get(one["intprop"], ""), bool(one["status"] & DESCENDING)) for one in columns if in_key(one)
             ),
-            tuple(names.get(one["intprop"], "") for one in columns if one["status"] & INCLUDED),
+            tuple(names.get(one["intprop"], "") for one in columns if not in_key(one)),
             bool(row["status"] & UNIQUE),
             self._texts.find(TEXT_OF_FILTER, table, row["indid"]),
         )
 
     def _checks(self, table: int) -> Iterator[Condition]:
-        for row in _by_name(self._catalog.children.get(table, ()), b"C "):
+        for row in by_name(self._catalog.children.get(table, ()), b"C "):
             yield Condition(
-                row.text("name"), self._texts.find(TEXT_OF_OBJECT, row["id"]), _enabled(row), _trusted(row)
+                row.text("name"), self._texts.find(TEXT_OF_OBJECT, row["id"]), enabled(row), trusted(row)
             )
 
     def _foreign_keys(self, table: int) -> Iterator[ForeignKey]:
         names = self._column_names(table)
-        for row in _by_name(self._catalog.children.get(table, ()), b"F "):
+        for row in by_name(self._catalog.children.get(table, ()), b"F "):
             references = self._catalog.references.get(row["id"], ())
             target = next((one["indepid"] for one in references if one["class"] == FOREIGN_KEY), 0)
             there = self._catalog.objects.get(target)
@@ -314,13 +307,13 @@ class Definitions:
             theirs = self._column_names(target)
             yield ForeignKey(
                 row.text("name"),
-                _referenced(references, FOREIGN_COLUMN, names),
+                referenced(references, FOREIGN_COLUMN, names),
                 self._path(there)[1:],
-                _referenced(references, REFERENCED_COLUMN, theirs),
+                referenced(references, REFERENCED_COLUMN, theirs),
                 on_delete=ACTIONS[row["status"] >> 14 & 3],
                 on_update=ACTIONS[row["status"] >> 12 & 3],
-                enabled=_enabled(row),
-                trusted=_trusted(row),
+                enabled=enabled(row),
+                trusted=trusted(row),
             )
 
     def _leftovers(self) -> Iterator[Leftover]:
@@ -375,40 +368,3 @@ class Definitions:
                 f"({columns})" + (f" WHERE {index.where}" if index.where else ""),
                 "It is disabled: the server does not keep it up.",
             )
-
-
-def _in_key(row: Row) -> bool:
-    return not row["status"] & INCLUDED
-
-
-def _by_name(rows: Sequence[Row], kind: bytes) -> list[Row]:
-    return sorted((row for row in rows if row.raw("type") == kind), key=lambda row: row.text("name"))
-
-
-def _enabled(row: Row) -> bool:
-    return not row["status"] & DISABLED
-
-
-def _trusted(row: Row) -> bool:
-    return not row["status"] & NOT_TRUSTED
-
-
-def _referenced(references: Sequence[Row], kind: int, names: dict[int, str]) -> tuple[str, ...]:
-    rows = sorted((row for row in references if row["class"] == kind), key=lambda row: row["depsubid"])
-    return tuple(names.get(row["indepsubid"], "") for row in rows)
-
-
-def _identity(row: Row) -> Identity | None:
-    """Last value, increment and seed, each as wide as the column, and a flag."""
-    data = row.raw("idtval")
-    width = (len(data) - 1) // 3
-    if width <= 0:
-        return None
-    last, increment, seed = (_number(data[at : at + width], row["xtype"]) for at in range(0, 3 * width, width))
-    return Identity(seed, increment, seed if data[-1] & NEVER_USED else last + increment)
-
-
-def _number(data: bytes, xtype: int) -> int:
-    if xtype in DECIMALS:
-        return int.from_bytes(data[1:], "little") * (1 if data[0] else -1)
-    return int.from_bytes(data, "little", signed=xtype != 48)

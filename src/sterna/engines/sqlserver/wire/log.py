@@ -8,9 +8,8 @@ known, the page is given up, and the table that it belongs to needs SQL Server. 
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from struct import error as StructError
 
 from sterna.core.errors import BadData
@@ -20,17 +19,14 @@ from sterna.engines.sqlserver.wire.logrecords import (
     ABORT,
     BEGIN,
     COMMIT,
-    SECTOR,
     Change,
     Lsn,
     Stretch,
     changes,
     lsn_text,
-    size_before,
 )
 from sterna.engines.sqlserver.wire.overlay import Overlay
 from sterna.engines.sqlserver.wire.rowpage import RowPage, page_lsn, with_lsn
-from sterna.engines.sqlserver.wire.sets import BackupSet
 from sterna.engines.sqlserver.wire.tables import BulkPages
 
 _KEPT_PAGES = 512
@@ -83,41 +79,6 @@ class _Transaction:
     size: int = 0
     touched: dict[Pointer, tuple[int, int]] = field(default_factory=dict)
     """Unit and context of the pages that it changed; kept where the changes themselves are too many."""
-
-
-def stretches(stripes: Sequence[BackupSet]) -> list[Stretch]:
-    """The log that comes with a backup set, in order. Raises BadData for places in the log that cannot be."""
-    found = []
-    for stripe in stripes:
-        for stream in stripe.logs:
-            length = stream.last - stream.first
-            offset = stream.first - stream.vlf_start
-            if not 0 <= length <= stream.length or offset < 0 or offset % SECTOR:
-                raise BadData(f"{stripe.file}: a piece of the log says that it is {length} bytes long.")
-            found.append(_stretch(stripe, stream.start, length, stream.vlf_sequence, offset // SECTOR))
-    found.sort(key=lambda one: (one.file, one.first_block))
-    found = [_linked(one, following) for one, following in pairwise([*found, None]) if one]
-    if found:
-        file, block = divmod(stripes[0].record.last_lsn // 10**5, 10**10)
-        if file == found[-1].file:
-            found[-1] = replace(found[-1], reaches=block)
-    return found
-
-
-def _linked(one: Stretch, following: Stretch | None) -> Stretch:
-    """With what the one behind it tells of its end: a block that is gone there leaves no other trace."""
-    if following is not None and following.file == one.file:
-        return replace(one, reaches=following.first_block)
-    if following is not None and following.file == one.file + 1:
-        return replace(one, last_size=size_before(following))
-    return one
-
-
-def _stretch(stripe: BackupSet, start: int, length: int, file: int, first: int) -> Stretch:
-    def read(at: int, size: int) -> bytes:
-        return stripe.source.read_at(start + at, size)
-
-    return Stretch(stripe.file, read, length, file, first)
 
 
 def replay(

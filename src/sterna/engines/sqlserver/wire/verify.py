@@ -1,10 +1,7 @@
 """Checks whole backup files: every header, record, checksum and page, and that extents are where the maps say."""
 
-from array import array
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import inf
 
 from sterna.core.errors import BadData, Unsupported
@@ -12,14 +9,13 @@ from sterna.engines.sqlserver.wire import page as pages_
 from sterna.engines.sqlserver.wire import sums
 from sterna.engines.sqlserver.wire.container import RecordBlob
 from sterna.engines.sqlserver.wire.faults import Damaged, Fault
-from sterna.engines.sqlserver.wire.frames import PLACE_BITS
 from sterna.engines.sqlserver.wire.inspecting import has_encrypted_pages, join, missing_stripes
 from sterna.engines.sqlserver.wire.media import MediaFile
 from sterna.engines.sqlserver.wire.mtf import LEAD, WITH_CHECKSUM, Block, Source, Stream, Window, walk
+from sterna.engines.sqlserver.wire.owners import Owners
 from sterna.engines.sqlserver.wire.page import EXTENT, EXTENT_SIZE, SIZE
-from sterna.engines.sqlserver.wire.places import ABSENT
 from sterna.engines.sqlserver.wire.sets import BackupSet, LogStream
-from sterna.engines.sqlserver.wire.weave import Woven, weave
+from sterna.engines.sqlserver.wire.weave import weave
 
 _CHUNK = 16 * EXTENT_SIZE
 _LOG_HEAD = 28
@@ -49,7 +45,7 @@ def verify(
     """
     counts = counts if counts is not None else Counts()
     faults: list[Fault] = []
-    owners = {id(media): _Owners() for media in medias}
+    owners = {id(media): Owners() for media in medias}
     spans = {id(media): _spans(media, only) for media in medias}
     for shares in join(medias):
         if only is None or any(each is share for share in only for each in shares):
@@ -81,7 +77,7 @@ def _spans(media: MediaFile, only: Sequence[BackupSet] | None) -> list[_Span]:
 def _fit_together(
     shares: Sequence[BackupSet],
     medias: Sequence[MediaFile],
-    owners: dict[int, "_Owners"],
+    owners: dict[int, "Owners"],
     faults: list[Fault],
     counts: Counts,
 ) -> None:
@@ -125,49 +121,10 @@ def _numbered(missing: Sequence[int], count: int) -> str:
     return f"files {named}{f' and {len(missing) - 10} more' if len(missing) > 10 else ''} of {count} are"
 
 
-class _Owners:
-    """Which extent of which database file lies at a place of a backup file; 16 bytes for each."""
-
-    def __init__(self) -> None:
-        self._offsets = array("q")
-        self._extents = array("q")
-        self._sets: list[tuple[int, Woven]] = []
-
-    def learn(self, woven: Woven, stripe: int) -> None:
-        """Take in what lies in this stripe; sets come in the order in which they lie in the file."""
-        mask = (1 << PLACE_BITS) - 1
-        self._sets.append((woven.stripes[stripe].at, woven))
-        offsets, extents = array("q"), array("q")
-        for file_id, places in woven.files.items():
-            for number, place in enumerate(places):
-                if place != ABSENT and place >> PLACE_BITS == stripe:
-                    offsets.append(place & mask)
-                    extents.append(file_id << PLACE_BITS | number)
-        order: Sequence[int] = range(len(offsets))
-        if any(later < offset for offset, later in pairwise(offsets)):  # most backups are in order
-            order = sorted(order, key=offsets.__getitem__)
-        self._offsets.extend(map(offsets.__getitem__, order))
-        self._extents.extend(map(extents.__getitem__, order))
-
-    def at(self, offset: int) -> tuple[int, int] | None:
-        """File and extent; None: not known, or read again later."""
-        number = bisect_right(self._offsets, offset) - 1
-        if number < 0 or self._offsets[number] != offset:
-            return None
-        extent = self._extents[number]
-        return extent >> PLACE_BITS, extent & ((1 << PLACE_BITS) - 1)
-
-    def expects(self, offset: int, file_id: int, number: int) -> bool:
-        """Whether the set around this place holds the extent."""
-        place = bisect_right(self._sets, offset, key=lambda each: each[0]) - 1
-        places = self._sets[place][1].files.get(file_id) if place >= 0 else None
-        return places is not None and places[number] != ABSENT
-
-
 class _File:
     """One file on its way."""
 
-    def __init__(self, media: MediaFile, owners: _Owners, counts: Counts, spans: Sequence[_Span]) -> None:
+    def __init__(self, media: MediaFile, owners: Owners, counts: Counts, spans: Sequence[_Span]) -> None:
         self._source = media.source
         self._spans = spans
         self._sets = [each for each in media.sets if self._matters(each.at)]
