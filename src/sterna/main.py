@@ -235,7 +235,7 @@ def _server(settings: Settings, desk: "Desk") -> "uvicorn.Server":
 
     from sterna.api.app import create_app
     from sterna.api.settings import ApiSettings
-    from sterna.api.wire import Wire
+    from sterna.api.wire import KEEP_ALIVE_S, Wire
 
     class Server(uvicorn.Server):
         """Signals are the service's own: there is more to end than the HTTP server."""
@@ -261,6 +261,7 @@ def _server(settings: Settings, desk: "Desk") -> "uvicorn.Server":
         server_header=False,
         proxy_headers=False,
         lifespan="off",
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.stop_wait,
     )
     try:

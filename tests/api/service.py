@@ -156,7 +156,8 @@ def serving(settings: ApiSettings | None = None, data: Path | None = None) -> It
     desk = Desk(store, engines, opens=Buckets(store) if data else None, backup_bucket=own_bucket)
     listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sends at once on sockets that say so
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(store, desk, settings), http=Wire, log_config=None, access_log=False)
+    app = create_app(store, desk, settings)
+    config = uvicorn.Config(app, http=Wire, log_config=None, access_log=False, timeout_keep_alive=round(PATIENCE))
     server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_serve, args=(loop, server, listener, store))

@@ -1,9 +1,11 @@
 """The command line as an operator and a script meet it: real processes, exit codes, and no secret anywhere."""
 
+import http.client
 import json
 import re
 import shutil
 import signal
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -160,6 +162,18 @@ def _address(text: str) -> str:
     return found[1] if found else ""
 
 
+def asks_now_and_then(url: str) -> http.client.HTTPConnection:
+    """A client that keeps its connection, which is still good after a while of silence."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
+    connection.connect()
+    connection.auto_open = 0
+    for silence in (0, 6):
+        time.sleep(silence)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read()
+    return connection
+
+
 def login(facts: dict[str, str], password: str) -> dict[str, Any]:
     user = {"name": facts["user"], "domain": {"name": facts["domain"]}, "password": password}
     scope = {"project": {"id": facts["project_id"]}}
@@ -177,7 +191,9 @@ def test_the_service_answers_and_ends_gracefully(home: Home, facts: dict[str, st
         path = f"{url}/v2/{facts['project_id']}/migration-tasks"
         assert answer(path, headers={"X-Auth-Token": token})[0] == 200
         assert answer(f"{url}/v3/auth/tokens", login(facts, "wrong-geheim"))[0] == 401
+        silent = asks_now_and_then(url)
         ended = service.end(signal.SIGTERM)
+        silent.close()
     assert ended.code == 0
     assert ended.out == ""
     lines = [json.loads(line) for line in ended.err.splitlines()]

@@ -7,6 +7,10 @@ from sterna.api.errors import Told, answer
 from sterna.api.language import ENGLISH
 from sterna.core.people import new_id
 
+KEEP_ALIVE_S = 75
+"""How long a connection may be silent. A client that asks again just as it is closed cannot tell whether its
+request was carried out, and many ask every few seconds."""
+
 
 class Wire(H11Protocol):
     """The HTTP protocol that the service is served with."""
