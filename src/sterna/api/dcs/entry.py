@@ -1,6 +1,6 @@
 """What the routes of DCS share: their manner and bounds, and the mark of operations that are only refused."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -10,7 +10,7 @@ from sterna.api.front import DcsRoute
 LARGEST_OFFSET = 2**31 - 1
 LARGEST_PAGE = 1000
 
-_RESPONSES = {
+_RESPONSES: dict[int | str, dict[str, Any]] = {
     400: {"model": ServiceError},
     401: {"model": GatewayError},
     403: {"model": ServiceError},
@@ -29,5 +29,5 @@ def router(version: str) -> APIRouter:
         route_class=DcsRoute,
         prefix=f"/{version}/{{project_id}}",
         tags=["DCS"],
-        responses=_RESPONSES,  # type: ignore[arg-type]
+        responses=_RESPONSES,
     )
